@@ -1,0 +1,26 @@
+/**
+ * The narrow waist between SQL and whatever carries it. Every repository function takes a `Tx` first; a `Tx`
+ * comes from postgres.js (the CLI, the authenticator), PGlite, or a host's own drizzle transaction.
+ */
+
+/** What a statement may be given. Anything richer travels as JSON text and is cast in SQL (`$1::text::jsonb`). */
+export type Param = string | number | boolean | null;
+
+export interface Tx {
+  /**
+   * Runs one statement with `$1…` parameters and returns its rows, whatever carries it: `bigint`, `numeric`,
+   * `timestamp` and `timestamptz` as strings (PostgreSQL's own text), `json`/`jsonb` parsed, `bytea` as Uint8Array.
+   * Errors are MidctlError already (see db/failure.ts): guard refusals as `conflict`/`illegal_transition`,
+   * lost connections as `unavailable`; none holds parameters.
+   */
+  query<Row extends object>(text: string, params?: readonly Param[]): Promise<Row[]>;
+}
+
+export interface Database extends Tx {
+  /**
+   * Runs `work` in one READ COMMITTED transaction; a throw rolls back. A deadlock or serialization failure
+   * (40P01, 40001) is retried up to 3 times. A connection lost during COMMIT throws `CommitUnknown`.
+   */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
