@@ -1,0 +1,250 @@
+/**
+ * The tables, as drizzle sees them (SPEC §2). `migrations/0001_tables.sql` is generated from here; guards and log
+ * (0002, 0003) are hand-written SQL, since no generator speaks triggers. Hosts import this as `midctl/schema`.
+ *
+ * The four tables without prefix keep Kan's conventions; their timestamps carry no zone and are UTC.
+ */
+import { sql } from "drizzle-orm";
+import {
+  type AnyPgColumn,
+  bigint,
+  bigserial,
+  boolean,
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uuid,
+  varchar,
+} from "drizzle-orm/pg-core";
+
+const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
+const utc = () => timestamp({ mode: "string" });
+const reference = () => bigint({ mode: "bigint" });
+
+export const machineIdentity = pgTable(
+  "machine_identity",
+  {
+    id: bigserial({ mode: "bigint" }).primaryKey(),
+    publicId: varchar({ length: 12 }).notNull().unique(),
+    workspaceId: reference(),
+    slug: varchar({ length: 63 }).notNull().unique(),
+    displayName: varchar({ length: 255 }).notNull(),
+    kind: varchar({ length: 16 }).notNull(),
+    provider: varchar({ length: 63 }),
+    threadId: varchar({ length: 255 }),
+    owner: varchar({ length: 255 }).notNull(),
+    labels: jsonb().$type<Record<string, string>>().notNull().default({}),
+    parentId: reference().references((): AnyPgColumn => machineIdentity.id),
+    status: varchar({ length: 16 }).notNull().default("active"),
+    /** Control actions so far; use never changes it (SPEC §9). */
+    version: integer().notNull().default(1),
+    expiresAt: utc(),
+    /** Seconds without use after which the identity counts as paused. */
+    idleTtl: bigint({ mode: "number" }),
+    createdAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
+    createdBy: varchar({ length: 255 }),
+    lastUsedAt: utc(),
+    pausedAt: utc(),
+    resumedAt: utc(),
+    revokedAt: utc(),
+  },
+  (t) => [
+    unique("machine_identity_thread_unique").on(t.provider, t.threadId),
+    index("machine_identity_owner_idx").on(t.owner, t.slug),
+    index("machine_identity_status_idx").on(t.status, t.slug),
+    index("machine_identity_parent_idx").on(t.parentId),
+    index("machine_identity_provider_idx").on(t.provider, t.slug),
+    index("machine_identity_workspace_idx").on(t.workspaceId).where(sql`"workspaceId" IS NOT NULL`),
+    index("machine_identity_expiry_idx").on(t.expiresAt).where(sql`"expiresAt" IS NOT NULL`),
+    index("machine_identity_idle_idx").on(t.slug).where(sql`"idleTtl" IS NOT NULL`),
+    check("machine_identity_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
+    check("machine_identity_slug_check", sql`"slug" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
+    check("machine_identity_status_check", sql`"status" IN ('active', 'paused', 'revoked')`),
+    check(
+      "machine_identity_kind_check",
+      sql`("kind" = 'service' AND "provider" IS NULL AND "threadId" IS NULL) OR ("kind" = 'thread' AND "provider" ~ '^[a-z0-9]+$' AND "threadId" <> '' AND "threadId" IS NOT NULL AND "provider" IS NOT NULL)`,
+    ),
+    check("machine_identity_owner_check", sql`"owner" <> ''`),
+    check("machine_identity_labels_check", sql`jsonb_typeof("labels") = 'object'`),
+    check("machine_identity_idle_check", sql`"idleTtl" > 0`),
+    check("machine_identity_revoked_check", sql`("status" = 'revoked') = ("revokedAt" IS NOT NULL)`),
+  ],
+);
+
+export const machineIdentityCredential = pgTable(
+  "machine_identity_credential",
+  {
+    id: bigserial({ mode: "bigint" }).primaryKey(),
+    publicId: varchar({ length: 12 }).notNull().unique(),
+    machineIdentityId: reference()
+      .notNull()
+      .references(() => machineIdentity.id),
+    name: varchar({ length: 63 }).notNull().default("default"),
+    status: varchar({ length: 16 }).notNull().default("pending"),
+    version: integer().notNull().default(1),
+    /** Kept here too, so that a hash stays unique for ever after the host's cascade took the token row. */
+    tokenHash: varchar({ length: 64 }).notNull().unique(),
+    /** JSON array, as in agent_token. */
+    scopes: text().notNull().default("[]"),
+    /** A legacy token that was given an identity: born active, since its secret is in use. */
+    adopted: boolean().notNull().default(false),
+    replacesId: reference().references((): AnyPgColumn => machineIdentityCredential.id),
+    /** Public id of the pending credential that `--replace-pending` put in this one's place. */
+    replacedBy: varchar({ length: 12 }),
+    /** Seconds that the predecessor lives on after this one's first use; at most a day. */
+    graceSeconds: integer().notNull().default(0),
+    issuedAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
+    issuedBy: varchar({ length: 255 }),
+    activationDeadline: utc(),
+    activatedAt: utc(),
+    expiresAt: utc(),
+    supersededAt: utc(),
+    graceUntil: utc(),
+    pausedAt: utc(),
+    resumedAt: utc(),
+    revokedAt: utc(),
+    abandonedAt: utc(),
+  },
+  (t) => [
+    index("machine_identity_credential_identity_idx").on(t.machineIdentityId, t.name, t.id),
+    index("machine_identity_credential_status_idx").on(t.status, t.id),
+    index("machine_identity_credential_expiry_idx").on(t.expiresAt, t.id).where(sql`"expiresAt" IS NOT NULL`),
+    index("machine_identity_credential_replaces_idx").on(t.replacesId).where(sql`"replacesId" IS NOT NULL`),
+    check("machine_identity_credential_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
+    check("machine_identity_credential_name_check", sql`"name" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
+    check("machine_identity_credential_hash_check", sql`"tokenHash" ~ '^[0-9a-f]{64}$'`),
+    check(
+      "machine_identity_credential_status_check",
+      sql`"status" IN ('pending', 'active', 'paused', 'superseded', 'revoked', 'abandoned')`,
+    ),
+    check("machine_identity_credential_grace_check", sql`"graceSeconds" BETWEEN 0 AND 86400`),
+    check("machine_identity_credential_scopes_check", sql`jsonb_typeof("scopes"::jsonb) = 'array'`),
+    check(
+      "machine_identity_credential_revoked_check",
+      sql`("status" = 'revoked') = ("revokedAt" IS NOT NULL)`,
+    ),
+    check(
+      "machine_identity_credential_abandoned_check",
+      sql`("status" = 'abandoned') = ("abandonedAt" IS NOT NULL)`,
+    ),
+    check("machine_identity_credential_birth_check", sql`"adopted" OR "activationDeadline" IS NOT NULL`),
+  ],
+);
+
+export const agentToken = pgTable(
+  "agent_token",
+  {
+    id: bigserial({ mode: "bigint" }).primaryKey(),
+    publicId: varchar({ length: 12 }).notNull().unique(),
+    workspaceId: reference(),
+    name: varchar({ length: 255 }).notNull(),
+    tokenPrefix: varchar({ length: 16 }).notNull(),
+    tokenHash: varchar({ length: 64 }).notNull().unique(),
+    scopes: text().notNull().default("[]"),
+    createdBy: uuid(),
+    createdAt: timestamp({ mode: "string" }).notNull().defaultNow(),
+    expiresAt: utc(),
+    lastUsedAt: utc(),
+    revokedAt: utc(),
+    machineIdentityId: reference().references(() => machineIdentity.id),
+  },
+  (t) => [index("agent_token_machine_identity_idx").on(t.machineIdentityId, t.id)],
+);
+
+export const agentAuditEvent = pgTable(
+  "agent_audit_event",
+  {
+    id: bigserial({ mode: "bigint" }).primaryKey(),
+    publicId: varchar({ length: 12 }).notNull().unique(),
+    workspaceId: reference(),
+    agentTokenId: reference().references(() => agentToken.id, { onDelete: "set null" }),
+    action: varchar({ length: 64 }).notNull(),
+    entityType: varchar({ length: 32 }),
+    entityId: varchar({ length: 64 }),
+    metadata: text(),
+    createdAt: timestamp({ mode: "string" }).notNull().defaultNow(),
+    machineIdentityId: reference().references(() => machineIdentity.id),
+  },
+  (t) => [
+    index("agent_audit_event_token_idx").on(t.agentTokenId, t.createdAt),
+    index("agent_audit_event_identity_idx").on(t.machineIdentityId, t.createdAt),
+  ],
+);
+
+/** One row per label, kept by a trigger from `machine_identity.labels`: `list --label` walks it in slug order. */
+export const identityLabel = pgTable(
+  "midctl_identity_label",
+  {
+    key: varchar({ length: 63 }).notNull(),
+    value: varchar({ length: 255 }).notNull(),
+    slug: varchar({ length: 63 }).notNull(),
+    machineIdentityId: reference().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.key, t.value, t.slug] }),
+    index("midctl_identity_label_identity_idx").on(t.machineIdentityId),
+  ],
+);
+
+/** The environment: a property of the database, one row. */
+export const environment = pgTable(
+  "midctl_environment",
+  {
+    only: boolean().primaryKey().default(true),
+    databaseId: uuid().notNull().default(sql`gen_random_uuid()`),
+    name: varchar({ length: 63 }).notNull().default("default"),
+    named: boolean().notNull().default(false),
+    live: boolean().notNull().default(false),
+    protected: boolean().notNull().default(false),
+    createdAt: timestamp({ withTimezone: true, mode: "string" }).notNull().defaultNow(),
+  },
+  (_t) => [
+    check("midctl_environment_only_check", sql`"only"`),
+    check("midctl_environment_name_check", sql`"name" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
+  ],
+);
+
+/** The log (SPEC §10). The query columns `at`, `action`, `actor`, `identity`, `credential` are generated (0003). */
+export const log = pgTable(
+  "midctl_log",
+  {
+    index: bigint({ mode: "bigint" }).primaryKey(),
+    entry: text().notNull(),
+    leafHash: bytea().notNull(),
+  },
+  (_t) => [
+    check("midctl_log_leaf_check", sql`"leafHash" = sha256('\\x00'::bytea || convert_to("entry", 'UTF8'))`),
+  ],
+);
+
+/** The log's length: the one row that writers take turns on, at commit and last (SPEC §3). */
+export const logHead = pgTable(
+  "midctl_log_head",
+  {
+    only: boolean().primaryKey().default(true),
+    size: bigint({ mode: "bigint" }).notNull().default(sql`0`),
+  },
+  (_t) => [check("midctl_log_head_only_check", sql`"only"`)],
+);
+
+/** What the running transaction has yet to append; always empty to everybody else. */
+export const logQueue = pgTable("midctl_log_queue", {
+  id: bigserial({ mode: "bigint" }).primaryKey(),
+  /** One row of each statement carries the deferred trigger that appends them all. */
+  first: boolean().notNull(),
+  at: timestamp({ mode: "string" }).notNull(),
+  context: text(),
+  action: text().notNull(),
+  identity: varchar({ length: 12 }),
+  slug: varchar({ length: 63 }),
+  credential: varchar({ length: 12 }),
+  token: varchar({ length: 12 }),
+  details: jsonb().notNull(),
+});
