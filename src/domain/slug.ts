@@ -118,53 +118,14 @@ function toAscii(text: string): string {
     .join("");
 }
 
+/** Each ASCII character, then those that look like it. */
 const LOOK_ALIKES: ReadonlyMap<string, string> = new Map(
-  [
-    ["аα", "a"],
-    ["вβ", "b"],
-    ["сϲ", "c"],
-    ["ԁ", "d"],
-    ["еєε", "e"],
-    ["ɡ", "g"],
-    ["һ", "h"],
-    ["іıι", "i"],
-    ["јϳ", "j"],
-    ["кκ", "k"],
-    ["ӏ", "l"],
-    ["м", "m"],
-    ["ոη", "n"],
-    ["оοσօ", "o"],
-    ["рρ", "p"],
-    ["ԛ", "q"],
-    ["г", "r"],
-    ["ѕ", "s"],
-    ["тτ", "t"],
-    ["υս", "u"],
-    ["νѵ", "v"],
-    ["ԝω", "w"],
-    ["хχ", "x"],
-    ["уγ", "y"],
-    ["ᴢ", "z"],
-    ["АΑ", "A"],
-    ["ВΒ", "B"],
-    ["СϹ", "C"],
-    ["ЕΕ", "E"],
-    ["НΗ", "H"],
-    ["ІΙ", "I"],
-    ["КΚ", "K"],
-    ["МΜ", "M"],
-    ["Ν", "N"],
-    ["ОΟ", "O"],
-    ["РΡ", "P"],
-    ["Ѕ", "S"],
-    ["ТΤ", "T"],
-    ["ХΧ", "X"],
-    ["УΥ", "Y"],
-    ["Ζ", "Z"],
-    ["‐‑‒–—―−﹣", "-"],
-  ].flatMap(([characters, ascii]) =>
-    [...(characters as string)].map((one) => [one, ascii as string] as const),
-  ),
+  (
+    "aаα bвβ cсϲ dԁ eеєε gɡ hһ iіıι jјϳ kкκ lӏ mм nոη oоοσօ pрρ qԛ rг sѕ tтτ uυս vνѵ wԝω xхχ yуγ zᴢ " +
+    "AАΑ BВΒ CСϹ EЕΕ HНΗ IІΙ KКΚ MМΜ NΝ OОΟ PРΡ SЅ TТΤ XХΧ YУΥ ZΖ -‐‑‒–—―−﹣"
+  )
+    .split(" ")
+    .flatMap(([ascii = "", ...twins]) => twins.map((twin) => [twin, ascii] as const)),
 );
 
 /** Edits (insert, delete, replace, swap of neighbours) between two short texts. */

@@ -1,0 +1,350 @@
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import { MidctlError } from "../domain/errors.ts";
+import { containsSecret, parseToken, TOKEN_LENGTH, type Token } from "../domain/token.ts";
+import { quote } from "../domain/visible.ts";
+
+/**
+ * Delivery of a secret into a file, and safe retry (SPEC §4). All calls are synchronous, so that no signal handler
+ * runs halfway. The token is written and synced under a temporary name and then linked to PATH, which fails if PATH
+ * exists: whoever looks finds either nothing or the whole token, and a run killed in between can simply be repeated.
+ */
+export interface TokenFile {
+  /** PATH as it was given. */
+  readonly path: string;
+  /** The token that an earlier run left there; null where the file does not exist yet. */
+  readonly existing: Token | null;
+  /**
+   * Creates PATH (0600, exclusive) with the token and `\n`, and returns when file and directory are on disk: call it
+   * before the row is committed. Throws `conflict` where PATH has come into being meanwhile, `undeliverable` where
+   * it cannot be written; either way this call leaves no file.
+   */
+  write(token: Token): void;
+  /**
+   * Takes back what `write` of this object created, and nothing else. Call it when it is certain that nothing was
+   * committed. False where the file could not be removed; its token is unknown to the database, so inert.
+   */
+  discard(): boolean;
+}
+
+const TEMPORARY_PREFIX = ".midctl-token-";
+const PRIVATE_MODE = 0o600;
+const WORLD_WRITABLE = 0o002;
+const STICKY = 0o1000;
+
+/**
+ * Looks at PATH before anything else happens: where it already holds a token in our own 0600 file, that one is synced
+ * and returned as `existing` (whether its environment fits is the caller's question). Throws `usage` for a path that
+ * cannot be meant, `conflict` for anything else that stands there, `undeliverable` where the disk refuses. No error
+ * quotes what a file holds.
+ */
+export function openTokenFile(file: string): TokenFile {
+  const target = locate(file);
+  const existing = readExisting(target);
+  let written: { readonly token: Token; readonly stats: fs.Stats } | null = null;
+  return {
+    path: file,
+    existing,
+    write(token) {
+      written = { token, stats: createFile(target, token) };
+    },
+    discard() {
+      const gone = written === null || removeOwn(target, written.token, written.stats);
+      if (gone) written = null;
+      return gone;
+    },
+  };
+}
+
+/** Where the file lies: its directory with every link resolved and judged, and its name in it. */
+interface Target {
+  readonly shown: string;
+  readonly directory: string;
+  readonly path: string;
+}
+
+function locate(file: string): Target {
+  if (containsSecret(file) || file.startsWith("mid_")) {
+    throw new MidctlError("usage", "A token was given as --token-file; nothing was changed.", {
+      hint: "Give the path of a file. Treat that token as leaked: midctl revoke --token-stdin",
+    });
+  }
+  if (file === "-") {
+    throw new MidctlError("usage", "--token-file takes the path of a file.", {
+      hint: "Leave it out, and the token goes to standard output.",
+    });
+  }
+  const name = path.basename(file);
+  if (file === "" || file.includes("\0") || /[/]$|(?:^|\/)\.{1,2}$/.test(file)) {
+    throw new MidctlError("usage", `${quote(file)} is not the path of a file.`, {
+      hint: "Give a file's name, such as ./codex.token.",
+    });
+  }
+  const shown = quote(file);
+  const directory = resolveDirectory(path.dirname(file), shown);
+  return { shown, directory, path: path.join(directory, name) };
+}
+
+/**
+ * The directory without links. O_NOFOLLOW guards the last name only, so every link on the way must belong to root or
+ * to us: another's link could lead the secret elsewhere. A directory that anyone may write to must be sticky.
+ */
+function resolveDirectory(directory: string, shown: string): string {
+  try {
+    // Name by name, as the kernel walks: `link/..` is the parent of where the link leads.
+    let resolved = path.isAbsolute(directory) ? path.parse(directory).root : process.cwd();
+    const rest = directory.split(path.sep).filter(Boolean);
+    for (let links = 0; rest.length > 0; ) {
+      const next = path.resolve(resolved, rest.shift() as string);
+      const stats = fs.lstatSync(next);
+      if (!stats.isSymbolicLink()) {
+        resolved = next;
+        continue;
+      }
+      if (!isTrustedOwner(stats.uid) || ++links > 40) {
+        throw new MidctlError(
+          "conflict",
+          `The path ${shown} leads through a link of another user: ${quote(next)}.`,
+          {
+            hint: "Give the path of the directory itself. No token was written.",
+          },
+        );
+      }
+      const destination = fs.readlinkSync(next);
+      if (path.isAbsolute(destination)) resolved = path.parse(destination).root;
+      rest.unshift(...destination.split(path.sep).filter(Boolean));
+    }
+    const stats = fs.statSync(resolved);
+    if (!stats.isDirectory()) throw missingDirectory(directory, shown);
+    if ((stats.mode & WORLD_WRITABLE) !== 0 && (stats.mode & STICKY) === 0) {
+      throw new MidctlError("conflict", `Anyone may replace files in the directory of ${shown}.`, {
+        hint: `No token was written. Use a private directory, or: chmod o-w ${quote(directory)}`,
+      });
+    }
+    return resolved;
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") throw missingDirectory(directory, shown);
+    if (code === "ENAMETOOLONG") throw new MidctlError("usage", `The path ${shown} is too long.`);
+    throw asUndeliverable(error, shown);
+  }
+}
+
+function missingDirectory(directory: string, shown: string): MidctlError {
+  return new MidctlError("usage", `The directory of ${shown} does not exist. No token was written.`, {
+    hint: `Make it first: mkdir -m 700 ${quote(directory)}`,
+  });
+}
+
+/** The token that PATH holds, synced; null where there is no PATH. Anything else is a conflict. */
+function readExisting(target: Target): Token | null {
+  try {
+    const before = fs.lstatSync(target.path, { throwIfNoEntry: false });
+    if (before === undefined) return null;
+    // Not opened before it is known to be a plain file: opening a device or a FIFO can act or hang.
+    refuseUnlessOwnFile(before, target);
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+    const fd = fs.openSync(target.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const stats = fs.fstatSync(fd);
+      refuseUnlessOwnFile(stats, target);
+      refuseSecondName(stats, target);
+      const token = readToken(fd);
+      if (token === null) throw occupied(target, "it holds something other than one token");
+      // The run that wrote it may have died before it synced.
+      fs.fsyncSync(fd);
+      syncDirectory(target.directory);
+      return token;
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch (error) {
+    if (errnoOf(error) === "ELOOP") throw occupied(target, "it is a symbolic link");
+    if (errnoOf(error) === "ENAMETOOLONG")
+      throw new MidctlError("usage", `The path ${target.shown} is too long.`);
+    throw asUndeliverable(error, target.shown);
+  }
+}
+
+/** One well-formed token, alone or with one `\n` after it. */
+function readToken(fd: number): Token | null {
+  const buffer = Buffer.alloc(TOKEN_LENGTH + 2);
+  let length = 0;
+  for (let got = -1; got !== 0 && length < buffer.length; length += got) {
+    got = fs.readSync(fd, buffer, length, buffer.length - length, length);
+  }
+  const text = buffer.toString("latin1", 0, length);
+  return parseToken(text.endsWith("\n") ? text.slice(0, -1) : text);
+}
+
+function refuseUnlessOwnFile(stats: fs.Stats, target: Target): void {
+  if (stats.isSymbolicLink()) throw occupied(target, "it is a symbolic link");
+  if (!stats.isFile()) throw occupied(target, "it is not a regular file");
+  if (!isOurs(stats.uid)) throw occupied(target, "it belongs to another user");
+  const mode = stats.mode & 0o7777;
+  if (mode !== PRIVATE_MODE) {
+    const octal = mode.toString(8).padStart(4, "0");
+    throw occupied(target, `its mode is ${octal}, not 0600, so others may know what it holds`);
+  }
+}
+
+/** A run killed between link and unlink leaves its temporary name, which goes; any other name is refused. */
+function refuseSecondName(stats: fs.Stats, target: Target): void {
+  if (stats.nlink === 1) return;
+  for (const name of fs.readdirSync(target.directory)) {
+    if (!name.startsWith(TEMPORARY_PREFIX)) continue;
+    const other = path.join(target.directory, name);
+    const found = fs.lstatSync(other, { throwIfNoEntry: false });
+    if (found !== undefined && isSameFile(found, stats)) fs.rmSync(other, { force: true });
+  }
+  const left = fs.lstatSync(target.path, { throwIfNoEntry: false });
+  if (left === undefined || left.nlink !== 1)
+    throw occupied(target, "the same file has a second name elsewhere");
+}
+
+function occupied(target: Target, why: string): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `${target.shown} exists and is not used: ${why}. No token was written.`,
+    {
+      hint: "Give a path that does not exist yet; only a 0600 file of your own with one token in it is taken up again.",
+    },
+  );
+}
+
+function createFile(target: Target, token: Token): fs.Stats {
+  const content = `${token.text}\n`;
+  const temporary = path.join(target.directory, TEMPORARY_PREFIX + randomBytes(12).toString("hex"));
+  let created = false;
+  try {
+    let stats = writePrivate(temporary, content);
+    try {
+      fs.linkSync(temporary, target.path);
+    } catch (error) {
+      if (!LINKLESS.has(errnoOf(error) ?? "")) throw error;
+      stats = writePrivate(target.path, content);
+    }
+    created = true;
+    fs.unlinkSync(temporary);
+    syncDirectory(target.directory);
+    return stats;
+  } catch (error) {
+    removeQuietly(temporary);
+    if (created) removeQuietly(target.path);
+    if (errnoOf(error) === "EEXIST") throw occupied(target, "it came into being only now");
+    throw asUndeliverable(error, target.shown);
+  }
+}
+
+/** What `link` answers on file systems that have none; there PATH is created directly. */
+const LINKLESS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+
+/** Makes and syncs a new file, checked to be private before the secret goes in. A failure leaves none. */
+function writePrivate(file: string, content: string): fs.Stats {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
+  const fd = fs.openSync(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PRIVATE_MODE);
+  try {
+    // A umask may have taken more away than it should, and some file systems keep neither mode nor owner.
+    fs.fchmodSync(fd, PRIVATE_MODE);
+    const stats = fs.fstatSync(fd);
+    if (!isOurs(stats.uid) || (stats.mode & 0o7777) !== PRIVATE_MODE) {
+      throw new MidctlError(
+        "undeliverable",
+        "The file system keeps no private files. No token was written.",
+        {
+          hint: "Use a --token-file on a local file system.",
+        },
+      );
+    }
+    fs.writeFileSync(fd, content);
+    fs.fsyncSync(fd);
+    return stats;
+  } catch (error) {
+    removeQuietly(file);
+    throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Removes PATH only where it is still the very file that was made, with the token that was written. */
+function removeOwn(target: Target, token: Token, made: fs.Stats): boolean {
+  try {
+    const found = fs.lstatSync(target.path, { throwIfNoEntry: false });
+    // An inode number can come back with another file, so the content counts too.
+    if (found === undefined || !isSameFile(found, made)) return true;
+    const fd = fs.openSync(target.path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+    try {
+      if (readToken(fd)?.text !== token.text) return true;
+    } finally {
+      fs.closeSync(fd);
+    }
+    fs.unlinkSync(target.path);
+    syncDirectory(target.directory);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function removeQuietly(file: string): void {
+  try {
+    fs.rmSync(file, { force: true });
+  } catch {
+    // The first failure is the one to tell; what stays behind is inert.
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(fd);
+  } catch (error) {
+    // Some file systems have no such thing for directories, and say so in these words.
+    if (errnoOf(error) !== "EINVAL" && errnoOf(error) !== "ENOTSUP") throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function asUndeliverable(error: unknown, shown: string): MidctlError {
+  if (error instanceof MidctlError) return error;
+  const code = errnoOf(error);
+  if (code === null) throw error;
+  return new MidctlError(
+    "undeliverable",
+    `${shown} cannot be written: ${REASONS[code] ?? code}. No token was written.`,
+    {
+      hint: "Nothing that can authenticate was left behind. Make room or rights, or give another --token-file.",
+      details: { errno: code },
+    },
+  );
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full (ENOSPC)",
+  EDQUOT: "the disk quota is used up (EDQUOT)",
+  EFBIG: "the file size limit is reached (EFBIG)",
+  EIO: "the disk reports an error (EIO)",
+  EROFS: "the file system is read-only (EROFS)",
+  EACCES: "permission denied (EACCES)",
+  EPERM: "the operation is not permitted there (EPERM)",
+};
+
+function errnoOf(error: unknown): string | null {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  return error instanceof Error && typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : null;
+}
+
+function isSameFile(a: fs.Stats, b: fs.Stats): boolean {
+  return a.ino === b.ino && a.dev === b.dev;
+}
+
+function isOurs(uid: number): boolean {
+  return uid === (process.geteuid?.() ?? uid);
+}
+
+function isTrustedOwner(uid: number): boolean {
+  return uid === 0 || isOurs(uid);
+}
