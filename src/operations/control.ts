@@ -1,0 +1,169 @@
+import type { Database, Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { formatReference, parseReference, type Reference } from "../domain/reference.ts";
+import { findCredential, lockOwner, setCredentialStatus } from "../repository/credential.ts";
+import { findIdentity, lockIdentity, setIdentityStatus, settleIdentity } from "../repository/identity.ts";
+import { findLegacyToken, lockLegacyToken, revokeLegacyToken } from "../repository/token.ts";
+import { change, type Request } from "./change.ts";
+import { notFound } from "./lookup.ts";
+
+/** The three control actions share everything but the status they ask for. */
+export type ControlStatus = "paused" | "active" | "revoked";
+
+const VERBS: Readonly<Record<ControlStatus, { verb: string; done: string }>> = {
+  paused: { verb: "pause", done: "paused" },
+  active: { verb: "resume", done: "resumed" },
+  revoked: { verb: "revoke", done: "revoked" },
+};
+
+/** How the verifiers let go; zeros while none holds a lease (SPEC §8). */
+export interface LetGo {
+  readonly verifiers: number;
+  readonly acknowledged: number;
+  readonly expired: number;
+  readonly ms: number;
+}
+
+export interface Controlled {
+  readonly ref: string;
+  readonly kind: "identity" | "credential" | "token";
+  /** False where it stood so already. */
+  readonly changed: boolean;
+  /** Stored status now. */
+  readonly status: string;
+  /** What it amounts to now; after a resume under a paused or revoked ancestor it is still refused. */
+  readonly effectiveStatus: string;
+  readonly letGo: LetGo;
+}
+
+/** What the operator saw before deciding; a change between then and the lock is a conflict, never overridden. */
+export interface Target {
+  readonly reference: Reference;
+  readonly status: string;
+  readonly version: number;
+  /** What a person is told before confirming. */
+  readonly title: string;
+}
+
+/** Reads what is to be acted on, before anybody is asked. Throws `not_found`, and `usage` for an approval. */
+export async function readTarget(db: Tx, text: string): Promise<Target> {
+  const reference = parseReference(text);
+  switch (reference.kind) {
+    case "identity": {
+      const identity = await findIdentity(db, reference.slug);
+      if (identity === null) throw await notFound(db, reference);
+      return { reference, status: identity.status, version: identity.version, title: `${identity.slug} (${identity.owner})` };
+    }
+    case "approval":
+      throw new MidctlError("usage", `${text} is an approval; nothing was changed.`, {
+        hint: `Use midctl approval cancel ${text}.`,
+      });
+    default: {
+      const credential = await findCredential(db, reference.publicId);
+      if (credential !== null) {
+        return { reference, status: credential.status, version: credential.version, title: `${credential.id} of ${credential.identity}` };
+      }
+      const legacy = reference.kind === "token" ? await findLegacyToken(db, reference.publicId) : null;
+      if (legacy === null) throw await notFound(db, reference);
+      return { reference, status: legacy.effectiveStatus, version: 0, title: `at_${legacy.publicId} (legacy token ${legacy.name})` };
+    }
+  }
+}
+
+/** One control action on one target: one transaction. Throws `illegal_transition` and `conflict`. */
+export function controlTarget(db: Database, request: Request, target: Target, status: ControlStatus): Promise<Controlled> {
+  return change(db, request, async (tx) => {
+    if (target.reference.kind === "identity") return controlIdentity(tx, target, target.reference.slug, status);
+    const publicId = (target.reference as { publicId: string }).publicId;
+    const owner = await lockOwner(tx, publicId);
+    if (owner === null) return controlLegacy(tx, target, publicId, status);
+    await settleIdentity(tx, owner);
+    return controlCredential(tx, target, publicId, status);
+  });
+}
+
+async function controlIdentity(tx: Tx, target: Target, slug: string, status: ControlStatus): Promise<Controlled> {
+  if ((await lockIdentity(tx, slug)) === null) throw await notFound(tx, target.reference);
+  await settleIdentity(tx, slug);
+  const before = await findIdentity(tx, slug);
+  const change = before?.status !== status;
+  if (before !== null && change) {
+    if (before.status === "revoked") throw isFinal(slug, "revoked", status);
+    refuseMoved(target, before);
+    await setIdentityStatus(tx, slug, status);
+  }
+  const after = await findIdentity(tx, slug);
+  return result(target, "identity", change, after?.status ?? status, after?.effectiveStatus ?? status);
+}
+
+async function controlCredential(tx: Tx, target: Target, publicId: string, status: ControlStatus): Promise<Controlled> {
+  const before = await findCredential(tx, publicId);
+  if (before === null) throw await notFound(tx, target.reference);
+  const change = before.status !== status;
+  if (change) {
+    if (before.status === "revoked" || before.status === "abandoned") throw isFinal(before.id, before.status, status);
+    if (status !== "revoked" && before.status === "superseded") {
+      throw new MidctlError("illegal_transition", `${before.id} is superseded and can only be revoked; nothing was changed.`, {
+        hint: `Its grace ends by itself. midctl revoke ${before.id} ends it now.`,
+        details: { credential: before.id, status: before.status },
+      });
+    }
+    if (status !== "revoked" && before.status === "pending") {
+      throw new MidctlError("illegal_transition", `${before.id} is pending: nobody has used it yet, so it cannot be ${VERBS[status].done}. Nothing was changed.`, {
+        hint: status === "paused" ? `Pause ${before.identity}, or revoke ${before.id}.` : `midctl credential activate proves its secret.`,
+        details: { credential: before.id, status: before.status },
+      });
+    }
+    refuseMoved(target, before);
+    await setCredentialStatus(tx, publicId, status);
+  }
+  const after = await findCredential(tx, publicId);
+  return result(target, "credential", change, after?.status ?? status, after?.effectiveStatus ?? status);
+}
+
+async function controlLegacy(tx: Tx, target: Target, publicId: string, status: ControlStatus): Promise<Controlled> {
+  const legacy = await lockLegacyToken(tx, publicId);
+  if (legacy === null) throw await notFound(tx, target.reference);
+  if (status !== "revoked") {
+    throw new MidctlError("illegal_transition", `at_${publicId} is a legacy token and can only be revoked; nothing was changed.`, {
+      hint: `midctl identity adopt at_${publicId} gives it an identity, which can be ${VERBS[status].done}.`,
+    });
+  }
+  const change = legacy.revokedAt === null;
+  if (change) await revokeLegacyToken(tx, publicId);
+  return result(target, "token", change, "revoked", "revoked");
+}
+
+/** Two operators at once: another outcome than the one that was seen is theirs to decide on again. */
+function refuseMoved(target: Target, now: { readonly status: string; readonly version: number }): void {
+  if (now.version === target.version) return;
+  throw new MidctlError(
+    "conflict",
+    `${formatReference(target.reference)} changed meanwhile: it was ${target.status} and is ${now.status} now. Nothing was changed.`,
+    { hint: "Look again, then repeat the command if it is still wanted.", details: { was: target.status, is: now.status } },
+  );
+}
+
+function isFinal(ref: string, is: string, wanted: ControlStatus): MidctlError {
+  return new MidctlError("illegal_transition", `${ref} is ${is}, which is final; it was not ${VERBS[wanted].done}.`, {
+    hint: ref.startsWith("mc_") ? "Issue a new credential." : "Create a new identity.",
+    details: { ref, status: is },
+  });
+}
+
+function result(
+  target: Target,
+  kind: Controlled["kind"],
+  changed: boolean,
+  status: string,
+  effectiveStatus: string,
+): Controlled {
+  return {
+    ref: formatReference(target.reference),
+    kind,
+    changed,
+    status,
+    effectiveStatus,
+    letGo: { verifiers: 0, acknowledged: 0, expired: 0, ms: 0 },
+  };
+}

@@ -1,0 +1,55 @@
+import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { activatePending, lockOwner } from "../repository/credential.ts";
+import { claimTransaction } from "../repository/claim.ts";
+import { recordUse } from "../repository/token.ts";
+import { type Accepted, type Decision, decide } from "./decide.ts";
+
+export interface Used {
+  readonly decision: Decision;
+  /** Whether this very use activated the credential. */
+  readonly activated: boolean;
+}
+
+/**
+ * Uses a token: activates its credential if that is pending, which supersedes the predecessor in the same
+ * transaction (SPEC §3). Whoever comes second finds it active. Throws where it cannot be written.
+ */
+export function useToken(db: Database, token: string, scope: string | null): Promise<Used> {
+  return db.transaction(async (tx) => {
+    const looked = await decide(tx, token, scope);
+    const { decision, publicId } = looked;
+    if (!decision.ok || publicId === null) return { decision, activated: false };
+    if (!looked.pending) {
+      if (looked.stale) await recordUse(tx, publicId);
+      return { decision, activated: false };
+    }
+    await claimTransaction(tx, { actor: { kind: "machine_identity", name: decision.actor.slug }, reason: null });
+    await lockOwner(tx, publicId);
+    // The lock may have been waited for: what was decided before it is decided again.
+    const now = await decide(tx, token, scope);
+    if (!now.decision.ok || !now.pending) return { decision: now.decision, activated: false };
+    const activated = await activatePending(tx, publicId);
+    await recordUse(tx, publicId);
+    const after = await decide(tx, token, scope);
+    return { decision: after.decision, activated };
+  });
+}
+
+/**
+ * `credential activate`: the operator proves that the secret arrived, by using it. Throws `denied` for a token that
+ * is not good, naming why.
+ */
+export async function activateCredential(db: Database, token: string): Promise<{ changed: boolean; accepted: Accepted }> {
+  const used = await useToken(db, token, null);
+  if (used.decision.ok && used.decision.credential !== null) return { changed: used.activated, accepted: used.decision };
+  if (used.decision.ok) {
+    throw new MidctlError("conflict", "This is a legacy token: it has no credential to activate. Nothing was changed.", {
+      hint: "identity adopt gives it an identity.",
+    });
+  }
+  throw new MidctlError("denied", `The token is not good: ${used.decision.code}. Nothing was activated.`, {
+    hint: used.decision.code === "malformed" ? "Give the whole token, as it was printed." : "midctl credential show names its state.",
+    details: { code: used.decision.code },
+  });
+}

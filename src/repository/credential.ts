@@ -1,0 +1,184 @@
+import type { Tx } from "../db/database.ts";
+import type { CredentialStatus, EffectiveStatus } from "../domain/status.ts";
+
+/** A credential as it is shown: instants are RFC 3339 in UTC. No secret, no hash. */
+export interface Credential {
+  readonly id: string;
+  readonly identity: string;
+  readonly name: string;
+  readonly status: CredentialStatus;
+  readonly effectiveStatus: EffectiveStatus;
+  readonly scopes: readonly string[];
+  readonly issuedAt: string;
+  readonly issuedBy: string | null;
+  readonly activatedAt: string | null;
+  readonly activationDeadline: string | null;
+  readonly expiresAt: string | null;
+  readonly graceUntil: string | null;
+  readonly pausedAt: string | null;
+  readonly revokedAt: string | null;
+  readonly replaces: string | null;
+  readonly lastUsedAt: string | null;
+  readonly adopted: boolean;
+  readonly version: number;
+}
+
+/** Columns of a `Credential`, read from `machine_identity_credential c JOIN machine_identity i`. */
+export const CREDENTIAL_COLUMNS = `'mc_' || c."publicId" AS id, i.slug AS identity, c.name, c.status,
+  midctl_credential_state(c, midctl_now()) AS "effectiveStatus", c.scopes::jsonb AS scopes,
+  midctl_instant(c."issuedAt") AS "issuedAt", c."issuedBy",
+  midctl_instant(c."activatedAt") AS "activatedAt", midctl_instant(c."activationDeadline") AS "activationDeadline",
+  midctl_instant(c."expiresAt") AS "expiresAt", midctl_instant(c."graceUntil") AS "graceUntil",
+  midctl_instant(c."pausedAt") AS "pausedAt", midctl_instant(c."revokedAt") AS "revokedAt",
+  (SELECT 'mc_' || r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") AS replaces,
+  (SELECT midctl_instant(t."lastUsedAt") FROM agent_token t WHERE t."publicId" = c."publicId") AS "lastUsedAt",
+  c.adopted, c.version`;
+
+const FROM = `FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"`;
+
+export interface NewCredential {
+  readonly publicId: string;
+  readonly tokenHash: string;
+  readonly tokenPrefix: string;
+  /** The token says so; the database's environment must agree when the row is written. */
+  readonly live: boolean;
+  readonly identity: string;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  /** Seconds from now; null for never. */
+  readonly expiresIn: number | null;
+  /** Seconds from now, cut at the expiry. */
+  readonly activateWithin: number;
+  /** `mc_…` without its prefix; null where there is nothing to replace. */
+  readonly replaces: string | null;
+  /** Seconds, at most a day. */
+  readonly grace: number;
+  readonly issuedBy: string;
+}
+
+/**
+ * Writes a credential and its token in one statement; false where the environment is of the other kind by now. The
+ * guards refuse whatever SPEC §3 does not allow.
+ */
+export async function insertCredential(tx: Tx, credential: NewCredential): Promise<boolean> {
+  const rows = await tx.query(
+    `WITH made AS (
+       INSERT INTO machine_identity_credential
+         ("publicId", "machineIdentityId", name, "tokenHash", scopes, "replacesId", "graceSeconds", "issuedBy", "activationDeadline", "expiresAt")
+       SELECT $1, i.id, $2, $3, $4,
+              (SELECT r.id FROM machine_identity_credential r WHERE r."publicId" = $5::text), $6::int, $7,
+              midctl_now() + make_interval(secs => LEAST($8::float8, $9::float8)), midctl_now() + make_interval(secs => $9::float8)
+         FROM machine_identity i, midctl_environment e
+        WHERE i.slug = $10 AND e.live = $11::boolean
+       RETURNING *
+     )
+     INSERT INTO agent_token ("publicId", "workspaceId", name, "tokenPrefix", "tokenHash", scopes, "createdAt", "expiresAt", "machineIdentityId")
+     SELECT made."publicId", i."workspaceId", i.slug || '/' || made.name, $12, made."tokenHash", made.scopes, made."issuedAt", made."expiresAt", i.id
+       FROM made JOIN machine_identity i ON i.id = made."machineIdentityId"
+     RETURNING 1 AS made`,
+    [
+      credential.publicId,
+      credential.name,
+      credential.tokenHash,
+      JSON.stringify(credential.scopes),
+      credential.replaces,
+      credential.grace,
+      credential.issuedBy,
+      credential.activateWithin,
+      credential.expiresIn,
+      credential.identity,
+      credential.live,
+      credential.tokenPrefix,
+    ],
+  );
+  return rows.length > 0;
+}
+
+export async function findCredential(tx: Tx, publicId: string): Promise<Credential | null> {
+  const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."publicId" = $1`, [publicId]);
+  return row ?? null;
+}
+
+/** A credential by what its token is kept as; proves nothing about the bearer. */
+export async function findCredentialByHash(tx: Tx, tokenHash: string): Promise<Credential | null> {
+  const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."tokenHash" = $1`, [tokenHash]);
+  return row ?? null;
+}
+
+/** All credentials of an identity, newest first. */
+export async function readCredentials(tx: Tx, identity: string, limit: number): Promise<Credential[]> {
+  return tx.query<Credential>(
+    `SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE i.slug = $1 ORDER BY c.id DESC LIMIT $2::int`,
+    [identity, limit],
+  );
+}
+
+/** What stands under one name: the current and the unexpired pending credential. */
+export interface NameHolders {
+  readonly current: Credential | null;
+  readonly pending: Credential | null;
+}
+
+export async function readHolders(tx: Tx, identity: string, name: string): Promise<NameHolders> {
+  const rows = await tx.query<Credential>(
+    `SELECT ${CREDENTIAL_COLUMNS} ${FROM}
+      WHERE i.slug = $1 AND c.name = $2 AND c.status IN ('pending', 'active', 'paused') AND midctl_is_live(c, midctl_now())
+      ORDER BY c.id DESC`,
+    [identity, name],
+  );
+  return {
+    current: rows.find((row) => row.status !== "pending") ?? null,
+    pending: rows.find((row) => row.status === "pending") ?? null,
+  };
+}
+
+/** Ids of every live credential of a name, newest first: pending, current, in grace. */
+export async function readLive(tx: Tx, identity: string, name: string): Promise<string[]> {
+  const rows = await tx.query<{ publicId: string }>(
+    `SELECT c."publicId" ${FROM} WHERE i.slug = $1 AND c.name = $2 AND midctl_is_live(c, midctl_now()) ORDER BY c.id DESC`,
+    [identity, name],
+  );
+  return rows.map((row) => row.publicId);
+}
+
+/** Sets the stored status; the guards decide whether that is legal and fill in the instants. */
+export async function setCredentialStatus(tx: Tx, publicId: string, status: CredentialStatus): Promise<void> {
+  await tx.query(`UPDATE machine_identity_credential SET status = $2 WHERE "publicId" = $1`, [publicId, status]);
+}
+
+/** Activates a pending credential; false where it is not pending (any more). Exactly one caller gets true. */
+export async function activatePending(tx: Tx, publicId: string): Promise<boolean> {
+  const rows = await tx.query(
+    `UPDATE machine_identity_credential SET status = 'active' WHERE "publicId" = $1 AND status = 'pending' RETURNING 1 AS made`,
+    [publicId],
+  );
+  return rows.length > 0;
+}
+
+/** Abandons a pending credential in favour of one that the same transaction issues. */
+export async function replacePending(tx: Tx, publicId: string, by: string): Promise<void> {
+  await tx.query(
+    `UPDATE machine_identity_credential SET status = 'abandoned', "replacedBy" = $2 WHERE "publicId" = $1 AND status = 'pending'`,
+    [publicId, by],
+  );
+}
+
+/** Locks a credential's identity, so that control actions take turns; the slug, or null where there is none. */
+export async function lockOwner(tx: Tx, publicId: string): Promise<string | null> {
+  const [row] = await tx.query<{ slug: string }>(
+    `SELECT slug FROM machine_identity
+      WHERE id = (SELECT "machineIdentityId" FROM machine_identity_credential WHERE "publicId" = $1)
+      FOR NO KEY UPDATE`,
+    [publicId],
+  );
+  return row?.slug ?? null;
+}
+
+/** Credential ids that begin so, for completion and "did you mean". */
+export async function suggestCredentials(tx: Tx, prefix: string, limit = 50): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(
+    `SELECT 'mc_' || "publicId" AS id FROM machine_identity_credential WHERE "publicId" LIKE $1 || '%' ORDER BY id DESC LIMIT $2::int`,
+    [prefix, limit],
+  );
+  return rows.map((row) => row.id);
+}

@@ -1,0 +1,57 @@
+import type { Tx } from "../db/database.ts";
+import type { EnvironmentKind } from "../domain/token.ts";
+
+/** The environment is a property of the database (SPEC §2). */
+export interface Environment {
+  readonly name: string;
+  /** False while the database has only its default name. */
+  readonly named: boolean;
+  readonly kind: EnvironmentKind;
+  readonly protected: boolean;
+  readonly databaseId: string;
+}
+
+interface EnvironmentRow {
+  readonly name: string;
+  readonly named: boolean;
+  readonly live: boolean;
+  readonly protected: boolean;
+  readonly databaseId: string;
+}
+
+/** The environment; null where the database was copied or migrated but not made ready yet. */
+export async function readEnvironment(tx: Tx): Promise<Environment | null> {
+  const [row] = await tx.query<EnvironmentRow>(
+    `SELECT name, named, live, protected, "databaseId" FROM midctl_environment`,
+  );
+  return row === undefined ? null : toEnvironment(row);
+}
+
+/** Takes turns with whoever else names or protects the environment. */
+export async function lockEnvironment(tx: Tx): Promise<Environment | null> {
+  const [row] = await tx.query<EnvironmentRow>(
+    `SELECT name, named, live, protected, "databaseId" FROM midctl_environment FOR NO KEY UPDATE`,
+  );
+  return row === undefined ? null : toEnvironment(row);
+}
+
+/** Names the environment. The guards refuse a second name, and `live` once credentials exist. */
+export async function nameEnvironment(
+  tx: Tx,
+  wanted: { readonly name: string; readonly live: boolean; readonly protected: boolean },
+): Promise<void> {
+  await tx.query(
+    `UPDATE midctl_environment SET name = $1, named = true, live = $2, protected = protected OR $3`,
+    [wanted.name, wanted.live, wanted.protected],
+  );
+}
+
+function toEnvironment(row: EnvironmentRow): Environment {
+  return {
+    name: row.name,
+    named: row.named,
+    kind: row.live ? "live" : "test",
+    protected: row.protected,
+    databaseId: row.databaseId,
+  };
+}

@@ -1,0 +1,199 @@
+import type { Tx } from "../db/database.ts";
+import type { EffectiveIdentityStatus, IdentityStatus } from "../domain/status.ts";
+
+/** A machine identity as it is shown: instants are RFC 3339 in UTC, `idleTtl` is in seconds. */
+export interface Identity {
+  readonly slug: string;
+  readonly publicId: string;
+  readonly kind: "service" | "thread";
+  readonly provider: string | null;
+  readonly threadId: string | null;
+  readonly displayName: string;
+  readonly owner: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly parent: string | null;
+  readonly workspace: string | null;
+  readonly status: IdentityStatus;
+  readonly effectiveStatus: EffectiveIdentityStatus;
+  readonly expiresAt: string | null;
+  readonly idleTtl: number | null;
+  readonly createdAt: string;
+  readonly createdBy: string | null;
+  readonly lastUsedAt: string | null;
+  readonly pausedAt: string | null;
+  readonly revokedAt: string | null;
+  readonly version: number;
+}
+
+/** Columns of an `Identity`, read from `machine_identity i`. */
+export const IDENTITY_COLUMNS = `i.slug, i."publicId", i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels,
+  (SELECT p.slug FROM machine_identity p WHERE p.id = i."parentId") AS parent,
+  midctl_workspace_slug(i."workspaceId") AS workspace, i.status,
+  midctl_identity_state(i.id, midctl_now()) AS "effectiveStatus",
+  midctl_instant(i."expiresAt") AS "expiresAt", i."idleTtl"::float8 AS "idleTtl",
+  midctl_instant(i."createdAt") AS "createdAt", i."createdBy",
+  midctl_instant(i."lastUsedAt") AS "lastUsedAt", midctl_instant(i."pausedAt") AS "pausedAt",
+  midctl_instant(i."revokedAt") AS "revokedAt", i.version`;
+
+export interface NewIdentity {
+  readonly publicId: string;
+  readonly slug: string;
+  readonly displayName: string;
+  readonly kind: "service" | "thread";
+  readonly provider: string | null;
+  readonly threadId: string | null;
+  readonly owner: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly parent: string | null;
+  readonly workspace: string | null;
+  /** Life in seconds from now; null for no end. */
+  readonly expiresIn: number | null;
+  /** In seconds. */
+  readonly idleTtl: number | null;
+  readonly createdBy: string;
+}
+
+/** Inserts an identity; false where one with this slug or thread is there already. */
+export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boolean> {
+  const rows = await tx.query(
+    `INSERT INTO machine_identity
+       ("publicId", slug, "displayName", kind, provider, "threadId", owner, labels, "parentId", "workspaceId", "expiresAt", "idleTtl", "createdBy")
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb,
+       (SELECT id FROM machine_identity WHERE slug = $9::text),
+       midctl_workspace_id($10::text),
+       midctl_now() + make_interval(secs => $11::float8), $12::float8, $13)
+     ON CONFLICT DO NOTHING
+     RETURNING 1 AS made`,
+    [
+      identity.publicId,
+      identity.slug,
+      identity.displayName,
+      identity.kind,
+      identity.provider,
+      identity.threadId,
+      identity.owner,
+      JSON.stringify(identity.labels),
+      identity.parent,
+      identity.workspace,
+      identity.expiresIn,
+      identity.idleTtl,
+      identity.createdBy,
+    ],
+  );
+  return rows.length > 0;
+}
+
+export async function findIdentity(tx: Tx, slug: string): Promise<Identity | null> {
+  const [row] = await tx.query<Identity>(`SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug = $1`, [
+    slug,
+  ]);
+  return row ?? null;
+}
+
+export async function findThread(tx: Tx, provider: string, threadId: string): Promise<Identity | null> {
+  const [row] = await tx.query<Identity>(
+    `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.provider = $1 AND i."threadId" = $2`,
+    [provider, threadId],
+  );
+  return row ?? null;
+}
+
+/**
+ * Locks an identity against other control actions until the transaction ends, and reads it as it is then. Audit
+ * events may still refer to it meanwhile (FOR NO KEY UPDATE).
+ */
+export async function lockIdentity(tx: Tx, slug: string): Promise<Identity | null> {
+  const locked = await tx.query(`SELECT 1 AS held FROM machine_identity WHERE slug = $1 FOR NO KEY UPDATE`, [slug]);
+  return locked.length === 0 ? null : findIdentity(tx, slug);
+}
+
+/**
+ * Stores what has come true by the clock, under the identity's lock: idle becomes paused, a pending credential past
+ * its deadline abandoned (SPEC §3: "stored when next touched").
+ */
+export async function settleIdentity(tx: Tx, slug: string): Promise<void> {
+  await tx.query(
+    `WITH idle AS (
+       UPDATE machine_identity i SET status = 'paused'
+        WHERE slug = $1 AND status = 'active' AND midctl_is_idle(i, midctl_now())
+     )
+     UPDATE machine_identity_credential SET status = 'abandoned'
+      WHERE "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = $1)
+        AND status = 'pending' AND "activationDeadline" <= midctl_now()`,
+    [slug],
+  );
+}
+
+export async function setIdentityStatus(tx: Tx, slug: string, status: IdentityStatus): Promise<void> {
+  await tx.query(`UPDATE machine_identity SET status = $2 WHERE slug = $1`, [slug, status]);
+}
+
+export interface IdentityChange {
+  readonly displayName: string | null;
+  readonly owner: string | null;
+  /** The whole new set; null leaves it. */
+  readonly labels: Readonly<Record<string, string>> | null;
+  /** Seconds from now; null leaves it. */
+  readonly expiresIn: number | null;
+  readonly idleTtl: number | null;
+}
+
+export async function updateIdentityRow(tx: Tx, slug: string, change: IdentityChange): Promise<void> {
+  await tx.query(
+    `UPDATE machine_identity
+        SET "displayName" = coalesce($2, "displayName"), owner = coalesce($3, owner),
+            labels = coalesce($4::text::jsonb, labels),
+            "expiresAt" = coalesce(midctl_now() + make_interval(secs => $5::float8), "expiresAt"),
+            "idleTtl" = coalesce($6::float8::bigint, "idleTtl")
+      WHERE slug = $1`,
+    [
+      slug,
+      change.displayName,
+      change.owner,
+      change.labels === null ? null : JSON.stringify(change.labels),
+      change.expiresIn,
+      change.idleTtl,
+    ],
+  );
+}
+
+/** Slugs near a mistyped one, for "did you mean" and completion: same beginning first. */
+export async function suggestSlugs(tx: Tx, prefix: string, limit = 50): Promise<string[]> {
+  const rows = await tx.query<{ slug: string }>(
+    `SELECT slug FROM machine_identity WHERE slug LIKE $1 || '%' ORDER BY slug LIMIT $2::int`,
+    [prefix.replace(/[\\%_]/g, "\\$&"), limit],
+  );
+  return rows.map((row) => row.slug);
+}
+
+/** The line upward: parent first, up to the root. */
+export async function readAncestors(tx: Tx, slug: string): Promise<string[]> {
+  const rows = await tx.query<{ slug: string }>(
+    `WITH RECURSIVE line AS (
+       SELECT "parentId", 0 AS depth, slug FROM machine_identity WHERE slug = $1
+       UNION ALL
+       SELECT p."parentId", line.depth + 1, p.slug FROM line JOIN machine_identity p ON p.id = line."parentId"
+     )
+     SELECT slug FROM line WHERE depth > 0 ORDER BY depth`,
+    [slug],
+  );
+  return rows.map((row) => row.slug);
+}
+
+/** Direct children, in slug order. */
+export async function readChildren(tx: Tx, slug: string, limit: number): Promise<Pick<Identity, "slug" | "effectiveStatus">[]> {
+  return tx.query(
+    `SELECT i.slug, midctl_identity_state(i.id, midctl_now()) AS "effectiveStatus" FROM machine_identity i
+      WHERE i."parentId" = (SELECT id FROM machine_identity WHERE slug = $1) ORDER BY i.slug LIMIT $2::int`,
+    [slug, limit],
+  );
+}
+
+/** Whether this database has workspaces, as Kan's does: then every identity belongs to one. */
+export async function readWorkspace(tx: Tx, slug: string | null): Promise<{ hosted: boolean; exists: boolean }> {
+  const [row] = await tx.query<{ hosted: boolean; exists: boolean }>(
+    `SELECT to_regclass('workspace') IS NOT NULL AS hosted, midctl_workspace_id($1::text) IS NOT NULL AS exists`,
+    [slug],
+  );
+  return row ?? { hosted: false, exists: false };
+}
