@@ -16,11 +16,19 @@ export interface Tx {
   query<Row extends object>(text: string, params?: readonly Param[]): Promise<Row[]>;
 }
 
+/** A transaction on a connection of our own, which can also run a migration file. */
+export interface OwnTx extends Tx {
+  /** Runs any number of statements without parameters; results are dropped. */
+  script(text: string): Promise<void>;
+}
+
 export interface Database extends Tx {
   /**
    * Runs `work` in one READ COMMITTED transaction; a throw rolls back. A deadlock or serialization failure
-   * (40P01, 40001) is retried up to 3 times. A connection lost during COMMIT throws `CommitUnknown`.
+   * (40P01, 40001) is retried up to 3 times: `work` must be ready to run again. A connection lost during COMMIT throws
+   * `CommitUnknown`.
    */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: OwnTx) => Promise<T>): Promise<T>;
+  /** Lets go of every connection at once; what is still under way fails as `unavailable`. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,0 +1,155 @@
+import type { Socket } from "node:net";
+import postgres from "postgres";
+import type { MidctlError } from "../domain/errors.ts";
+import type { Param } from "./database.ts";
+import { connectionLost, toMidctlError } from "./failure.ts";
+import { type Endpoint, openSocket } from "./target.ts";
+import { PARSERS } from "./values.ts";
+
+/** What a statement came back with: its rows, and the command tag's first word (`SELECT`, `ROLLBACK`). */
+interface Answer<Row> {
+  readonly rows: Row[];
+  readonly command: string;
+}
+
+/**
+ * One connection to one server, for its one life. postgres.js speaks the protocol; but its pool silently reconnects, runs
+ * what was queued for a transaction outside of it, leaves promises hanging and writes to a socket that is gone (an
+ * uncatchable TypeError), so a lane is one postgres.js client of one connection whose socket is ours and is opened
+ * once: when it closes, the lane has ended and whatever waited fails.
+ */
+export class Lane {
+  readonly #sql: postgres.Sql;
+  readonly #waiting = new Set<(error: MidctlError) => void>();
+  readonly #onEnd: (lane: Lane) => void;
+  #socket: Socket | null = null;
+  #opened = false;
+  #ended: MidctlError | null = null;
+
+  constructor(endpoint: Endpoint, applicationName: string, onEnd: (lane: Lane) => void) {
+    this.#onEnd = onEnd;
+    this.#sql = openClient(endpoint, applicationName, {
+      openSocket: () => this.#open(endpoint),
+      onClose: () => this.#end(connectionLost("CONNECTION_CLOSED")),
+    });
+  }
+
+  /** Why this lane can carry nothing more, or null. */
+  get ended(): MidctlError | null {
+    return this.#ended;
+  }
+
+  /** How many statements are under way. */
+  get inFlight(): number {
+    return this.#waiting.size;
+  }
+
+  /** Sends a statement, behind those already sent: nothing is awaited in between. It is prepared once per lane. */
+  async run<Row extends object>(text: string, params: readonly Param[]): Promise<Answer<Row>> {
+    // As text, so that the server alone decides on types: `$1::text` takes `true` like everything else.
+    const bound = params.map((param) => (typeof param === "boolean" ? String(param) : param));
+    return this.#track<Row>(() => this.#sql.unsafe(text, bound, PREPARED));
+  }
+
+  /** Sends any number of statements without parameters as one message. */
+  async runSimple(text: string): Promise<string> {
+    return (await this.#track(() => this.#sql.unsafe(text, [], SIMPLE))).command;
+  }
+
+  /** Lets go of the connection without waiting; what is under way fails. */
+  close(): void {
+    if (this.#ended === null) this.#end(connectionLost("CONNECTION_ENDED"));
+  }
+
+  #track<Row>(send: () => postgres.PendingQuery<postgres.Row[]>): Promise<Answer<Row>> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      send().then(
+        (result) => {
+          this.#waiting.delete(reject);
+          resolve({ rows: result.slice() as Row[], command: result.command });
+        },
+        (error: unknown) => {
+          this.#waiting.delete(reject);
+          const failure = toMidctlError(error);
+          reject(failure);
+          // FATAL is the server's last word: the statements behind it get the same reason, not just "lost".
+          if ((error as { severity?: unknown }).severity === "FATAL") this.#end(failure);
+        },
+      );
+    });
+  }
+
+  async #open(endpoint: Endpoint): Promise<Socket> {
+    if (this.#ended !== null) throw this.#ended;
+    if (this.#opened) throw connectionLost("CONNECTION_CLOSED");
+    this.#opened = true;
+    try {
+      this.#socket = await openSocket(endpoint);
+      return this.#socket;
+    } catch (error) {
+      const failure = toMidctlError(error);
+      this.#end(failure);
+      throw failure;
+    }
+  }
+
+  #end(reason: MidctlError): void {
+    if (this.#ended !== null) return;
+    this.#ended = reason;
+    for (const reject of this.#waiting) reject(reason);
+    this.#waiting.clear();
+    // Says goodbye and closes; awaiting it would cost a command 5 ms.
+    this.#sql.end({ timeout: 0 }).catch(() => undefined);
+    this.#socket?.unref();
+    this.#onEnd(this);
+  }
+}
+
+const PREPARED = { prepare: true, simple: false } as postgres.UnsafeQueryOptions;
+const SIMPLE = { prepare: false, simple: true } as postgres.UnsafeQueryOptions;
+
+/** As text; the database decides what a parameter is. JSON and timestamps would otherwise be re-encoded. */
+const asIs = (value: unknown) => `${value}`;
+
+function openClient(
+  endpoint: Endpoint,
+  applicationName: string,
+  hooks: { openSocket: () => Promise<Socket>; onClose: () => void },
+): postgres.Sql {
+  const options: postgres.Options<Record<string, postgres.PostgresType>> & Record<string, unknown> = {
+    host: endpoint.host,
+    port: endpoint.port,
+    user: endpoint.user,
+    database: endpoint.database,
+    ...(endpoint.password === null ? {} : { password: endpoint.password }),
+    socket: hooks.openSocket,
+    onclose: hooks.onClose,
+    onnotice: () => undefined,
+    // Every option that postgres.js would otherwise take from PG* variables of its own invention is given.
+    ssl: false,
+    max: 1,
+    prepare: true,
+    debug: false,
+    fetch_types: false,
+    idle_timeout: 0,
+    max_lifetime: null,
+    max_pipeline: 100,
+    connect_timeout: endpoint.connectTimeout,
+    keep_alive: 60,
+    backoff: () => 0,
+    connection: {
+      application_name: endpoint.applicationName ?? applicationName,
+      TimeZone: "UTC",
+      DateStyle: "ISO",
+    },
+    types: Object.fromEntries(
+      Object.entries(PARSERS).map(([type, parse]) => [
+        `midctl_${type}`,
+        { to: Number(type), from: [Number(type)], serialize: asIs, parse },
+      ]),
+    ),
+  };
+  return postgres(options);
+}

@@ -1,0 +1,85 @@
+/**
+ * How a column's text becomes a JavaScript value: one table for every driver, so that all give the same rows. A type
+ * that is not listed stays PostgreSQL's own text.
+ */
+type Parse = (text: string) => unknown;
+
+const toNumber: Parse = (text) => Number(text);
+const toText: Parse = (text) => text;
+const toBoolean: Parse = (text) => text === "t";
+const toJson: Parse = (text) => JSON.parse(text) as unknown;
+const toBytes: Parse = (text) => Uint8Array.from(Buffer.from(text.slice(2), "hex"));
+
+/** [type, its array type, parser], by OID; the OIDs are fixed in pg_type.dat. */
+const TYPES: readonly (readonly [number, number, Parse])[] = [
+  [16, 1000, toBoolean],
+  [17, 1001, toBytes],
+  [19, 1003, toText], // name
+  [20, 1016, toText], // int8: does not fit a number
+  [21, 1005, toNumber],
+  [23, 1007, toNumber],
+  [25, 1009, toText],
+  [26, 1028, toNumber], // oid
+  [114, 199, toJson],
+  [700, 1021, toNumber],
+  [701, 1022, toNumber],
+  [1042, 1014, toText],
+  [1043, 1015, toText],
+  [1082, 1182, toText], // date
+  [1083, 1183, toText], // time
+  [1114, 1115, toText], // timestamp: microseconds do not fit a Date
+  [1184, 1185, toText], // timestamptz
+  [1186, 1187, toText], // interval
+  [1266, 1270, toText], // timetz
+  [1700, 1231, toText], // numeric
+  [2950, 2951, toText], // uuid
+  [3802, 3807, toJson],
+];
+
+/** Parsers by type OID, arrays included. */
+export const PARSERS: Readonly<Record<number, Parse>> = Object.fromEntries(
+  TYPES.flatMap(([type, array, parse]) => [
+    [type, parse],
+    [array, (text: string) => parseArray(text, parse)],
+  ]),
+);
+
+/** Type OIDs a host's driver may have parsed in its own way, by what they have to become. */
+export const ARRAY_OF: ReadonlyMap<number, number> = new Map(TYPES.map(([type, array]) => [array, type]));
+
+/** Parses PostgreSQL's array literal (`{a,"b c",NULL,{nested}}`), whatever its dimensions; bounds are dropped. */
+export function parseArray(literal: string, parse: Parse): unknown[] {
+  let at = literal.indexOf("{");
+
+  function readItems(): unknown[] {
+    const items: unknown[] = [];
+    at += 1;
+    while (literal[at] !== "}") {
+      if (literal[at] === ",") at += 1;
+      if (literal[at] === "{") items.push(readItems());
+      else if (literal[at] === '"') items.push(parse(readQuoted()));
+      else items.push(readBare());
+    }
+    at += 1;
+    return items;
+  }
+
+  function readQuoted(): string {
+    let text = "";
+    for (at += 1; literal[at] !== '"'; at += 1) {
+      if (literal[at] === "\\") at += 1;
+      text += literal[at];
+    }
+    at += 1;
+    return text;
+  }
+
+  function readBare(): unknown {
+    const start = at;
+    while (literal[at] !== "," && literal[at] !== "}") at += 1;
+    const text = literal.slice(start, at);
+    return text === "NULL" ? null : parse(text);
+  }
+
+  return readItems();
+}
