@@ -1,7 +1,9 @@
 -- The state rules of SPEC §3, for every writer. Four error codes, each with what did not happen:
 --   MC001 illegal transition · MC002 conflict with what is there · MC003 forbidden change · MC004 refused by state
--- Every trigger is ENABLE ALWAYS (end of file), so session_replication_role does not pass it. Decisions are made
--- from data, never from who asks: a nested statement of ours and a hand-written one obey the same clause.
+-- Every trigger is ENABLE ALWAYS (end of 0003), so session_replication_role does not pass it. Decisions are made
+-- from data, never from who asks: a nested statement of ours and a hand-written one obey the same clause. Every
+-- trigger function runs as its owner and with the schema's own search_path, pg_temp last: no row security, missing
+-- right or shadowing table makes it see anything but the truth.
 
 CREATE FUNCTION midctl_now() RETURNS timestamp LANGUAGE sql VOLATILE
 AS $$ SELECT date_trunc('milliseconds', clock_timestamp() AT TIME ZONE 'UTC') $$;
@@ -83,20 +85,30 @@ AS $$ SELECT coalesce(c."expiresAt" > at, true) AND (
      OR (c.status = 'pending' AND c."activationDeadline" > at)
      OR (c.status = 'superseded' AND c."graceUntil" > at)) $$;
 
--- True once the workspace row is gone, as it is while the host's cascade runs. Without such a table: never.
+-- An end of life as it is kept: to the millisecond, as midctl_now() and the program count. 'infinity' is no end.
+CREATE FUNCTION midctl_end(wanted timestamp) RETURNS timestamp LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$ BEGIN
+  IF NOT isfinite(wanted) THEN
+    PERFORM midctl_refuse('MC003', 'an end is a moment in time; nothing was changed', 'leave it null for no end');
+  END IF;
+  RETURN date_trunc('milliseconds', wanted);
+END $$;
+
+-- True once the workspace row is gone, as it is while the host's cascade runs. Without such a table: never. A workspace
+-- that is there stays until the end of the transaction, as under a foreign key.
 CREATE FUNCTION midctl_workspace_gone(workspace bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $$
 DECLARE here boolean;
 BEGIN
   IF workspace IS NULL OR to_regclass('workspace') IS NULL THEN RETURN false; END IF;
-  EXECUTE 'SELECT EXISTS (SELECT FROM workspace WHERE id = $1)' INTO here USING workspace;
-  RETURN NOT here;
+  EXECUTE 'SELECT true FROM workspace WHERE id = $1 FOR KEY SHARE' INTO here USING workspace;
+  RETURN here IS NULL;
 END $$;
 
 -- Nothing of ours is deleted or truncated ---------------------------------------------------------------------------
 
-CREATE FUNCTION midctl_keep() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION midctl_keep() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
   PERFORM midctl_refuse('MC003', format('rows of %s are never deleted or truncated; nothing was changed', TG_TABLE_NAME),
     'revoke what must not act any more');
@@ -116,11 +128,15 @@ BEGIN
     PERFORM midctl_refuse('MC001', 'a machine identity is born active, without a past; it was not created');
   END IF;
   NEW."createdAt" := at;
+  NEW."expiresAt" := midctl_end(NEW."expiresAt");
   NEW.version := 1;
   IF NEW."expiresAt" <= at THEN
     PERFORM midctl_refuse('MC003', 'the end of a machine identity must lie in the future; it was not created');
   END IF;
-  IF EXISTS (SELECT FROM jsonb_each(NEW.labels) WHERE jsonb_typeof(value) <> 'string') THEN
+  IF NEW."idleTtl" > 3155760000 THEN
+    PERFORM midctl_refuse('MC003', 'an idle life is at most a hundred years; the machine identity was not created');
+  END IF;
+  IF jsonb_path_exists(NEW.labels, '$.* ? (@.type() <> "string")') THEN
     PERFORM midctl_refuse('MC003', 'labels are text; the machine identity was not created');
   END IF;
   IF midctl_workspace_gone(NEW."workspaceId") THEN
@@ -141,8 +157,9 @@ CREATE FUNCTION midctl_identity_change() RETURNS trigger LANGUAGE plpgsql SET se
 AS $$
 DECLARE
   at timestamp := midctl_now();
-  orphaned boolean := OLD."workspaceId" IS NOT NULL AND NEW."workspaceId" IS NULL AND midctl_workspace_gone(OLD."workspaceId");
+  orphaned boolean := NEW.status = 'revoked' AND NEW."workspaceId" IS NULL AND midctl_workspace_gone(OLD."workspaceId");
 BEGIN
+  IF NEW."expiresAt" IS DISTINCT FROM OLD."expiresAt" THEN NEW."expiresAt" := midctl_end(NEW."expiresAt"); END IF;
   IF (NEW.id, NEW."publicId", NEW.slug, NEW.kind, NEW.provider, NEW."threadId", NEW."parentId", NEW."createdAt", NEW."createdBy")
      IS DISTINCT FROM
      (OLD.id, OLD."publicId", OLD.slug, OLD.kind, OLD.provider, OLD."threadId", OLD."parentId", OLD."createdAt", OLD."createdBy") THEN
@@ -167,10 +184,11 @@ BEGIN
   IF NEW."expiresAt" IS DISTINCT FROM OLD."expiresAt" AND (NEW."expiresAt" IS NULL OR NEW."expiresAt" > OLD."expiresAt") THEN
     PERFORM midctl_refuse('MC003', format('the life of %s only shrinks; nothing was changed', OLD.slug));
   END IF;
-  IF NEW."idleTtl" IS DISTINCT FROM OLD."idleTtl" AND (NEW."idleTtl" IS NULL OR NEW."idleTtl" > OLD."idleTtl") THEN
+  IF NEW."idleTtl" IS DISTINCT FROM OLD."idleTtl"
+     AND (NEW."idleTtl" IS NULL OR NEW."idleTtl" > coalesce(OLD."idleTtl", 3155760000)) THEN
     PERFORM midctl_refuse('MC003', format('the idle life of %s only shrinks; nothing was changed', OLD.slug));
   END IF;
-  IF NEW.labels IS DISTINCT FROM OLD.labels AND EXISTS (SELECT FROM jsonb_each(NEW.labels) WHERE jsonb_typeof(value) <> 'string') THEN
+  IF NEW.labels IS DISTINCT FROM OLD.labels AND jsonb_path_exists(NEW.labels, '$.* ? (@.type() <> "string")') THEN
     PERFORM midctl_refuse('MC003', format('labels are text; nothing of %s was changed', OLD.slug));
   END IF;
 
@@ -213,7 +231,7 @@ BEGIN
 END $$;
 
 -- The label rows follow the labels column and nothing else.
-CREATE FUNCTION midctl_label_row() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION midctl_label_row() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
   IF pg_trigger_depth() < 2 THEN
     PERFORM midctl_refuse('MC003', 'label rows follow machine_identity.labels and are never written; nothing was changed');
@@ -239,6 +257,8 @@ BEGIN
   END IF;
   at := midctl_now();
   NEW."issuedAt" := at;
+  NEW."expiresAt" := midctl_end(NEW."expiresAt");
+  NEW."activationDeadline" := midctl_end(NEW."activationDeadline");
   NEW.version := 1;
   IF NEW.status <> (CASE WHEN NEW.adopted THEN 'active' ELSE 'pending' END) THEN
     PERFORM midctl_refuse('MC001', 'a credential is born pending, an adopted one active; it was not issued');
@@ -260,15 +280,14 @@ BEGIN
     PERFORM midctl_refuse('MC004', format('%s or an ancestor of it has expired; no credential was issued', identity.slug));
   END IF;
 
+  -- A pending one that has expired stays as it is, and is in nobody's way.
+  UPDATE machine_identity_credential SET status = 'abandoned'
+   WHERE "machineIdentityId" = identity.id AND name = NEW.name AND status = 'pending' AND "activationDeadline" <= at;
   SELECT c.* INTO other FROM machine_identity_credential c
-   WHERE c."machineIdentityId" = identity.id AND c.name = NEW.name AND c.status = 'pending';
+   WHERE c."machineIdentityId" = identity.id AND c.name = NEW.name AND c.status = 'pending' AND midctl_is_live(c, at);
   IF FOUND THEN
-    IF other."activationDeadline" <= at THEN
-      UPDATE machine_identity_credential SET status = 'abandoned' WHERE id = other.id;
-    ELSE
-      PERFORM midctl_refuse('MC002', format('%s already has a pending credential mc_%s named %s; no credential was issued', identity.slug, other."publicId", NEW.name),
-        'use it, or give --replace-pending', json_build_object('pending', 'mc_' || other."publicId")::text);
-    END IF;
+    PERFORM midctl_refuse('MC002', format('%s already has a pending credential mc_%s named %s; no credential was issued', identity.slug, other."publicId", NEW.name),
+      'use it, or give --replace-pending', json_build_object('pending', 'mc_' || other."publicId")::text);
   END IF;
 
   SELECT c.* INTO holder FROM machine_identity_credential c
@@ -291,8 +310,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM agent_token t
                     WHERE t."publicId" = NEW."publicId" AND t."tokenHash" = NEW."tokenHash" AND t.scopes = NEW.scopes
                       AND t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL
-                      AND t."expiresAt" IS NOT DISTINCT FROM NEW."expiresAt") THEN
-      PERFORM midctl_refuse('MC003', 'an adopted credential repeats a legacy token that is in force; it was not adopted');
+                      AND t."workspaceId" IS NOT DISTINCT FROM identity."workspaceId"
+                      AND date_trunc('milliseconds', t."expiresAt") IS NOT DISTINCT FROM NEW."expiresAt")
+       OR NEW."replacesId" IS NOT NULL THEN
+      PERFORM midctl_refuse('MC003', 'an adopted credential repeats a legacy token of its workspace that is in force, and replaces none; it was not adopted');
     END IF;
     NEW."activatedAt" := at;
   ELSIF EXISTS (SELECT FROM agent_token t WHERE t."publicId" = NEW."publicId" OR t."tokenHash" = NEW."tokenHash") THEN
@@ -327,6 +348,7 @@ BEGIN
     PERFORM midctl_refuse('MC003', format('only a pending credential is replaced, by being abandoned; %s was not changed', ref));
   END IF;
   IF NEW."expiresAt" IS DISTINCT FROM OLD."expiresAt" THEN
+    NEW."expiresAt" := midctl_end(NEW."expiresAt");
     IF NEW."expiresAt" IS NULL OR NEW."expiresAt" > OLD."expiresAt" THEN
       PERFORM midctl_refuse('MC003', format('the life of %s only shrinks; nothing was changed', ref));
     ELSIF OLD.status IN ('revoked', 'abandoned') THEN
@@ -447,6 +469,13 @@ BEGIN
     PERFORM midctl_refuse('MC003', 'a token with a machine identity repeats its credential: public id, identity, hash, scopes and end; it was not created',
       'issue a credential');
   END IF;
+  IF NEW."workspaceId" IS DISTINCT FROM (SELECT i."workspaceId" FROM machine_identity i WHERE i.id = c."machineIdentityId") THEN
+    PERFORM midctl_refuse('MC003', 'a token is of the workspace of its machine identity; it was not created');
+  END IF;
+  -- An issuance that waited while the environment became live was made for the other one.
+  IF EXISTS (SELECT FROM midctl_environment e WHERE starts_with(NEW."tokenPrefix", CASE WHEN e.live THEN 'mid_test' ELSE 'mid_live' END)) THEN
+    PERFORM midctl_refuse('MC002', 'the token names another environment than this database; it was not created', 'look again and issue anew');
+  END IF;
   RETURN NEW;
 END $$;
 
@@ -512,9 +541,10 @@ AS $$ BEGIN
   RETURN NULL;
 END $$;
 
+-- TRUNCATE takes rows that an older snapshot cannot see: above READ COMMITTED nobody can tell.
 CREATE FUNCTION midctl_token_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
-  IF EXISTS (SELECT FROM agent_token WHERE "machineIdentityId" IS NOT NULL) THEN
+  IF current_setting('transaction_isolation') <> 'read committed' OR EXISTS (SELECT FROM agent_token WHERE "machineIdentityId" IS NOT NULL) THEN
     PERFORM midctl_refuse('MC003', 'agent_token holds tokens of machine identities and is not truncated; nothing was changed');
   END IF;
   RETURN NULL;
@@ -537,6 +567,16 @@ BEGIN
   RETURN NEW;
 END $$;
 
+-- Blame does not move: what a token did before its adoption may be attributed later, and nothing else changes.
+CREATE FUNCTION midctl_event_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$ BEGIN
+  IF OLD."machineIdentityId" IS NOT NULL OR NOT EXISTS (
+      SELECT FROM agent_token t WHERE t.id = NEW."agentTokenId" AND t."machineIdentityId" = NEW."machineIdentityId") THEN
+    PERFORM midctl_refuse('MC003', 'an event keeps the machine identity of its token; nothing was changed');
+  END IF;
+  RETURN NEW;
+END $$;
+
 -- Environment ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION midctl_environment_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
@@ -544,8 +584,9 @@ AS $$ BEGIN
   IF (NEW.only, NEW."databaseId", NEW."createdAt") IS DISTINCT FROM (OLD.only, OLD."databaseId", OLD."createdAt") THEN
     PERFORM midctl_refuse('MC003', 'the database id never changes; nothing was changed');
   END IF;
-  IF OLD.named AND (NEW.name, NEW.named) IS DISTINCT FROM (OLD.name, OLD.named) THEN
-    PERFORM midctl_refuse('MC002', format('this database is the environment %s already; nothing was changed', OLD.name));
+  IF OLD.named AND (NEW.name, NEW.named, NEW.live) IS DISTINCT FROM (OLD.name, OLD.named, OLD.live) THEN
+    PERFORM midctl_refuse('MC002', format('this database is the %s environment %s already; nothing was changed',
+      CASE WHEN OLD.live THEN 'live' ELSE 'test' END, OLD.name));
   END IF;
   IF NEW.name <> OLD.name AND NOT NEW.named THEN
     PERFORM midctl_refuse('MC003', 'a name that is given is marked as given; nothing was changed');
@@ -556,9 +597,6 @@ AS $$ BEGIN
     IF EXISTS (SELECT FROM machine_identity_credential WHERE NOT adopted) THEN
       PERFORM midctl_refuse('MC002', 'credentials exist, so the environment stays what it is; nothing was changed',
         'use a fresh database for a live environment');
-    END IF;
-    IF OLD.live AND OLD.named THEN
-      PERFORM midctl_refuse('MC002', format('%s is live and stays it; nothing was changed', OLD.name));
     END IF;
   END IF;
   IF OLD.protected AND NOT NEW.protected THEN
@@ -601,6 +639,9 @@ CREATE TRIGGER midctl_90_delete BEFORE DELETE ON agent_token FOR EACH ROW EXECUT
 CREATE TRIGGER midctl_90_truncate BEFORE TRUNCATE ON agent_token FOR EACH STATEMENT EXECUTE FUNCTION midctl_token_truncate();
 
 CREATE TRIGGER midctl_10_attribute BEFORE INSERT ON agent_audit_event FOR EACH ROW EXECUTE FUNCTION midctl_event_attribute();
+
+CREATE TRIGGER midctl_10_change BEFORE UPDATE ON agent_audit_event FOR EACH ROW
+  WHEN (OLD."machineIdentityId" IS DISTINCT FROM NEW."machineIdentityId") EXECUTE FUNCTION midctl_event_change();
 
 CREATE TRIGGER midctl_10_change BEFORE UPDATE ON midctl_environment FOR EACH ROW EXECUTE FUNCTION midctl_environment_change();
 CREATE TRIGGER midctl_90_keep BEFORE DELETE ON midctl_environment FOR EACH ROW EXECUTE FUNCTION midctl_keep();

@@ -14,9 +14,29 @@ CREATE INDEX midctl_log_credential_idx ON midctl_log ("credential", "index");
 CREATE FUNCTION midctl_instant(at timestamp) RETURNS text LANGUAGE sql IMMUTABLE
 AS $$ SELECT to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
 
--- What the operation said about itself: {"actor":{"kind","name"},"reason","approval"}, set for the transaction.
-CREATE FUNCTION midctl_context() RETURNS text LANGUAGE sql STABLE
-AS $$ SELECT nullif(current_setting('midctl.context', true), '') $$;
+-- What the operation said about itself: {"actor":{"kind","name"},"reason","approval"}, set for the transaction. What is
+-- not of that shape refuses the change at once, rather than COMMIT later with a message about JSON.
+CREATE FUNCTION midctl_context() RETURNS text LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  said text := nullif(current_setting('midctl.context', true), '');
+  claim jsonb;
+BEGIN
+  IF said IS NULL THEN RETURN NULL; END IF;
+  BEGIN
+    claim := said::jsonb;
+  EXCEPTION WHEN OTHERS THEN
+    claim := NULL;
+  END;
+  IF (jsonb_typeof(claim) = 'object'
+      AND (NOT claim ? 'actor' OR (jsonb_typeof(claim #> '{actor,kind}') = 'string' AND jsonb_typeof(claim #> '{actor,name}') = 'string'))
+      AND coalesce(jsonb_typeof(claim -> 'reason'), 'null') IN ('string', 'null')
+      AND coalesce(jsonb_typeof(claim -> 'approval'), 'null') IN ('string', 'null')) IS NOT TRUE THEN
+    PERFORM midctl_refuse('MC003', 'midctl.context does not say who acts and why; nothing was changed',
+      'set it to {"actor":{"kind":"…","name":"…"},"reason":"…"}, or leave it empty');
+  END IF;
+  RETURN said;
+END $$;
 
 -- Queueing ---------------------------------------------------------------------------------------------------------
 
@@ -134,7 +154,8 @@ BEGIN
     JOIN machine_identity_credential c ON c."publicId" = q.credential
    WHERE q.action = 'credential.abandon' AND c."replacedBy" IS NOT NULL
      AND NOT EXISTS (SELECT FROM machine_identity_credential s
-                      WHERE s."publicId" = c."replacedBy" AND s."machineIdentityId" = c."machineIdentityId" AND s.name = c.name AND s.id > c.id);
+                       JOIN midctl_log_queue b ON b.credential = s."publicId" AND b.action IN ('credential.issue', 'credential.adopt')
+                      WHERE s."publicId" = c."replacedBy" AND s."machineIdentityId" = c."machineIdentityId" AND s.name = c.name);
   IF FOUND THEN
     PERFORM midctl_refuse('MC001', format('what replaces mc_%s was not issued; nothing was changed', half));
   END IF;
@@ -145,7 +166,7 @@ BEGIN
     PERFORM midctl_refuse('MC003', 'the log has no head, so nothing can be recorded; nothing was changed', 'run midctl db migrate');
   END IF;
   INSERT INTO midctl_log ("index", entry, "leafHash")
-  SELECT e.at_index, e.entry, sha256('\x00'::bytea || convert_to(e.entry, 'UTF8'))
+  SELECT e.at_index, e.entry, sha256(decode('00', 'hex') || convert_to(e.entry, 'UTF8'))
     FROM (
       SELECT n.at_index, jsonb_build_object(
                'v', 1, 'index', n.at_index, 'at', midctl_instant(q.at), 'action', q.action,
@@ -195,6 +216,15 @@ AS $$ BEGIN
   RETURN NULL;
 END $$;
 
+-- Identities hold no foreign key to the workspace, so a TRUNCATE of it would leave them behind.
+CREATE FUNCTION midctl_workspace_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$ BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' OR EXISTS (SELECT FROM machine_identity WHERE "workspaceId" IS NOT NULL) THEN
+    PERFORM midctl_refuse('MC003', 'workspaces have machine identities and are not truncated; nothing was changed', 'delete them one by one');
+  END IF;
+  RETURN NULL;
+END $$;
+
 -- Triggers ---------------------------------------------------------------------------------------------------------------
 
 CREATE TRIGGER midctl_50_log_births AFTER INSERT ON machine_identity REFERENCING NEW TABLE AS new_rows
@@ -222,14 +252,25 @@ DO $$ BEGIN
   IF to_regclass('workspace') IS NOT NULL THEN
     CREATE TRIGGER midctl_10_counted BEFORE DELETE ON workspace FOR EACH ROW EXECUTE FUNCTION midctl_workspace_counted();
     CREATE TRIGGER midctl_50_deleted AFTER DELETE ON workspace FOR EACH ROW EXECUTE FUNCTION midctl_workspace_deleted();
+    CREATE TRIGGER midctl_90_truncate BEFORE TRUNCATE ON workspace FOR EACH STATEMENT EXECUTE FUNCTION midctl_workspace_truncate();
   END IF;
 END $$;
 
--- Whatever session_replication_role says.
+-- Whatever session_replication_role says; and as the owner, whoever writes. A right to write the log or its queue is
+-- therefore nobody's, and since EXECUTE is asked for only where a trigger is made, nobody hangs one of these on a table
+-- of his own.
 DO $$
-DECLARE t record;
+DECLARE
+  here oid := current_schema()::regnamespace;
+  t record;
 BEGIN
-  FOR t IN SELECT tgrelid::regclass AS tab, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'midctl\_%' LOOP
+  FOR t IN SELECT g.tgrelid::regclass AS tab, g.tgname FROM pg_trigger g JOIN pg_class r ON r.oid = g.tgrelid
+            WHERE r.relnamespace = here AND NOT g.tgisinternal AND g.tgname LIKE 'midctl\_%' LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tab, t.tgname);
+  END LOOP;
+  FOR t IN SELECT p.oid::regprocedure AS func FROM pg_proc p
+            WHERE p.pronamespace = here AND p.proname LIKE 'midctl\_%' AND p.prorettype = 'trigger'::regtype LOOP
+    EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', t.func);
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', t.func);
   END LOOP;
 END $$;
