@@ -3,7 +3,10 @@
  * comes from postgres.js (the CLI, the authenticator), PGlite, or a host's own drizzle transaction.
  */
 
-/** What a statement may be given. Anything richer travels as JSON text and is cast in SQL (`$1::text::jsonb`). */
+/**
+ * What a statement may be given. Anything richer travels as text and is made in SQL (`$1::text::jsonb`,
+ * `decode($1, 'hex')`): what a host's driver does to JSON, arrays and bytea differs. A boolean goes where SQL wants one.
+ */
 export type Param = string | number | boolean | null;
 
 export interface Tx {

@@ -44,8 +44,40 @@ export const PARSERS: Readonly<Record<number, Parse>> = Object.fromEntries(
   ]),
 );
 
-/** Type OIDs a host's driver may have parsed in its own way, by what they have to become. */
-export const ARRAY_OF: ReadonlyMap<number, number> = new Map(TYPES.map(([type, array]) => [array, type]));
+const ELEMENT_OF: ReadonlyMap<number, number> = new Map(TYPES.map(([type, array]) => [array, type]));
+
+/**
+ * Makes of a value that a host's driver has parsed in its own way what our parsers would have made of it. What no
+ * driver tells apart stays lost: postgres.js gives a NULL inside an array as the text `NULL`.
+ */
+export function normalizeValue(value: unknown, type: number): unknown {
+  if (value === null || value === undefined) return null;
+  const element = ELEMENT_OF.get(type);
+  if (element !== undefined) {
+    const items = typeof value === "string" ? parseArray(value, PARSERS[element] ?? toText) : value;
+    return (items as unknown[]).map((item) => normalizeValue(item, Array.isArray(item) ? type : element));
+  }
+  switch (type) {
+    case 20:
+    case 1700:
+      return String(value);
+    case 17:
+      return Uint8Array.from(value as Uint8Array);
+    case 1184:
+      return toUtc(String(value));
+    default:
+      return value;
+  }
+}
+
+/** A host's session may be in any time zone: `2026-01-01 02:00:00.5+02` is `2026-01-01 00:00:00.5+00`. */
+function toUtc(text: string): string {
+  const found = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d)(?::(\d\d))?$/.exec(text);
+  if (found === null || found[4] === "+00") return text;
+  const [, day, time, fraction = "", hours = "", minutes = "00"] = found;
+  const moment = new Date(`${day}T${time}${hours}:${minutes}`);
+  return `${moment.toISOString().slice(0, 19).replace("T", " ")}${fraction}+00`;
+}
 
 /** Parses PostgreSQL's array literal (`{a,"b c",NULL,{nested}}`), whatever its dimensions; bounds are dropped. */
 export function parseArray(literal: string, parse: Parse): unknown[] {
