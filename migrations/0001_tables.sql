@@ -174,9 +174,9 @@ CREATE INDEX "machine_identity_status_idx" ON "machine_identity" USING btree ("s
 CREATE INDEX "machine_identity_parent_idx" ON "machine_identity" USING btree ("parentId");
 CREATE INDEX "machine_identity_provider_idx" ON "machine_identity" USING btree ("provider","slug");
 CREATE INDEX "machine_identity_workspace_idx" ON "machine_identity" USING btree ("workspaceId") WHERE "workspaceId" IS NOT NULL;
-CREATE INDEX "machine_identity_expiry_idx" ON "machine_identity" USING btree ("expiresAt") WHERE "expiresAt" IS NOT NULL;
+CREATE INDEX "machine_identity_expiry_idx" ON "machine_identity" USING btree (coalesce("expiresAt", 'infinity'::timestamp),"id");
 CREATE INDEX "machine_identity_idle_idx" ON "machine_identity" USING btree ("slug") WHERE "idleTtl" IS NOT NULL;
 CREATE INDEX "machine_identity_credential_identity_idx" ON "machine_identity_credential" USING btree ("machineIdentityId","name","id");
 CREATE INDEX "machine_identity_credential_status_idx" ON "machine_identity_credential" USING btree ("status","id");
-CREATE INDEX "machine_identity_credential_expiry_idx" ON "machine_identity_credential" USING btree ("expiresAt","id") WHERE "expiresAt" IS NOT NULL;
+CREATE INDEX "machine_identity_credential_expiry_idx" ON "machine_identity_credential" USING btree (coalesce("expiresAt", 'infinity'::timestamp),"id");
 CREATE INDEX "machine_identity_credential_replaces_idx" ON "machine_identity_credential" USING btree ("replacesId") WHERE "replacesId" IS NOT NULL;

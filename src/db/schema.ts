@@ -62,7 +62,7 @@ export const machineIdentity = pgTable(
     index("machine_identity_parent_idx").on(t.parentId),
     index("machine_identity_provider_idx").on(t.provider, t.slug),
     index("machine_identity_workspace_idx").on(t.workspaceId).where(sql`"workspaceId" IS NOT NULL`),
-    index("machine_identity_expiry_idx").on(t.expiresAt).where(sql`"expiresAt" IS NOT NULL`),
+    index("machine_identity_expiry_idx").on(sql`coalesce("expiresAt", 'infinity'::timestamp)`, t.id),
     index("machine_identity_idle_idx").on(t.slug).where(sql`"idleTtl" IS NOT NULL`),
     check("machine_identity_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
     check("machine_identity_slug_check", sql`"slug" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
@@ -115,7 +115,7 @@ export const machineIdentityCredential = pgTable(
   (t) => [
     index("machine_identity_credential_identity_idx").on(t.machineIdentityId, t.name, t.id),
     index("machine_identity_credential_status_idx").on(t.status, t.id),
-    index("machine_identity_credential_expiry_idx").on(t.expiresAt, t.id).where(sql`"expiresAt" IS NOT NULL`),
+    index("machine_identity_credential_expiry_idx").on(sql`coalesce("expiresAt", 'infinity'::timestamp)`, t.id),
     index("machine_identity_credential_replaces_idx").on(t.replacesId).where(sql`"replacesId" IS NOT NULL`),
     check("machine_identity_credential_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
     check("machine_identity_credential_name_check", sql`"name" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
