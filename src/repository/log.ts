@@ -87,7 +87,7 @@ export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage
   const where = (clauses: string[]): string => (clauses.length === 0 ? "" : `WHERE ${clauses.join(" AND ")}`);
 
   const rows = await tx.query<EventRow>(
-    `(SELECT 'log_' || l.index AS id, l.index::float8 AS "index", l.at, l.action,
+    `SELECT * FROM ((SELECT 'log_' || l.index AS id, l.index::float8 AS "index", l.at, l.action,
              jsonb_build_object('kind', l.entry::jsonb #>> '{actor,kind}', 'name', l.actor, 'sessionUser', l.entry::jsonb ->> 'sessionUser') AS actor,
              CASE WHEN l.identity IS NOT NULL THEN jsonb_build_object('slug', l.entry::jsonb ->> 'slug',
                'displayName', coalesce((SELECT i."displayName" FROM machine_identity i WHERE i."publicId" = l.identity), l.entry::jsonb ->> 'slug')) END AS "machineIdentity",
@@ -108,7 +108,7 @@ export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage
         LEFT JOIN agent_token t ON t.id = e."agentTokenId"
         LEFT JOIN machine_identity i ON i.id = coalesce(e."machineIdentityId", t."machineIdentityId")
         ${where(agent)} ORDER BY date_trunc('milliseconds', e."createdAt") DESC, e.id DESC LIMIT ${limit}::int)
-     ORDER BY at DESC, source DESC, length(number) DESC, number DESC LIMIT ${limit}::int`,
+     ) both_sides ORDER BY at DESC, source DESC, number::bigint DESC LIMIT ${limit}::int`,
     params,
   );
   const page = rows.slice(0, filter.limit);
