@@ -1,0 +1,168 @@
+import type { Tx } from "../db/database.ts";
+import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
+import { readSchemaState } from "../db/migrate.ts";
+import { readEnvironment } from "../repository/environment.ts";
+import { readGuards, readHygiene, readLogFacts, readServer } from "../repository/overview.ts";
+
+/** Something that is not as it should be, and the command that mends it. */
+export interface Finding {
+  readonly check: string;
+  readonly severity: "error" | "warning";
+  readonly message: string;
+  readonly mend: string;
+}
+
+export interface Diagnosis {
+  /** Every check made, in order, whether it found something or not. */
+  readonly checks: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+/** Oldest PostgreSQL whose guards are tested. */
+const OLDEST = 150_000;
+/** More than this apart, in ms, and deadlines surprise whoever watches the local clock. */
+const CLOCK_TOLERANCE = 2_000;
+
+/**
+ * Examines a database: schema, guards, log, clock, rights, engine. Changes nothing. `localClock` is the caller's, in
+ * milliseconds since the epoch.
+ */
+export async function diagnose(db: Tx, localClock: () => number): Promise<Diagnosis> {
+  const checks: string[] = [];
+  const findings: Finding[] = [];
+  const check = (name: string, found: readonly Omit<Finding, "check">[]): void => {
+    checks.push(name);
+    findings.push(...found.map((finding) => ({ check: name, ...finding })));
+  };
+
+  const schema = await readSchemaState(db);
+  if (schema.state !== "current") {
+    check("schema", [
+      {
+        severity: "error",
+        message: `The schema is ${schema.state}: ${schema.applied} of ${schema.known} migrations are applied.`,
+        mend: schema.state === "newer" ? "upgrade midctl" : "midctl db migrate",
+      },
+    ]);
+    if (schema.state !== "newer") return { checks, findings };
+  } else check("schema", []);
+
+  const asked = localClock();
+  const server = await readServer(db);
+  const answered = localClock();
+  const [standing, log, environment, hygiene] = await Promise.all([
+    readGuards(db),
+    readLogFacts(db),
+    readEnvironment(db),
+    readHygiene(db),
+  ]);
+
+  check("guards", guardFindings(standing));
+  check(
+    "log",
+    log.head !== null && log.head === log.entries && (log.last ?? -1) === log.head - 1
+      ? []
+      : [
+          {
+            severity: "error",
+            message: `The log's head says ${log.head ?? "nothing"}, and ${log.entries} entries end at ${log.last ?? "nothing"}: entries are missing or were added.`,
+            mend: "keep this database as evidence and restore from a backup that verifies",
+          },
+        ],
+  );
+  check(
+    "environment",
+    environment === null
+      ? [{ severity: "error", message: "The database has no environment yet.", mend: "midctl db migrate" }]
+      : environment.named
+        ? []
+        : [
+            {
+              severity: "warning",
+              message: "The environment is not named yet: it is the default, for tests, unprotected.",
+              mend: "midctl db init --environment NAME",
+            },
+          ],
+  );
+  const drift = server.clock - (asked + answered) / 2;
+  check(
+    "clock",
+    Math.abs(drift) <= CLOCK_TOLERANCE + (answered - asked) / 2
+      ? []
+      : [
+          {
+            severity: "warning",
+            message: `The database's clock is ${Math.round(Math.abs(drift) / 1000)} s ${drift > 0 ? "ahead of" : "behind"} this machine's; the database's decides.`,
+            mend: "set both by NTP",
+          },
+        ],
+  );
+  check(
+    "rights",
+    server.superuser && environment?.protected === true
+      ? [
+          {
+            severity: "warning",
+            message: `${server.sessionUser} is a superuser, who can switch every guard off.`,
+            mend: "connect as a role that owns nothing",
+          },
+        ]
+      : [],
+  );
+  check("engine", [
+    ...(server.versionNumber < OLDEST
+      ? [{ severity: "error" as const, message: `PostgreSQL ${server.version} is older than 15.`, mend: "upgrade the server" }]
+      : []),
+    ...(server.fsync
+      ? []
+      : [{ severity: "error" as const, message: "fsync is off: a power cut loses acknowledged changes.", mend: "ALTER SYSTEM SET fsync = on" }]),
+    ...(server.standby
+      ? [{ severity: "warning" as const, message: "This is a standby: it can be read and not changed.", mend: "connect to the primary" }]
+      : []),
+  ]);
+  check("hygiene", [
+    ...(hygiene.withoutEnd > 0
+      ? [
+          {
+            severity: "warning" as const,
+            message: `${hygiene.withoutEnd} current credential${hygiene.withoutEnd === 1 ? " has" : "s have"} no end.`,
+            mend: "midctl list credentials --sort expires --desc, then midctl credential rotate REF",
+          },
+        ]
+      : []),
+    ...(hygiene.unusedForNinetyDays > 0
+      ? [
+          {
+            severity: "warning" as const,
+            message: `${hygiene.unusedForNinetyDays} live token${hygiene.unusedForNinetyDays === 1 ? " was" : "s were"} not used for 90 days.`,
+            mend: "midctl list tokens --unused-for 90d, then midctl revoke REF",
+          },
+        ]
+      : []),
+  ]);
+  return { checks, findings };
+}
+
+function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>): Omit<Finding, "check">[] {
+  const mend = "find out who changed the schema, then restore the guards from migrations/ as the owner";
+  const found: Omit<Finding, "check">[] = [];
+  for (const { table, trigger } of GUARD_TRIGGERS) {
+    const there = standing.triggers.find((one) => one.table === table && one.trigger === trigger);
+    if (there === undefined) found.push({ severity: "error", message: `The guard ${trigger} on ${table} is missing.`, mend });
+    else if (!there.always) {
+      found.push({
+        severity: "error",
+        message: `The guard ${trigger} on ${table} is not always on.`,
+        mend: `ALTER TABLE "${table}" ENABLE ALWAYS TRIGGER ${trigger}`,
+      });
+    }
+  }
+  for (const [name, fingerprint] of Object.entries(GUARD_FUNCTIONS)) {
+    const there = standing.functions[name];
+    if (there === undefined) found.push({ severity: "error", message: `The guard function ${name} is missing.`, mend });
+    else if (there !== fingerprint) {
+      found.push({ severity: "error", message: `The guard function ${name} is not the one that was installed.`, mend });
+    }
+  }
+  return found;
+}

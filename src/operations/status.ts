@@ -1,0 +1,43 @@
+import type { Tx } from "../db/database.ts";
+import type { Credential } from "../repository/credential.ts";
+import type { Environment } from "../repository/environment.ts";
+import { listCredentialRows } from "../repository/listing.ts";
+import { type Counts, countByStatus, readServer, type ServerFacts } from "../repository/overview.ts";
+import { requireEnvironment } from "./lookup.ts";
+
+const WEEK = 7 * 86_400;
+const SHOWN = 20;
+
+export interface StatusReport {
+  readonly environment: Environment;
+  readonly server: ServerFacts;
+  readonly counts: Counts;
+  /** Live credentials that end within seven days, soonest first, at most 20. */
+  readonly expiring: readonly Credential[];
+  readonly moreExpiring: boolean;
+  /** Requests that wait for an approval. */
+  readonly openApprovals: number;
+}
+
+/** What there is and what needs attention soon. */
+export async function readStatus(db: Tx): Promise<StatusReport> {
+  const [environment, server, counts, expiring] = await Promise.all([
+    requireEnvironment(db),
+    readServer(db),
+    countByStatus(db),
+    listCredentialRows(
+      db,
+      { status: [], labels: [], owner: null, provider: null, expiringWithin: WEEK, unusedFor: null, identity: null },
+      "expires",
+      { limit: SHOWN, after: null, descending: false },
+    ),
+  ]);
+  return {
+    environment,
+    server,
+    counts,
+    expiring: expiring.rows,
+    moreExpiring: expiring.next !== null,
+    openApprovals: 0,
+  };
+}

@@ -1,0 +1,129 @@
+import type { Tx } from "../db/database.ts";
+
+export interface Counts {
+  readonly identities: Readonly<Record<string, number>>;
+  readonly credentials: Readonly<Record<string, number>>;
+  readonly legacyTokens: number;
+}
+
+/**
+ * How many there are of each effective status. Rows without a parent are decided in one pass; only the others need a
+ * walk up their line each.
+ */
+export async function countByStatus(tx: Tx): Promise<Counts> {
+  const [identities, credentials, legacy] = await Promise.all([
+    tx.query<{ status: string; count: string }>(
+      `SELECT CASE WHEN i."parentId" IS NOT NULL THEN midctl_identity_state(i.id, n.now)
+                   WHEN i.status = 'revoked' THEN 'revoked' WHEN i."expiresAt" <= n.now THEN 'expired'
+                   WHEN i.status = 'paused' OR midctl_is_idle(i, n.now) THEN 'paused' ELSE 'active' END AS status,
+              count(*)::text AS count
+         FROM (SELECT midctl_now() AS now) n, machine_identity i GROUP BY 1`,
+    ),
+    tx.query<{ status: string; count: string }>(
+      `SELECT CASE WHEN i."parentId" IS NULL AND i.status = 'active' AND i."expiresAt" IS NULL AND i."idleTtl" IS NULL
+                     AND c.status = 'active' AND coalesce(c."expiresAt" > n.now, true) THEN 'active'
+                   ELSE midctl_credential_state(c, n.now) END AS status,
+              count(*)::text AS count
+         FROM (SELECT midctl_now() AS now) n,
+              machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId" GROUP BY 1`,
+    ),
+    tx.query<{ count: string }>(`SELECT count(*)::text AS count FROM agent_token WHERE "machineIdentityId" IS NULL`),
+  ]);
+  const table = (rows: { status: string; count: string }[]): Record<string, number> =>
+    Object.fromEntries(rows.map((row) => [row.status, Number(row.count)]));
+  return {
+    identities: table(identities),
+    credentials: table(credentials),
+    legacyTokens: Number(legacy[0]?.count ?? 0),
+  };
+}
+
+/** What the server says of itself, for `status`, `db status` and `doctor`. */
+export interface ServerFacts {
+  readonly version: string;
+  readonly versionNumber: number;
+  readonly database: string;
+  readonly sessionUser: string;
+  readonly superuser: boolean;
+  readonly standby: boolean;
+  readonly readOnly: boolean;
+  readonly fsync: boolean;
+  readonly timeZone: string;
+  /** Milliseconds since the epoch by the database's clock. */
+  readonly clock: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export async function readServer(tx: Tx): Promise<ServerFacts> {
+  const [row] = await tx.query<Omit<ServerFacts, "clock"> & { readonly clock: number }>(
+    `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS "versionNumber",
+            current_database() AS database, session_user::text AS "sessionUser",
+            coalesce((SELECT rolsuper FROM pg_roles WHERE rolname = session_user), false) AS superuser,
+            pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS "readOnly",
+            current_setting('fsync') = 'on' AS fsync, current_setting('TimeZone') AS "timeZone",
+            (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS clock,
+            pg_database_size(current_database())::float8 AS size`,
+  );
+  if (row === undefined) throw new Error("a query without FROM gave no row");
+  return row;
+}
+
+/** Length of the log by its head, and how many entries there are and the last one's index: all three must agree. */
+export interface LogFacts {
+  readonly head: number | null;
+  readonly entries: number;
+  readonly last: number | null;
+}
+
+export async function readLogFacts(tx: Tx): Promise<LogFacts> {
+  const [row] = await tx.query<LogFacts>(
+    `SELECT (SELECT size::float8 FROM midctl_log_head) AS head, (SELECT count(*)::float8 FROM midctl_log) AS entries,
+            (SELECT max("index")::float8 FROM midctl_log) AS last`,
+  );
+  return row ?? { head: null, entries: 0, last: null };
+}
+
+/** The guards as they stand: every trigger of ours with its table and whether it fires always, every function's source. */
+export interface StandingGuards {
+  readonly triggers: readonly { readonly table: string; readonly trigger: string; readonly always: boolean }[];
+  /** Name to SHA-256 of its source, hex. */
+  readonly functions: Readonly<Record<string, string>>;
+}
+
+export async function readGuards(tx: Tx): Promise<StandingGuards> {
+  const [triggers, functions] = await Promise.all([
+    tx.query<{ table: string; trigger: string; always: boolean }>(
+      `SELECT c.relname AS table, t.tgname AS trigger, t.tgenabled = 'A' AS always
+         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE NOT t.tgisinternal AND t.tgname LIKE 'midctl\\_%'
+          AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('machine_identity'))
+        ORDER BY 1, 2`,
+    ),
+    tx.query<{ name: string; fingerprint: string }>(
+      `SELECT proname AS name, encode(sha256(convert_to(prosrc, 'UTF8')), 'hex') AS fingerprint
+         FROM pg_proc WHERE proname LIKE 'midctl\\_%'`,
+    ),
+  ]);
+  return {
+    triggers,
+    functions: Object.fromEntries(functions.map((row) => [row.name, row.fingerprint])),
+  };
+}
+
+/** Active credentials and identities that deserve a word in `doctor`. */
+export interface Hygiene {
+  readonly neverUsedOverdue: number;
+  readonly withoutEnd: number;
+  readonly unusedForNinetyDays: number;
+}
+
+export async function readHygiene(tx: Tx): Promise<Hygiene> {
+  const [row] = await tx.query<Hygiene>(
+    `SELECT (SELECT count(*)::float8 FROM machine_identity_credential c WHERE c.status = 'pending' AND c."activationDeadline" <= midctl_now()) AS "neverUsedOverdue",
+            (SELECT count(*)::float8 FROM machine_identity_credential c WHERE c.status IN ('active', 'paused') AND c."expiresAt" IS NULL) AS "withoutEnd",
+            (SELECT count(*)::float8 FROM agent_token t WHERE t."revokedAt" IS NULL AND coalesce(t."expiresAt" > midctl_now(), true)
+               AND coalesce(t."lastUsedAt", t."createdAt") <= midctl_now() - interval '90 days') AS "unusedForNinetyDays"`,
+  );
+  return row ?? { neverUsedOverdue: 0, withoutEnd: 0, unusedForNinetyDays: 0 };
+}
