@@ -495,7 +495,7 @@ BEGIN
 
   SELECT * INTO c FROM machine_identity_credential WHERE "publicId" = OLD."publicId";
   IF NEW."machineIdentityId" IS DISTINCT FROM OLD."machineIdentityId"
-     AND NOT (OLD."machineIdentityId" IS NULL AND c.adopted AND c."machineIdentityId" = NEW."machineIdentityId" AND c."tokenHash" = OLD."tokenHash") THEN
+     AND (OLD."machineIdentityId" IS NULL AND c.adopted AND c."machineIdentityId" = NEW."machineIdentityId" AND c."tokenHash" = OLD."tokenHash") IS NOT TRUE THEN
     PERFORM midctl_refuse('MC003', format('%s keeps its machine identity; nothing was changed', ref), 'identity adopt attaches a legacy token');
   END IF;
   IF (NEW.id, NEW."publicId", NEW."tokenHash", NEW."tokenPrefix", NEW.name, NEW.scopes, NEW."createdAt")

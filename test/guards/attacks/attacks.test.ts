@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { databases, type TestDatabase } from "../../support/databases.ts";
+import { attempt, installClock, readEverything, rehearse, WORLD } from "../scene.ts";
+import { ATTACKS } from "./all.ts";
+
+describe.each(databases())("guards on $name", (factory) => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await factory.create();
+    await database.db.transaction(async (tx) => {
+      await installClock(tx);
+      await tx.script(WORLD);
+    });
+  });
+  afterAll(() => database?.dispose());
+
+  describe.each(Object.entries(ATTACKS))("%s", (_, attacks) => {
+    test.each(attacks)("refuse $refuses", async ({ given, attack, code }) => {
+      await rehearse(database.db, async (tx) => {
+        await tx.script(
+          `${given ?? "SELECT 1"}; SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED`,
+        );
+        const before = await readEverything(tx);
+
+        const refusal = await attempt(tx, attack);
+
+        expect(refusal).toMatchObject({ code });
+        expect(await readEverything(tx)).toEqual(before);
+      });
+    });
+
+    test.each(attacks)("allow $allows (the twin of $refuses)", async ({ given, twin }) => {
+      await rehearse(database.db, async (tx) => {
+        await tx.script(
+          `${given ?? "SELECT 1"}; SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED`,
+        );
+
+        expect(await attempt(tx, twin)).toBeNull();
+      });
+    });
+  });
+});

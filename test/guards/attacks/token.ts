@@ -1,0 +1,118 @@
+import { credential, hashOf, idOf, issue, legacyToken, setToken, token } from "../scene.ts";
+import { ATTACH, type Attack, immutable, LEGACY_FACTS, MC001, MC002, MC003 } from "./attack.ts";
+
+export const TOKENS_ATTACKS: readonly Attack[] = [
+  ...(
+    [
+      ["another hash", { tokenHash: `'${hashOf("other")}'` }, MC003],
+      ["more scopes", { scopes: `'["*"]'` }, MC003],
+      ["a later end", { expiresAt: "NULL" }, MC003],
+      ["another identity", { machineIdentityId: idOf("svc") }, MC003],
+      ["another public id", { publicId: "'another00001'" }, MC003],
+      ["a use", { lastUsedAt: "now()" }, MC003],
+      ["a revocation", { revokedAt: "now()" }, MC003],
+      ["a workspace that its identity has not", { workspaceId: "1" }, MC003],
+      ["the prefix of another environment", { tokenPrefix: "'mid_live'" }, MC002],
+      ["no identity", { machineIdentityId: "NULL" }, MC002],
+    ] as const
+  ).map(([how, columns, code]) => ({
+    refuses: `a token with ${how} than its credential says`,
+    attack: `${credential("new000000001", "bare")}; ${token("new000000001", columns)}`,
+    code,
+    allows: "one that repeats it",
+    twin: issue("new000000001", "bare"),
+  })),
+  {
+    refuses: "a token of an identity without a credential",
+    attack: legacyToken("another00001", { machineIdentityId: idOf("svc") }),
+    code: MC003,
+    allows: "a legacy token",
+    twin: legacyToken("another00001"),
+  },
+  {
+    refuses: "a legacy token with a credential's hash",
+    attack: legacyToken("another00001", { tokenHash: `'${hashOf("revoked00001")}'` }),
+    code: MC002,
+    allows: "one with its own",
+    twin: legacyToken("another00001"),
+  },
+  {
+    refuses: "a legacy token with a credential's public id",
+    attack: legacyToken("revoked00001", { tokenHash: `'${hashOf("other")}'` }),
+    code: MC002,
+    allows: "one with its own",
+    twin: legacyToken("another00001"),
+  },
+  {
+    refuses: "a legacy token that takes a credential's hash later",
+    attack: setToken("legacy000001", `"tokenHash" = '${hashOf("revoked00001")}'`),
+    code: MC002,
+    allows: "any other change of it",
+    twin: setToken(
+      "legacy000001",
+      `name = 'x', scopes = '["*"]', "expiresAt" = now(), "tokenHash" = '${hashOf("other")}'`,
+    ),
+  },
+  {
+    refuses: "a legacy token that takes a credential's public id later",
+    attack: setToken("legacy000001", `"publicId" = 'revoked00001'`),
+    code: MC002,
+    allows: "a free one",
+    twin: setToken("legacy000001", `"publicId" = 'another00001'`),
+  },
+  {
+    refuses: "a legacy token given to an identity by hand",
+    attack: setToken("legacy000001", `"machineIdentityId" = ${idOf("svc")}`),
+    code: MC003,
+    allows: "its revocation",
+    twin: setToken("legacy000001", `"revokedAt" = now()`),
+  },
+  {
+    refuses: "a legacy token given to another identity than adopted it",
+    attack: `${credential("legacy000001", "bare", LEGACY_FACTS)}; ${setToken("legacy000001", `"machineIdentityId" = ${idOf("svc")}`)}`,
+    code: MC003,
+    allows: "to the same",
+    twin: `${credential("legacy000001", "bare", LEGACY_FACTS)}; ${ATTACH}`,
+  },
+  {
+    refuses: "a legacy token that changes while it is adopted",
+    attack: `${credential("legacy000001", "bare", LEGACY_FACTS)}; ${setToken("legacy000001", `"machineIdentityId" = ${idOf("bare")}, scopes = '["*"]'`)}`,
+    code: MC003,
+    allows: "one that stays",
+    twin: `${credential("legacy000001", "bare", LEGACY_FACTS)}; ${ATTACH}`,
+  },
+  ...immutable(
+    "a token of ours",
+    (assignment) => setToken("active000001", assignment),
+    {
+      id: "700001",
+      publicId: "'another00001'",
+      tokenHash: `'${hashOf("other")}'`,
+      tokenPrefix: "'mid_live'",
+      name: "'other'",
+      scopes: `'["*"]'`,
+      createdAt: "'2020-01-01'",
+      createdBy: "'00000000-0000-4000-8000-000000000001'",
+      workspaceId: "1",
+      machineIdentityId: "NULL",
+      expiresAt: `"expiresAt" + interval '1 day'`,
+    },
+    `"lastUsedAt" = now(), "createdBy" = NULL`,
+  ),
+  {
+    refuses: "a use of a token of ours that is taken back",
+    given: setToken("active000001", `"lastUsedAt" = now()`),
+    attack: setToken("active000001", `"lastUsedAt" = NULL`),
+    code: MC003,
+    allows: "a later one",
+    twin: setToken("active000001", `"lastUsedAt" = now() + interval '1 second'`),
+  },
+  {
+    refuses: "a revocation of a token of ours that is taken back",
+    given: setToken("active000001", `"revokedAt" = now()`),
+    attack: setToken("active000001", `"revokedAt" = NULL`),
+    code: MC001,
+    allows: "its use being noted",
+    twin: setToken("active000001", `"lastUsedAt" = now()`),
+  },
+];
