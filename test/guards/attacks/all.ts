@@ -8,6 +8,7 @@ import { NOTHING_GOES_ATTACKS } from "./gone.ts";
 import { IDENTITY_BIRTH_ATTACKS, IDENTITY_CHANGE_ATTACKS } from "./identity.ts";
 import { LOG_ATTACKS } from "./log.ts";
 import { TOKENS_ATTACKS } from "./token.ts";
+import { TRANSITION_ATTACKS } from "./transition.ts";
 
 /** By the part of the rules that they try. */
 export const ATTACKS: Readonly<Record<string, readonly Attack[]>> = {
@@ -15,6 +16,7 @@ export const ATTACKS: Readonly<Record<string, readonly Attack[]>> = {
   "the life of an identity": IDENTITY_CHANGE_ATTACKS,
   "the birth of a credential": CREDENTIAL_BIRTH_ATTACKS,
   "the life of a credential": CREDENTIAL_CHANGE_ATTACKS,
+  "the table of transitions": TRANSITION_ATTACKS,
   "agent tokens": TOKENS_ATTACKS,
   "agent events": EVENTS_ATTACKS,
   "what never goes": NOTHING_GOES_ATTACKS,

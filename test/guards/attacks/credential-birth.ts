@@ -46,7 +46,7 @@ export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
     ] as const
   ).map(([how, columns, code]) => ({
     refuses: `a credential born ${how}`,
-    attack: credential("new000000001", "bare", columns),
+    attack: issue("new000000001", "bare", columns),
     code,
     allows: "one born pending",
     twin: issue("new000000001", "bare", { graceSeconds: "86400", scopes: `'["a"]'` }),
@@ -157,10 +157,6 @@ export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
       ["with more scopes", { scopes: `'["cards:read","cards:write"]'` }],
       ["with another end", { expiresAt: "midctl_now() + interval '1 day'" }],
       ["under another public id", { publicId: "'active000001'" }],
-      [
-        "in place of another credential",
-        { name: "'default'", replacesId: credentialId("revoked00001"), machineIdentityId: idOf("svc") },
-      ],
     ] as const
   ).map(([how, columns]) => ({
     refuses: `an adoption ${how}`,
@@ -169,6 +165,15 @@ export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
     allows: "one that repeats the legacy token",
     twin: `${credential("legacy000001", "bare", LEGACY_FACTS)}; ${ATTACH}`,
   })),
+  {
+    refuses: "an adoption in place of another credential",
+    attack: `${credential("legacy000001", "svc", { ...LEGACY_FACTS, name: "'revoked'", replacesId: credentialId("revoked00001") })};
+      ${setToken("legacy000001", `"machineIdentityId" = ${idOf("svc")}`)}`,
+    code: MC003,
+    allows: "one that replaces none",
+    twin: `${credential("legacy000001", "svc", { ...LEGACY_FACTS, name: "'revoked'" })};
+      ${setToken("legacy000001", `"machineIdentityId" = ${idOf("svc")}`)}`,
+  },
   {
     refuses: "an adopted credential that is born pending",
     attack: `${credential("legacy000001", "bare", { ...LEGACY_FACTS, status: "'pending'" })}; ${ATTACH}`,

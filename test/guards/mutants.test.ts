@@ -1,0 +1,246 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { OwnTx } from "../../src/db/database.ts";
+import { databases, type TestDatabase } from "../support/databases.ts";
+import { ATTACKS } from "./attacks/all.ts";
+import type { Attack } from "./attacks/attack.ts";
+import { attempt, installClock, readValue, rehearse, WORLD } from "./scene.ts";
+
+/**
+ * Whether the attacks prove anything: with a clause taken out of a guard, the attack on it has to come through, or to
+ * be stopped by something else than the guards (a constraint).
+ */
+const [first] = databases();
+if (first === undefined) throw new Error("there is no database to test on");
+
+const attacks = Object.values(ATTACKS).flat();
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await first.create();
+  await database.db.transaction(async (tx) => {
+    await installClock(tx);
+    await tx.script(WORLD);
+  });
+});
+afterAll(() => database?.dispose());
+
+/** A refusal in a guard's text, with the line that says what it refuses. */
+const REFUSAL = /PERFORM midctl_refuse\('MC\d{3}', (.*)/g;
+
+/** What only another database can show: host.test.ts and log.test.ts do. */
+const ELSEWHERE = /there is no such workspace|workspaces have machine|the log has no head|a log begins empty/;
+
+describe("every refusal in the guards", () => {
+  test("is reached by an attack", async () => {
+    const places: { code: string; says: string }[] = [];
+    const reached = new Set<string>();
+    await rehearse(database.db, async (tx) => {
+      // Each gets an SQLSTATE of its own.
+      for (const definition of await readGuards(tx)) {
+        await tx.script(
+          definition.replaceAll(REFUSAL, (_, says: string) => {
+            const code = `X${String(places.length).padStart(4, "0")}`;
+            places.push({ code, says });
+            return `PERFORM midctl_refuse('${code}', ${says}`;
+          }),
+        );
+      }
+      for (const attack of attacks) reached.add(await codeOf(tx, attack));
+    });
+
+    expect(places.length).toBeGreaterThan(70);
+    const missed = places.filter(({ code }) => !reached.has(code)).map(({ says }) => says);
+    expect(missed.filter((says) => !ELSEWHERE.test(says))).toEqual([]);
+  });
+});
+
+/** Part of a clause, what it becomes, and the attack that must come through then. */
+const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
+  [
+    `NEW."pausedAt" IS NOT NULL OR NEW."resumedAt"`,
+    `NEW."resumedAt"`,
+    "an identity born already paused once",
+  ],
+  [`OR NEW."lastUsedAt" IS NOT NULL THEN`, "THEN", "an identity born already used"],
+  [
+    `parent IN ('revoked', 'identity_revoked', 'expired')`,
+    `parent IN ('revoked', 'expired')`,
+    "an identity under a parent whose own parent is revoked",
+  ],
+  [
+    `parent IN ('revoked', 'identity_revoked', 'expired')`,
+    `parent IN ('revoked', 'identity_revoked')`,
+    "an identity under an expired parent",
+  ],
+  [`NEW."expiresAt" > OLD."expiresAt"`, "false", "a later end of an identity"],
+  [
+    `NEW."expiresAt" IS NULL OR NEW."expiresAt" >`,
+    `NEW."expiresAt" >`,
+    "no end for an identity that has one",
+  ],
+  [`NEW."idleTtl" IS NULL OR`, "", "no idle life for an identity that has one"],
+  [`NEW."lastUsedAt" < OLD."lastUsedAt" OR`, "", "a use before the last one"],
+  [`NEW."lastUsedAt" IS NULL OR NEW."lastUsedAt" <`, `NEW."lastUsedAt" <`, "a use that is taken back"],
+  [`OR NEW."lastUsedAt" > at + interval '1 minute'`, "", "a use in the future"],
+  [`NEW."parentId", NEW."createdAt"`, `OLD."parentId", NEW."createdAt"`, "taking the parent away"],
+  [`NEW.slug, NEW.kind`, `OLD.slug, NEW.kind`, "another slug of an identity"],
+  [
+    `above IN ('revoked', 'identity_revoked')`,
+    `above IN ('revoked')`,
+    "a credential under a revoked ancestor",
+  ],
+  [`OR NEW."activationDeadline" <= at`, "", "a credential born past its deadline"],
+  [
+    `c.status = 'pending' AND midctl_is_live(c, at)`,
+    `c.status = 'pending' AND false`,
+    "a second pending credential of a name",
+  ],
+  [
+    `c.name = NEW.name AND midctl_is_current(c, at)`,
+    `c.name = NEW.name AND midctl_is_current(c, at) AND c.status <> 'paused'`,
+    "a second current credential beside a paused one",
+  ],
+  [`NEW."replacesId" <> holder.id`, "false", "a rotation of what is not current any more"],
+  [
+    `c."machineIdentityId" = identity.id AND c.name = NEW.name)`,
+    `c."machineIdentityId" = identity.id)`,
+    "a rotation across names",
+  ],
+  [
+    `t."tokenHash" = NEW."tokenHash" AND t.scopes = NEW.scopes`,
+    `t."tokenHash" = NEW."tokenHash"`,
+    "an adoption with more scopes",
+  ],
+  [
+    `t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL`,
+    `t."machineIdentityId" IS NULL`,
+    "an adoption of a revoked legacy token",
+  ],
+  [`OR NEW."replacesId" IS NOT NULL THEN`, "THEN", "an adoption in place of another credential"],
+  [
+    `NEW."tokenHash", NEW.scopes, NEW.adopted`,
+    `OLD."tokenHash", NEW.scopes, NEW.adopted`,
+    "another tokenHash of a credential",
+  ],
+  [
+    `NEW."tokenHash", NEW.scopes, NEW.adopted`,
+    `NEW."tokenHash", OLD.scopes, NEW.adopted`,
+    "another scopes of a credential",
+  ],
+  [
+    `NEW."graceSeconds", NEW."issuedAt"`,
+    `OLD."graceSeconds", NEW."issuedAt"`,
+    "another graceSeconds of a credential",
+  ],
+  [
+    `NEW."supersededAt", NEW."graceUntil", NEW."pausedAt"`,
+    `NEW."supersededAt", OLD."graceUntil", NEW."pausedAt"`,
+    "a longer grace",
+  ],
+  [`IF OLD."activationDeadline" <= at THEN`, "IF false THEN", "an activation after the deadline"],
+  [`IF OLD."expiresAt" <= at THEN`, "IF false THEN", "an activation after the end"],
+  [
+    `IF above <> 'active' THEN`,
+    `IF above NOT IN ('active', 'paused') THEN`,
+    "an activation under a paused identity",
+  ],
+  [
+    `IF above <> 'active' THEN`,
+    `IF above NOT IN ('active', 'paused') THEN`,
+    "an activation under an idle identity",
+  ],
+  [
+    `IF above <> 'active' THEN`,
+    `IF above NOT IN ('active', 'identity_paused') THEN`,
+    "an activation under a paused ancestor",
+  ],
+  [`IF NOT FOUND OR OLD.status NOT IN ('active', 'paused') THEN`, "IF false THEN", "a supersession by hand"],
+  [
+    `c."replacesId" = OLD.id AND c.status = 'active'`,
+    `c."replacesId" = OLD.id`,
+    "a supersession by a successor that is still pending",
+  ],
+  [
+    `OLD."activationDeadline" > at AND NEW."replacedBy" IS NULL`,
+    "false",
+    "an abandonment before the deadline",
+  ],
+  [
+    `AND b.action IN ('credential.issue', 'credential.adopt')`,
+    "OR true",
+    "an abandonment in favour of an older credential that hides behind a higher id",
+  ],
+  [`AND s.name = c.name`, "", "an abandonment in favour of a credential of another name"],
+  [
+    `NEW."workspaceId" IS DISTINCT FROM (SELECT`,
+    `NEW."workspaceId" < (SELECT`,
+    "a token with a workspace that its identity has not than its credential says",
+  ],
+  [
+    `= OLD."tokenHash") IS NOT TRUE`,
+    `= OLD."tokenHash") IS FALSE`,
+    "a legacy token given to an identity by hand",
+  ],
+  [
+    `NEW.name, NEW.scopes, NEW."createdAt"`,
+    `NEW.name, OLD.scopes, NEW."createdAt"`,
+    "another scopes of a token of ours",
+  ],
+  [
+    `OR NEW."expiresAt" IS DISTINCT FROM midctl_credential_end(c) THEN`,
+    "THEN",
+    "a token with a later end than its credential says",
+  ],
+  [
+    `EXISTS (SELECT FROM machine_identity_credential WHERE NOT adopted)`,
+    "false",
+    "a live environment once credentials exist",
+  ],
+  [`OLD.protected AND NOT NEW.protected`, "false", "a protected environment that is unprotected again"],
+  [`pg_trigger_depth() < 2 OR`, "", "the log's size moved on"],
+  [
+    `OLD."machineIdentityId" IS NOT NULL OR NOT EXISTS`,
+    `OLD."machineIdentityId" IS NULL AND NOT EXISTS`,
+    "an event that blames another identity later",
+  ],
+];
+
+describe("without part of a clause", () => {
+  test.each(MUTANTS)("%s → %s, the guards let through %s", async (clause, becomes, title) => {
+    const attack = attacks.find(({ refuses }) => refuses === title);
+    if (attack === undefined) throw new Error(`there is no such attack: ${title}`);
+    await rehearse(database.db, async (tx) => {
+      expect(await codeOf(tx, attack)).toBe(attack.code);
+
+      const touched = (await readGuards(tx)).filter((definition) => definition.includes(clause));
+      for (const definition of touched) await tx.script(definition.replaceAll(clause, becomes));
+
+      expect(touched).not.toEqual([]);
+      expect(await codeOf(tx, attack)).not.toMatch(/^MC/);
+    });
+  });
+});
+
+/** How an attack ends, with its set-up; everything is taken back. */
+async function codeOf(tx: OwnTx, { given, attack }: Attack): Promise<string> {
+  await tx.script("SAVEPOINT attack");
+  let code: string;
+  try {
+    await tx.script(`${given ?? "SELECT 1"}; SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED`);
+    code = (await attempt(tx, attack))?.code ?? "passed";
+  } catch (error) {
+    code = `its set-up failed: ${(error as Error).message}`;
+  }
+  await tx.script("ROLLBACK TO attack");
+  return code;
+}
+
+/** The definitions of every trigger function of ours. */
+async function readGuards(tx: OwnTx): Promise<string[]> {
+  const definitions = await readValue<string[]>(
+    tx,
+    `SELECT json_agg(pg_get_functiondef(oid)) FROM pg_proc
+      WHERE proname LIKE 'midctl\\_%' AND (prorettype = 'trigger'::regtype OR prosrc LIKE '%midctl_refuse%')`,
+  );
+  return definitions;
+}
