@@ -1,0 +1,121 @@
+#!/usr/bin/env node
+"use strict";
+// Starts midctl fast: the root help is a file, everything else one bundle run from V8's code cache.
+const fs = require("node:fs");
+const path = require("node:path");
+
+const root = path.join(__dirname, "..", "dist", "cli");
+const argv = process.argv.slice(2);
+const asksForRootHelp =
+  argv.length === 0 || (argv.length === 1 && ["--help", "-h", "help"].includes(argv[0]));
+
+try {
+  if (asksForRootHelp) printHelp();
+  else runBundle();
+} catch (error) {
+  if (error.code !== "ENOENT" || !String(error.path).startsWith(root)) throw error;
+  fs.writeSync(2, `error: midctl is not built yet\nhint: npm run build (in ${path.join(__dirname, "..")})\n`);
+  process.exitCode = 1;
+}
+
+function printHelp() {
+  const text = fs.readFileSync(path.join(root, "help.txt"));
+  try {
+    for (let written = 0; written < text.length; ) written += fs.writeSync(1, text, written);
+  } catch (error) {
+    if (error.code === "EAGAIN")
+      process.stdout.write(text); // a full pipe that somebody made non-blocking
+    else if (error.code !== "EPIPE") {
+      fs.writeSync(2, `error: the help could not be written to stdout (${error.code})\n`);
+      process.exitCode = 1;
+    }
+  }
+}
+
+function runBundle() {
+  const file = path.join(root, "midctl.cjs");
+  const source = fs.readFileSync(file, "latin1"); // the bundle is ASCII
+  const cache = openCodeCache(file, source);
+  const { Script } = require("node:vm");
+  const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
+    filename: file,
+    ...(cache?.data === undefined ? {} : { cachedData: cache.data }),
+  });
+  if (cache !== null && (cache.data === undefined || script.cachedDataRejected)) {
+    // At the end, so that the functions which this run compiled are in it.
+    process.on("exit", () => writeCodeCache(cache.place, script));
+  }
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, require, module, file, root);
+  module.exports.main(argv);
+}
+
+/**
+ * Where this bundle's compiled code is kept, and what is kept there. Only in a private directory of our own: whoever can
+ * write there can run code as us. V8 checks no more than the length of the source, so the name holds everything else.
+ */
+function openCodeCache(file, source) {
+  try {
+    const home = process.env.XDG_CACHE_HOME || (process.env.HOME && path.join(process.env.HOME, ".cache"));
+    if (!home || !path.isAbsolute(home) || process.getuid === undefined) return null;
+    const directory = path.join(home, "midctl", "code");
+    const { mtimeMs, size } = fs.statSync(file);
+    const flags = `${process.execArgv.join(" ")} ${process.env.NODE_OPTIONS || ""}`;
+    const key = [
+      process.version,
+      process.arch,
+      source.slice(2, 34),
+      size.toString(36),
+      Math.trunc(mtimeMs).toString(36),
+      ...(flags === " " ? [] : [Buffer.from(flags).toString("hex").slice(0, 64)]),
+    ].join("-");
+    const place = path.join(directory, key);
+    return { place, data: readCodeCache(directory, place) };
+  } catch {
+    return null;
+  }
+}
+
+const seal = Buffer.from("midctl code cache, whole");
+
+function readCodeCache(directory, place) {
+  let descriptor;
+  try {
+    if (!isPrivate(fs.lstatSync(directory))) return undefined;
+    descriptor = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+    if (!isPrivate(fs.fstatSync(descriptor))) return undefined;
+    const bytes = fs.readFileSync(descriptor);
+    const end = bytes.length - seal.length;
+    return end > 0 && bytes.subarray(end).equals(seal) ? bytes.subarray(0, end) : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+  }
+}
+
+function writeCodeCache(place, script) {
+  const directory = path.dirname(place);
+  const fresh = `${place}.${process.pid}`;
+  try {
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    if (!isPrivate(fs.lstatSync(directory))) return;
+    for (const name of fs.readdirSync(directory)) removeStale(path.join(directory, name));
+    fs.writeFileSync(fresh, Buffer.concat([script.createCachedData(), seal]), { flag: "wx", mode: 0o600 });
+    fs.renameSync(fresh, place);
+  } catch {
+    // No cache, then: the next run is as slow as this one.
+    try {
+      fs.rmSync(fresh, { force: true });
+    } catch {}
+  }
+}
+
+/** Caches of bundles that are gone: a week without having been written is long enough. */
+function removeStale(file) {
+  if (Date.now() - fs.statSync(file).mtimeMs > 7 * 86_400_000) fs.rmSync(file);
+}
+
+function isPrivate(stat) {
+  return stat.uid === process.getuid() && (stat.mode & 0o077) === 0;
+}

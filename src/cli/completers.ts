@@ -1,0 +1,23 @@
+/** Live values for completion, by what is completed. Each is quick, silent, and never starts a server. */
+import type { VerbContext } from "./context.ts";
+
+export type CompletionKind = keyof typeof completers;
+
+/** A candidate and, after it, what it is. */
+export interface Candidate {
+  readonly value: string;
+  readonly summary?: string;
+}
+
+export type Completer = (context: VerbContext, prefix: string) => Promise<readonly Candidate[]>;
+
+export const completers = {
+  context: async (context) => {
+    const { readContextFile } = await import("./contexts.ts");
+    return Object.keys(readContextFile(context.env).contexts).map((value) => ({ value }));
+  },
+  topic: async () => {
+    const { topics } = await import("./topics.ts");
+    return Object.entries(topics).map(([value, topic]) => ({ value, summary: topic.summary }));
+  },
+} as const satisfies Readonly<Record<string, Completer>>;

@@ -1,0 +1,177 @@
+/** What the frame gives to a verb: settings, the database, the terminal, and the ways to ask. */
+import type { Database, OwnTx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { visible } from "../domain/visible.ts";
+import type { GlobalFlags } from "./globals.ts";
+import type { Missing } from "./parse.ts";
+import { redact } from "./redact.ts";
+import type { Environment, Settings } from "./settings.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** The world outside of one run of the program; tests give their own. */
+export interface World {
+  readonly env: Environment;
+  readonly terminal: Terminal;
+  /** Milliseconds since 1970. For showing times only: every decision takes the database's clock. */
+  now(): number;
+  openDatabase(settings: Settings, opening: Opening): Promise<Database>;
+}
+
+/** How to open the database. */
+export interface Opening {
+  readonly env: Environment;
+  /** Says something on stderr while opening: that a store was created, a server started. */
+  notice(text: string): void;
+  debug(text: string): void;
+  readonly wish: DatabaseWish;
+}
+
+export interface DatabaseWish {
+  /** False for whoever must not start a server, such as completion. Default true. */
+  readonly mayStart?: boolean;
+  /** `any` for what works on the schema itself: `db migrate`, `db status`, `doctor`. Default `current`. */
+  readonly schema?: "current" | "any";
+}
+
+export interface Confirmation {
+  /** What will be done, for the question: `revoke codex-1`. */
+  readonly action: string;
+  /** What has to be typed. */
+  readonly name: string;
+}
+
+export interface VerbContext {
+  readonly settings: Settings;
+  readonly flags: GlobalFlags;
+  readonly env: Environment;
+  readonly terminal: Terminal;
+  /** Who the log shows: a claim, not a proof. */
+  readonly actor: string;
+  readonly reason: string | null;
+  readonly dryRun: boolean;
+  readonly noInput: boolean;
+  readonly yes: boolean;
+  now(): number;
+  /** The database that the settings name, opened at the first call. Closed by the end of the process. */
+  database(wish?: DatabaseWish): Promise<Database>;
+  /** Whether a person can be asked: stdin and stderr are terminals, and nobody said --no-input. */
+  canAsk(): boolean;
+  /** The answer of a person, judged; off a terminal a usage error that names `missing.name`. */
+  ask(missing: Missing): Promise<string>;
+  /**
+   * Returns when the name was typed, or at once under --yes or --dry-run; else a usage error, and nothing was done.
+   */
+  confirm(confirmation: Confirmation): Promise<void>;
+  /** A message on stderr, unless --quiet. */
+  notice(text: string): void;
+  /** A trace on stderr under --debug, without secrets. */
+  debug(text: string): void;
+  /** What an interruption has to say from here on, e.g. "the change stands". */
+  standBy(message: string): void;
+}
+
+/** What the run has come to so far, for whoever has to explain its end. */
+export interface Progress {
+  databaseOpened: boolean;
+  openTransactions: number;
+  transactionsDone: number;
+  standing: string | undefined;
+}
+
+export function createProgress(): Progress {
+  return { databaseOpened: false, openTransactions: 0, transactionsDone: 0, standing: undefined };
+}
+
+export function createContext(
+  world: World,
+  settings: Settings,
+  flags: GlobalFlags,
+  progress: Progress,
+): VerbContext {
+  const { terminal, env } = world;
+  const started = performance.now();
+  const notice = (text: string): void => {
+    if (!flags.quiet) terminal.writeMessage(`${visible(redact(text))}\n`);
+  };
+  const debug = (text: string): void => {
+    if (!flags.debug) return;
+    terminal.writeMessage(
+      `debug: ${(performance.now() - started).toFixed(1)} ms: ${visible(redact(text))}\n`,
+    );
+  };
+  const canAsk = (): boolean => terminal.stdinIsTerminal && terminal.stderrIsTerminal && !settings.noInput;
+  let opened: Promise<Database> | undefined;
+
+  return {
+    settings,
+    flags,
+    env,
+    terminal,
+    get actor() {
+      return settings.actor.value;
+    },
+    reason: settings.reason.value,
+    dryRun: flags.dryRun,
+    noInput: settings.noInput,
+    yes: flags.yes,
+    now: () => world.now(),
+    database: (wish = {}) => {
+      opened ??= world.openDatabase(settings, { env, notice, debug, wish }).then((database) => {
+        progress.databaseOpened = true;
+        return watchTransactions(database, progress);
+      });
+      return opened;
+    },
+    canAsk,
+    ask: async (missing) => {
+      if (!canAsk()) throw missingArgument(missing);
+      const { askText } = await import("./prompts.ts");
+      return askText(missing);
+    },
+    confirm: async ({ action, name }) => {
+      if (flags.yes || flags.dryRun) return;
+      if (!canAsk()) {
+        throw new MidctlError("usage", `to ${action} has to be confirmed; nothing was changed`, {
+          hint: "--yes confirms it where nobody can be asked",
+        });
+      }
+      const { askConfirmation } = await import("./prompts.ts");
+      if (!(await askConfirmation(action, name))) {
+        throw new MidctlError("usage", "not confirmed; nothing was changed");
+      }
+    },
+    notice,
+    debug,
+    standBy: (message) => {
+      progress.standing = message;
+    },
+  };
+}
+
+function missingArgument(missing: Missing): MidctlError {
+  const choices = missing.choices === undefined ? "" : ` (${missing.choices.join(", ")})`;
+  return new MidctlError(
+    "usage",
+    `${missing.name} is missing: ${missing.summary}${choices}; nothing was done`,
+    {
+      details: { missing: missing.name },
+    },
+  );
+}
+
+function watchTransactions(database: Database, progress: Progress): Database {
+  return {
+    query: (text, params) => database.query(text, params),
+    close: () => database.close(),
+    transaction: async <T>(work: (tx: OwnTx) => Promise<T>): Promise<T> => {
+      progress.openTransactions++;
+      try {
+        const result = await database.transaction(work);
+        progress.transactionsDone++;
+        return result;
+      } finally {
+        progress.openTransactions--;
+      }
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/** Opens the database that the settings name: a server by URL, or the embedded engine, started where it is not up. */
+import type { Database } from "../db/database.ts";
+import { addressOf, locateStore } from "../db/engine/location.ts";
+import { migrate, readSchemaState, type SchemaState } from "../db/migrate.ts";
+import { openPostgres } from "../db/postgres.ts";
+import { MidctlError } from "../domain/errors.ts";
+import type { Opening } from "./context.ts";
+import { redactUrl } from "./redact.ts";
+import type { Settings } from "./settings.ts";
+
+/**
+ * A database that answers, with this program's schema unless `opening.wish.schema` is `any`.
+ * @throws MidctlError `unavailable`, or `schema_version` for a schema that is absent, behind or newer
+ */
+export async function openDatabase(settings: Settings, opening: Opening): Promise<Database> {
+  const url = settings.databaseUrl.value;
+  return url === null ? openEmbedded(settings, opening) : openServer(url, opening);
+}
+
+async function openServer(url: string, opening: Opening): Promise<Database> {
+  opening.debug(`connect to ${redactUrl(url)}`);
+  const database = openPostgres({ url }, { max: 2 });
+  if (opening.wish.schema === "any") return database;
+  const { state } = await readSchemaState(database);
+  if (state !== "current") throw explainSchema(state);
+  return database;
+}
+
+async function openEmbedded(settings: Settings, opening: Opening): Promise<Database> {
+  const { value: dataDir } = settings.dataDir;
+  const store = locateStore(dataDir === null ? opening.env : { ...opening.env, MIDCTL_DATA_DIR: dataDir });
+  opening.debug(`embedded PostgreSQL in ${store.dir}`);
+  const running = openPostgres(addressOf(store), { max: 2 });
+  try {
+    return await bringUpToDate(running, await readSchemaState(running), opening);
+  } catch (error) {
+    if (!isNotRunning(error)) throw error;
+    await running.close();
+  }
+  if (opening.wish.mayStart === false) throw notRunning(store.dir);
+  const { startEngine } = await import("../db/engine/engine.ts");
+  const { address, created } = await startEngine(store, { notice: opening.notice });
+  opening.debug(created ? "store created, server started" : "server started");
+  const database = openPostgres(address, { max: 2 });
+  if (created) await migrate(database);
+  else await bringUpToDate(database, await readSchemaState(database), opening);
+  return database;
+}
+
+/** A store of our own needs nobody to say `db migrate`; one of a newer midctl is left alone. */
+async function bringUpToDate(database: Database, schema: SchemaState, opening: Opening): Promise<Database> {
+  if (schema.state === "current" || opening.wish.schema === "any") return database;
+  if (schema.state === "newer") throw explainSchema("newer");
+  const { applied } = await migrate(database);
+  if (schema.state === "behind")
+    opening.notice(`the store was brought up to this midctl: ${applied.join(", ")}`);
+  return database;
+}
+
+/** No socket, nobody behind it, or a server that is still starting (57P03). */
+function isNotRunning(error: unknown): boolean {
+  if (!(error instanceof MidctlError) || error.code !== "unavailable") return false;
+  const { reason, sqlState } = error.details;
+  return reason === "ENOENT" || reason === "ECONNREFUSED" || sqlState === "57P03";
+}
+
+function notRunning(dir: string): MidctlError {
+  return new MidctlError("unavailable", `the embedded PostgreSQL in ${dir} is not running`);
+}
+
+function explainSchema(state: Exclude<SchemaState["state"], "current">): MidctlError {
+  switch (state) {
+    case "absent":
+      return new MidctlError("schema_version", "the database has no midctl schema; nothing was done", {
+        hint: "make it: midctl db migrate",
+      });
+    case "behind":
+      return new MidctlError(
+        "schema_version",
+        "the database's schema is older than this midctl; nothing was done",
+        {
+          hint: "upgrade it: midctl db migrate",
+        },
+      );
+    case "newer":
+      return new MidctlError(
+        "schema_version",
+        "the database's schema is newer than this midctl; nothing was done",
+        {
+          hint: "upgrade midctl",
+        },
+      );
+  }
+}

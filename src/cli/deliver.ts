@@ -1,0 +1,136 @@
+/** Brings a verb's outcome to its reader: the secret first, then the rest, in the format asked for. */
+import { MidctlError } from "../domain/errors.ts";
+import type { VerbContext } from "./context.ts";
+import type { OutputFormat } from "./globals.ts";
+import {
+  elementsOf,
+  joinJsonList,
+  listKeyOf,
+  type Rendering,
+  renderDocument,
+  renderJson,
+  toJsonLine,
+} from "./output.ts";
+import { colorLevel, createPaint } from "./paint.ts";
+import { OutputFailure } from "./terminal.ts";
+import type { Document, Outcome, PagedOutcome, Verb } from "./verb.ts";
+
+/** Writes the outcome and returns the exit code. Throws `undeliverable` when a secret did not get out. */
+export async function deliver(
+  verb: Verb,
+  outcome: Outcome<Document> | PagedOutcome<Document>,
+  context: VerbContext,
+): Promise<number> {
+  if ("pages" in outcome) {
+    await ignoreClosedPipe(() => writePages(verb, outcome, context));
+    return outcome.exit?.() ?? 0;
+  }
+  if (outcome.secret !== undefined) await deliverSecret(verb, outcome, outcome.secret, context);
+  else await ignoreClosedPipe(() => writeDocument(verb, outcome.document, context));
+  return outcome.exit ?? 0;
+}
+
+/** Whoever closes our pipe has seen what they wanted (`| head -1`): that is the end of writing, not a failure. */
+export async function ignoreClosedPipe(write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!(error instanceof OutputFailure) || error.errno !== "EPIPE") throw error;
+  }
+}
+
+async function writeDocument(verb: Verb, document: Document, context: VerbContext): Promise<void> {
+  const { result, notices } = await renderDocument(verb, document, await renderingFor(context, "stdout"));
+  if (result !== "") await context.terminal.writeResult(result);
+  if (notices !== "" && !context.flags.quiet) context.terminal.writeMessage(notices);
+}
+
+async function deliverSecret(
+  verb: Verb,
+  outcome: Outcome<Document>,
+  secret: string,
+  context: VerbContext,
+): Promise<void> {
+  const format = context.settings.output.value;
+  const asJson = format === "json" || format === "ndjson";
+  try {
+    await context.terminal.writeSecret(
+      asJson ? secretDocument(verb, outcome.document, secret, format, context) : `${secret}\n`,
+    );
+  } catch (error) {
+    throw await explainUndelivered(outcome, error);
+  }
+  if (asJson || context.flags.quiet) return;
+  const rendering = await renderingFor(context, "stderr");
+  const { result, notices } = await renderDocument(verb, outcome.document, rendering);
+  context.terminal.writeMessage(result + notices);
+}
+
+/** The document with its secret; --fields does not reach it, for a secret that is shown nowhere is lost. */
+function secretDocument(
+  verb: Verb,
+  document: Document,
+  secret: string,
+  format: OutputFormat,
+  context: VerbContext,
+): string {
+  const whole = { ...document, token: secret };
+  if (format === "json") return renderJson(whole, context.terminal.stdoutIsTerminal);
+  return elementsOf(verb, whole).map(toJsonLine).join("");
+}
+
+async function explainUndelivered(outcome: Outcome<Document>, cause: unknown): Promise<MidctlError> {
+  const errno = cause instanceof OutputFailure ? cause.errno : "unknown reason";
+  const why = errno === "ENULL" ? "stdout is closed or the null device" : errno;
+  const after = await outcome.undelivered?.().catch(() => undefined);
+  return new MidctlError(
+    "undeliverable",
+    `the secret could not be written to stdout (${why}); ${after ?? "it is inert unless it is used before its deadline"}`,
+    { hint: "run the command again with somewhere to write to, or with --token-file PATH", cause },
+  );
+}
+
+async function writePages(verb: Verb, outcome: PagedOutcome<Document>, context: VerbContext): Promise<void> {
+  const rendering = await renderingFor(context, "stdout");
+  if (rendering.format === "json") return writeJsonPages(verb, outcome, rendering, context);
+  for await (const page of outcome.pages) {
+    const { result, notices } = await renderDocument(verb, page, rendering);
+    if (result !== "") await context.terminal.writeResult(result);
+    if (notices !== "" && !context.flags.quiet) context.terminal.writeMessage(notices);
+  }
+}
+
+/** Collects before it writes: where a page fails, stdout stays empty. */
+async function writeJsonPages(
+  verb: Verb,
+  outcome: PagedOutcome<Document>,
+  rendering: Rendering,
+  context: VerbContext,
+): Promise<void> {
+  const lines: string[] = [];
+  let key = verb.list[0] ?? "results";
+  for await (const page of outcome.pages) {
+    key = listKeyOf(verb, page) ?? key;
+    const { result } = await renderDocument(verb, page, { ...rendering, format: "ndjson" });
+    for (const line of result.split("\n")) if (line !== "") lines.push(line);
+  }
+  const parts = joinJsonList(key, lines);
+  for (let index = 0; index < parts.length; index += 1_000) {
+    await context.terminal.writeResult(parts.slice(index, index + 1_000).join(""));
+  }
+}
+
+async function renderingFor(context: VerbContext, stream: "stdout" | "stderr"): Promise<Rendering> {
+  const { settings, flags, terminal, env } = context;
+  const onTerminal = stream === "stdout" ? terminal.stdoutIsTerminal : terminal.stderrIsTerminal;
+  // The summary of a secret on stderr has its own reader: a table for a person there, whatever stdout is.
+  const format = stream === "stderr" ? (onTerminal ? "table" : "plain") : settings.output.value;
+  return {
+    format,
+    fields: flags.fields,
+    onTerminal,
+    columns: onTerminal ? terminal.columns() : 80,
+    now: context.now(),
+    paint: await createPaint(colorLevel(onTerminal, flags.noColor, env)),
+  };
+}

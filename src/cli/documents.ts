@@ -1,0 +1,103 @@
+/** The shapes that several commands' JSON documents are made of (SPEC, appendix). */
+import * as z from "zod/mini";
+
+const instant = z.nullable(z.string());
+
+export const effectiveStatusSchema = z.enum([
+  "active",
+  "grace",
+  "pending",
+  "paused",
+  "identity_paused",
+  "superseded",
+  "expired",
+  "abandoned",
+  "revoked",
+  "identity_revoked",
+]);
+
+export const identitySchema = z.object({
+  slug: z.string(),
+  publicId: z.string(),
+  kind: z.enum(["service", "thread"]),
+  provider: z.nullable(z.string()),
+  threadId: z.nullable(z.string()),
+  displayName: z.string(),
+  owner: z.string(),
+  labels: z.record(z.string(), z.string()),
+  parent: z.nullable(z.string()),
+  workspace: z.nullable(z.string()),
+  status: z.enum(["active", "paused", "revoked"]),
+  effectiveStatus: effectiveStatusSchema,
+  expiresAt: instant,
+  idleTtl: z.nullable(z.number()),
+  createdAt: z.string(),
+  createdBy: z.nullable(z.string()),
+  lastUsedAt: instant,
+  pausedAt: instant,
+  revokedAt: instant,
+  version: z.number(),
+});
+export type IdentityDocument = z.infer<typeof identitySchema>;
+
+export const credentialSchema = z.object({
+  id: z.string(),
+  identity: z.string(),
+  name: z.string(),
+  status: z.enum(["pending", "active", "paused", "superseded", "revoked", "abandoned"]),
+  effectiveStatus: effectiveStatusSchema,
+  scopes: z.readonly(z.array(z.string())),
+  issuedAt: z.string(),
+  issuedBy: z.nullable(z.string()),
+  activatedAt: instant,
+  activationDeadline: instant,
+  expiresAt: instant,
+  graceUntil: instant,
+  pausedAt: instant,
+  revokedAt: instant,
+  replaces: z.nullable(z.string()),
+  lastUsedAt: instant,
+  adopted: z.boolean(),
+  version: z.number(),
+});
+export type CredentialDocument = z.infer<typeof credentialSchema>;
+
+export const eventSchema = z.object({
+  id: z.string(),
+  index: z.nullable(z.number()),
+  at: z.string(),
+  action: z.string(),
+  actor: z.object({
+    kind: z.nullable(z.string()),
+    name: z.nullable(z.string()),
+    sessionUser: z.nullable(z.string()),
+  }),
+  machineIdentity: z.nullable(z.object({ slug: z.string(), displayName: z.string() })),
+  credential: z.nullable(z.string()),
+  reason: z.nullable(z.string()),
+  approval: z.nullable(z.string()),
+  details: z.record(z.string(), z.unknown()),
+});
+export type EventDocument = z.infer<typeof eventSchema>;
+
+export const environmentSchema = z.object({
+  name: z.string(),
+  named: z.boolean(),
+  kind: z.enum(["live", "test"]),
+  protected: z.boolean(),
+  databaseId: z.string(),
+});
+
+export const serverSchema = z.object({
+  version: z.string(),
+  versionNumber: z.number(),
+  database: z.string(),
+  sessionUser: z.string(),
+  superuser: z.boolean(),
+  standby: z.boolean(),
+  readOnly: z.boolean(),
+  fsync: z.boolean(),
+  timeZone: z.string(),
+  clock: z.number(),
+  size: z.number(),
+});

@@ -1,0 +1,43 @@
+/** The entry of the bundle that `bin/midctl.cjs` loads. */
+import { createProgress, type World } from "./context.ts";
+import { endProcess } from "./exit.ts";
+import { watchForInterruption } from "./interruption.ts";
+import { reportError, runProgram } from "./run.ts";
+import { openTerminal } from "./terminal.ts";
+import type { Verb } from "./verb.ts";
+
+/** Runs midctl in this process and ends it. */
+export async function main(argv: readonly string[]): Promise<never> {
+  const world: World = {
+    env: process.env,
+    terminal: openTerminal(),
+    now: () => Date.now(),
+    openDatabase: async (settings, opening) => {
+      const { openDatabase } = await import("./database.ts");
+      return openDatabase(settings, opening);
+    },
+  };
+  const progress = createProgress();
+  let verb: Verb | undefined;
+  watchForInterruption(
+    progress,
+    () => verb?.changes === true,
+    (error) => endProcess(reportError(error, argv, world)),
+  );
+  const code = await runProgram(argv, world, progress, (loaded) => {
+    verb = loaded;
+  });
+  return endProcess(code);
+}
+
+/** What the build stores beside the bundle, so that it need not be made at run time. */
+export async function prebuild(): Promise<{ readonly help: string }> {
+  const { renderHelp } = await import("./help.ts");
+  return { help: await renderHelp("") };
+}
+
+/** The files under docs/ that are generated from the commands, by name. */
+export async function renderReference(): Promise<ReadonlyMap<string, string>> {
+  const reference = await import("./reference.ts");
+  return reference.renderReference();
+}

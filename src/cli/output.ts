@@ -1,0 +1,177 @@
+/** The one place that renders: a document becomes JSON, NDJSON, tab-separated text or a table. */
+import { visible } from "../domain/visible.ts";
+import { selectFields } from "./fields.ts";
+import type { OutputFormat } from "./globals.ts";
+import type { Paint } from "./paint.ts";
+import { formatRelative } from "./relative-time.ts";
+import type { TableCell } from "./table.ts";
+import type { Document, Verb } from "./verb.ts";
+import type { Block, Cell, Column, View } from "./view.ts";
+
+export const schemaVersion = 1;
+
+export interface Rendering {
+  readonly format: OutputFormat;
+  readonly fields: readonly string[] | undefined;
+  /** Whether the text goes to a terminal: relative times, tables that fit, pretty JSON. */
+  readonly onTerminal: boolean;
+  readonly columns: number;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly paint: Paint;
+}
+
+/** Text for the result's stream, and messages for stderr. */
+export interface Rendered {
+  readonly result: string;
+  readonly notices: string;
+}
+
+/** Renders one document in the format asked for. */
+export async function renderDocument(
+  verb: Verb,
+  document: Document,
+  rendering: Rendering,
+): Promise<Rendered> {
+  const { format, fields } = rendering;
+  const shown = fields === undefined ? document : selectFields(document, listKeyOf(verb, document), fields);
+  if (format === "json") return { result: renderJson(shown, rendering.onTerminal), notices: "" };
+  if (format === "ndjson") return { result: elementsOf(verb, shown).map(toJsonLine).join(""), notices: "" };
+  const view = fields === undefined ? verb.view(document) : viewFields(elementsOf(verb, document), fields);
+  return renderView(view, rendering);
+}
+
+/** A whole JSON document with its schema version in front. */
+export function renderJson(document: Document, pretty: boolean): string {
+  return `${escapeInvisible(JSON.stringify({ schemaVersion, ...document }, null, pretty ? 2 : undefined))}\n`;
+}
+
+/** A document whose list is `elements`, already JSON lines: for lists too long to be held twice. */
+export function joinJsonList(key: string, lines: readonly string[]): string[] {
+  const head = `{"schemaVersion":${schemaVersion},${JSON.stringify(key)}:[`;
+  return [
+    head,
+    ...lines.map((line, index) => (index === 0 ? "" : ",") + line.trimEnd()),
+    '],"nextCursor":null}\n',
+  ];
+}
+
+export function toJsonLine(element: unknown): string {
+  return `${escapeInvisible(JSON.stringify(element))}\n`;
+}
+
+/** The key under which the document has its list, if it has one. */
+export function listKeyOf(verb: Verb, document: Document): string | undefined {
+  return verb.list.find((key) => Array.isArray(document[key]));
+}
+
+/** The elements of a document's list; a document without one is its own only element. */
+export function elementsOf(verb: Verb, document: Document): readonly unknown[] {
+  const key = listKeyOf(verb, document);
+  return key === undefined ? [{ schemaVersion, ...document }] : (document[key] as readonly unknown[]);
+}
+
+/** A view as text: aligned and coloured for a terminal, tab-separated otherwise. */
+export async function renderView(view: View, rendering: Rendering): Promise<Rendered> {
+  const results: string[] = [];
+  const notices: string[] = [];
+  for (const block of view) {
+    if (block.kind === "notice") notices.push(`${visible(block.text)}\n`);
+    else if (block.kind === "table" && block.rows.length === 0) {
+      if (block.empty !== undefined) notices.push(`${visible(block.empty)}\n`);
+    } else {
+      const text = await renderBlock(block, rendering);
+      results.push(
+        results.length > 0 && rendering.format === "table" && block.kind !== "line" ? `\n${text}` : text,
+      );
+    }
+  }
+  return { result: results.join(""), notices: notices.join("") };
+}
+
+async function renderBlock(block: Exclude<Block, { kind: "notice" }>, rendering: Rendering): Promise<string> {
+  const asTable = rendering.format === "table";
+  const cells = (row: readonly Cell[]): TableCell[] => row.map((cell) => showCell(cell, rendering));
+  switch (block.kind) {
+    case "text":
+      return block.text.endsWith("\n") ? block.text : `${block.text}\n`;
+    case "line":
+      return `${cells(block.cells)
+        .map((cell) => cell.paint(cell.text))
+        .join("")}\n`;
+    case "table":
+      return asTable
+        ? await renderTable(block.columns, block.rows.map(cells), rendering)
+        : block.rows.map((row) => toTabbedLine(cells(row))).join("");
+    case "fields": {
+      const rows = block.fields.map(([name, value]) => [name, showCell(value, rendering)] as const);
+      if (!asTable) return rows.map(([name, value]) => `${name}\t${value.text}\n`).join("");
+      const width = Math.max(...rows.map(([name]) => name.length));
+      const lines = rows.map(
+        ([name, value]) => `${rendering.paint(name.padEnd(width), "faint")}  ${value.paint(value.text)}\n`,
+      );
+      return (
+        (block.title === undefined ? "" : `${rendering.paint(block.title, "strong")}\n`) + lines.join("")
+      );
+    }
+  }
+}
+
+async function renderTable(
+  columns: readonly Column[],
+  rows: readonly (readonly TableCell[])[],
+  rendering: Rendering,
+): Promise<string> {
+  const { layOutTable } = await import("./table.ts");
+  // Asked for in a pipe, a table is as wide as its text: nothing is cut where nobody can widen the window.
+  const width = rendering.onTerminal ? rendering.columns : Number.MAX_SAFE_INTEGER;
+  return `${layOutTable(columns, rows, width, (title) => rendering.paint(title, "strong"))}\n`;
+}
+
+function toTabbedLine(cells: readonly TableCell[]): string {
+  return `${cells.map((cell) => cell.text).join("\t")}\n`;
+}
+
+function showCell(cell: Cell, rendering: Rendering): TableCell {
+  const plainly = (text: string): TableCell => ({ text: visible(text), paint: (painted) => painted });
+  if (cell === null) return plainly(rendering.format === "table" ? "-" : "");
+  if (typeof cell !== "object")
+    return plainly(typeof cell === "boolean" ? (cell ? "yes" : "no") : String(cell));
+  if ("time" in cell)
+    return plainly(rendering.onTerminal ? formatRelative(cell.time, rendering.now) : cell.time);
+  return { text: visible(cell.text), paint: (text) => rendering.paint(text, cell.tone) };
+}
+
+/** The fields themselves as a table: what `--fields` shows to people and to `cut`. */
+function viewFields(elements: readonly unknown[], fields: readonly string[]): View {
+  const rows = elements.map((element) => fields.map((field) => toCell(valueAt(element, field))));
+  return [{ kind: "table", columns: fields.map((title) => ({ title })), rows }];
+}
+
+function valueAt(element: unknown, path: string): unknown {
+  return path
+    .split(".")
+    .reduce<unknown>(
+      (value, key) =>
+        typeof value === "object" && value !== null && Object.hasOwn(value, key)
+          ? (value as Record<string, unknown>)[key]
+          : null,
+      element,
+    );
+}
+
+function toCell(value: unknown): Cell {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string" || typeof value === "number") return value;
+  return JSON.stringify(value);
+}
+
+/** JSON stays JSON, but what a terminal might obey travels as \uXXXX. */
+function escapeInvisible(json: string): string {
+  return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu, (character) => {
+    if (character === "\n") return character;
+    return [...Array(character.length).keys()]
+      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
+      .join("");
+  });
+}

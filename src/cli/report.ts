@@ -1,0 +1,36 @@
+/** How an error reaches its reader: two lines for a person, one JSON line for a program, always on stderr. */
+import { MidctlError } from "../domain/errors.ts";
+import { visible } from "../domain/visible.ts";
+import { redact } from "./redact.ts";
+
+/** One line `{"error":{code,message,hint,details}}`. */
+export function errorAsJson(error: unknown): string {
+  const { code, message, hint, details } = asMidctlError(error);
+  return `${redact(JSON.stringify({ error: { code, message: redact(message), hint, details } }))}\n`;
+}
+
+/** `error: …` and `hint: …`. */
+export function errorAsText(error: unknown): string {
+  const { message, hint } = asMidctlError(error);
+  const lines = [`error: ${visible(redact(message))}`];
+  if (hint !== null) lines.push(`hint: ${visible(redact(hint))}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** The stack of an error and its causes, for --debug. */
+export function errorAsTrace(error: unknown): string {
+  const stacks: string[] = [];
+  for (let current = error; current instanceof Error && stacks.length < 5; current = current.cause) {
+    stacks.push(current.stack ?? current.message);
+  }
+  return `${redact(stacks.join("\ncaused by: "))}\n`;
+}
+
+function asMidctlError(error: unknown): MidctlError {
+  if (error instanceof MidctlError) return error;
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new MidctlError("internal", `midctl met an error it does not know: ${what}`, {
+    hint: "run it again with --debug and report what it says; look with `midctl status` whether anything was changed",
+    cause: error,
+  });
+}

@@ -1,0 +1,146 @@
+/** Tables that fit a terminal. Loaded only there: cli-table3 costs some 20 ms cold. */
+import Table from "cli-table3";
+import type { Column } from "./view.ts";
+
+const gap = 2;
+const narrowest = 6;
+
+/** Already visible, unpainted text of each cell, and how to paint it once it is cut to size. */
+export interface TableCell {
+  readonly text: string;
+  paint(text: string): string;
+}
+
+/** Lays out a table within `width` columns: flexible columns shrink first, then optional ones go, then cells wrap. */
+export function layOutTable(
+  columns: readonly Column[],
+  rows: readonly (readonly TableCell[])[],
+  width: number,
+  paintTitle: (text: string) => string,
+): string {
+  const { kept, widths } = fitColumns(columns, rows, width);
+  const table = new Table({
+    head: kept.map((index) => paintTitle(columns[index]?.title ?? "")),
+    colWidths: kept.map((index, place) => (widths[index] ?? 0) + (place === kept.length - 1 ? 0 : gap)),
+    colAligns: kept.map((index) => columns[index]?.align ?? "left"),
+    chars: Object.fromEntries(borders.map((name) => [name, ""])),
+    style: { head: [], border: [], "padding-left": 0, "padding-right": gap, compact: true },
+    wordWrap: true,
+    wrapOnWordBoundary: false,
+  });
+  for (const row of rows) {
+    table.push(
+      kept.map((index) => {
+        const cell = row[index];
+        if (cell === undefined) return "";
+        return columns[index]?.fixed === true
+          ? cell.paint(cell.text)
+          : cell.paint(shorten(cell.text, widths[index] ?? 0));
+      }),
+    );
+  }
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+const borders = [
+  "top",
+  "top-mid",
+  "top-left",
+  "top-right",
+  "bottom",
+  "bottom-mid",
+  "bottom-left",
+  "bottom-right",
+  "left",
+  "left-mid",
+  "mid",
+  "mid-mid",
+  "right",
+  "right-mid",
+  "middle",
+]; // prettier-ignore
+
+function fitColumns(columns: readonly Column[], rows: readonly (readonly TableCell[])[], width: number) {
+  const natural = columns.map((column, index) =>
+    rows.reduce(
+      (widest, row) => Math.max(widest, displayWidth(row[index]?.text ?? "")),
+      displayWidth(column.title),
+    ),
+  );
+  let kept = columns.map((_, index) => index);
+  let widths = shrink(kept, natural, columns, width);
+  while (totalOf(kept, widths) > width) {
+    const last = kept.findLast((index) => columns[index]?.optional === true);
+    if (last === undefined) break;
+    kept = kept.filter((index) => index !== last);
+    widths = shrink(kept, natural, columns, width);
+  }
+  return { kept, widths: wrapToFit(kept, widths, width) };
+}
+
+/** Takes from the widest flexible column, one by one, until the row fits or all are at their narrowest. */
+function shrink(
+  kept: readonly number[],
+  natural: readonly number[],
+  columns: readonly Column[],
+  width: number,
+): number[] {
+  const widths = [...natural];
+  const flexible = kept.filter((index) => columns[index]?.fixed !== true);
+  for (let excess = totalOf(kept, widths) - width; excess > 0; excess--) {
+    const widest = flexible.reduce<number | undefined>(
+      (best, index) => (best === undefined || (widths[index] ?? 0) > (widths[best] ?? 0) ? index : best),
+      undefined,
+    );
+    const current = widest === undefined ? 0 : (widths[widest] ?? 0);
+    if (widest === undefined || current <= Math.max(narrowest, displayWidth(columns[widest]?.title ?? "")))
+      break;
+    widths[widest] = current - 1;
+  }
+  return widths;
+}
+
+/** What still does not fit is wrapped, so that nothing that people copy is lost. */
+function wrapToFit(kept: readonly number[], widths: readonly number[], width: number): number[] {
+  const fitted = [...widths];
+  for (let excess = totalOf(kept, fitted) - width; excess > 0; excess--) {
+    const widest = kept.reduce(
+      (best, index) => ((fitted[index] ?? 0) > (fitted[best] ?? 0) ? index : best),
+      kept[0] ?? 0,
+    );
+    if ((fitted[widest] ?? 0) <= narrowest) break;
+    fitted[widest] = (fitted[widest] ?? 0) - 1;
+  }
+  return fitted;
+}
+
+function totalOf(kept: readonly number[], widths: readonly number[]): number {
+  return kept.reduce((sum, index) => sum + (widths[index] ?? 0), 0) + gap * Math.max(0, kept.length - 1);
+}
+
+function shorten(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  let shortened = "";
+  let used = 1;
+  for (const character of text) {
+    used += displayWidth(character);
+    if (used > width) break;
+    shortened += character;
+  }
+  return `${shortened}…`;
+}
+
+const wide =
+  /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;
+const combining = /\p{M}/u;
+
+/** Columns that a terminal gives to a text. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) width += combining.test(character) ? 0 : wide.test(character) ? 2 : 1;
+  return width;
+}

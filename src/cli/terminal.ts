@@ -1,0 +1,137 @@
+/**
+ * The one file that touches stdin, stdout and stderr. Rules of the house:
+ * results go to stdout, everything else to stderr; a write has happened when its promise resolves; nothing is asked
+ * unless both stdin and stderr are terminals.
+ *
+ * Writes go to the descriptors by `writeSync`: Node's streams swallow short writes on a full disk, and cut piped
+ * output when the process exits.
+ */
+import { fstatSync, fsyncSync, readSync, statSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
+import { MidctlError } from "../domain/errors.ts";
+
+export interface Terminal {
+  readonly stdinIsTerminal: boolean;
+  readonly stdoutIsTerminal: boolean;
+  readonly stderrIsTerminal: boolean;
+  /** Width of the terminal behind stdout or, where that is none, stderr, in columns. */
+  columns(): number;
+  /** Writes a result; rejects with OutputFailure when it did not get out whole. */
+  writeResult(text: string): Promise<void>;
+  /** As writeResult, for a secret: also refuses the null device, and flushes a file to its disk. */
+  writeSecret(text: string): Promise<void>;
+  /** Writes a message to stderr. Never fails: there is nobody left to tell. */
+  writeMessage(text: string): void;
+  /** All of stdin as text; usage error beyond `limit` bytes. */
+  readInput(limit: number): Promise<string>;
+}
+
+/** stdout did not take what was written. */
+export class OutputFailure extends Error {
+  /** EPIPE, ENOSPC, EIO, …, or ENULL for the null device, which takes everything and delivers nothing. */
+  readonly errno: string;
+
+  constructor(errno: string, cause?: unknown) {
+    super(`stdout: ${errno}`, { cause });
+    this.errno = errno;
+  }
+}
+
+export function openTerminal(): Terminal {
+  const stdoutIsTerminal = isatty(1);
+  const stderrIsTerminal = isatty(2);
+  return {
+    stdinIsTerminal: isatty(0),
+    stdoutIsTerminal,
+    stderrIsTerminal,
+    columns: () =>
+      (stdoutIsTerminal ? process.stdout.columns : stderrIsTerminal ? process.stderr.columns : 80) || 80,
+    writeResult: (text) => asOutput(() => writeWhole(1, text)),
+    writeSecret: (text) =>
+      asOutput(async () => {
+        refuseNullDevice();
+        await writeWhole(1, text);
+        flushFile(1);
+      }),
+    writeMessage: (text) => {
+      try {
+        writeSync(2, text);
+      } catch {
+        // stderr is gone; the exit code still tells.
+      }
+    },
+    readInput: (limit) => readWhole(0, limit),
+  };
+}
+
+async function asOutput(write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    throw error instanceof OutputFailure ? error : new OutputFailure(errnoOf(error) ?? "unknown", error);
+  }
+}
+
+async function writeWhole(descriptor: number, text: string): Promise<void> {
+  const bytes = Buffer.from(text, "utf8");
+  let written = 0;
+  while (written < bytes.length) {
+    try {
+      written += writeSync(descriptor, bytes, written);
+    } catch (error) {
+      if (errnoOf(error) !== "EAGAIN") throw error;
+      await pause(); // a pipe that somebody made non-blocking, and that is full
+    }
+  }
+}
+
+async function readWhole(descriptor: number, limit: number): Promise<string> {
+  const buffer = Buffer.alloc(limit + 1);
+  let length = 0;
+  while (length <= limit) {
+    try {
+      const read = readSync(descriptor, buffer, length, buffer.length - length, null);
+      if (read === 0) break;
+      length += read;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === "EOF") break;
+      if (errno !== "EAGAIN") throw error;
+      await pause();
+    }
+  }
+  if (length > limit)
+    throw new MidctlError("usage", `stdin holds more than ${limit} bytes; nothing was done`);
+  return buffer.toString("utf8", 0, length);
+}
+
+/** Node opens a closed stdout as the null device: a secret written there reaches nobody. */
+function refuseNullDevice(): void {
+  const stdout = fstatSync(1);
+  if (!stdout.isCharacterDevice()) return;
+  const nullDevice = statSync("/dev/null", { throwIfNoEntry: false });
+  if (nullDevice !== undefined && nullDevice.rdev === stdout.rdev) {
+    throw new OutputFailure("ENULL");
+  }
+}
+
+function flushFile(descriptor: number): void {
+  if (!fstatSync(descriptor).isFile()) return;
+  try {
+    fsyncSync(descriptor);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno !== "EINVAL" && errno !== "ENOTSUP") throw error;
+  }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** The errno name of a system error, `undefined` for any other. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error instanceof MidctlError) return undefined;
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === "string" ? code : undefined;
+}

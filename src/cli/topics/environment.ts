@@ -1,0 +1,23 @@
+import { environmentVariables } from "../settings.ts";
+
+const width = Math.max(...Object.keys(environmentVariables).map((name) => name.length));
+const lines = Object.entries(environmentVariables).map(([name, does]) => `  ${name.padEnd(width)}  ${does}`);
+
+export const environment = `
+A flag outranks the environment, that a context, and that the default.
+
+VARIABLES
+${lines.join("\n")}
+  ${"NO_COLOR".padEnd(width)}  no colours
+  ${"PGPASSFILE".padEnd(width)}  PostgreSQL's password file
+
+CONTEXTS
+  Named settings in $XDG_CONFIG_HOME/midctl/config.json:
+    midctl context set prod --database-url postgres://midctl@db/midctl
+    midctl context use prod
+    midctl --context prod list
+  A context given by flag outranks MIDCTL_DATABASE_URL as well.
+  \`midctl context show\` says what is in force, and why.
+
+With nothing configured midctl keeps its own PostgreSQL: midctl help embedded.
+`;

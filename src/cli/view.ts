@@ -1,0 +1,68 @@
+/** What a view is made of. A view says what is shown; `output.ts` alone decides how. */
+
+/** A value to show. Times are RFC 3339 and become relative on a terminal. */
+export type Cell = string | number | boolean | null | TimeCell | ToneCell;
+
+export interface TimeCell {
+  readonly time: string;
+}
+
+export type Tone = "good" | "warn" | "bad" | "faint" | "strong";
+
+export interface ToneCell {
+  readonly text: string;
+  readonly tone: Tone;
+}
+
+export interface Column {
+  readonly title: string;
+  /** Never shortened on a narrow terminal: what people copy (slugs, public ids). */
+  readonly fixed?: boolean;
+  /** Left out on a terminal too narrow for it; the later columns go first. */
+  readonly optional?: boolean;
+  readonly align?: "right";
+}
+
+export type Block =
+  | {
+      readonly kind: "table";
+      readonly columns: readonly Column[];
+      readonly rows: readonly (readonly Cell[])[];
+      /** Said on stderr when there are no rows. */
+      readonly empty?: string;
+    }
+  | {
+      readonly kind: "fields";
+      readonly title?: string;
+      readonly fields: readonly (readonly [string, Cell])[];
+    }
+  | { readonly kind: "line"; readonly cells: readonly Cell[] }
+  /** Text of our own making, several lines, printed as it is: help, scripts. Never stored text. */
+  | { readonly kind: "text"; readonly text: string }
+  /** Goes to stderr: what to do next, where more is. */
+  | { readonly kind: "notice"; readonly text: string };
+
+export type View = readonly Block[];
+
+export function time(value: string | null): Cell {
+  return value === null ? null : { time: value };
+}
+
+const statusTones: Readonly<Record<string, Tone>> = {
+  active: "good",
+  grace: "warn",
+  pending: "warn",
+  paused: "warn",
+  identity_paused: "warn",
+  superseded: "faint",
+  expired: "faint",
+  abandoned: "faint",
+  revoked: "bad",
+  identity_revoked: "bad",
+};
+
+/** A status in its colour. */
+export function status(value: string): Cell {
+  const tone = statusTones[value];
+  return tone === undefined ? value : { text: value, tone };
+}
