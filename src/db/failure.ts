@@ -290,12 +290,27 @@ const LOST = new Set([
   "ERR_STREAM_DESTROYED",
 ]);
 
-/** A connection that ended while it was in use, outside COMMIT. */
-export function connectionLost(reason: string): MidctlError {
-  return new MidctlError("unavailable", "The connection to the database was lost.", {
-    hint: "Check that the server runs, look at the present state, and try again.",
-    details: { reason },
-  });
+/** A connection that ended while it was in use, outside COMMIT. In a transaction, that means that nothing was changed. */
+export function connectionLost(reason: string, outcome: "unknown" | "unchanged" = "unknown"): MidctlError {
+  return outcome === "unchanged"
+    ? new MidctlError("unavailable", "The connection to the database was lost; nothing was changed.", {
+        hint: "Check that the server runs, and try again.",
+        details: { reason },
+      })
+    : new MidctlError("unavailable", "The connection to the database was lost.", {
+        hint: "Check that the server runs, look at the present state, and try again.",
+        details: { reason },
+      });
+}
+
+/** Whether a failure is the connection's, at any time of its life, and not the server's answer. */
+export function isConnectionFailure(error: MidctlError): boolean {
+  return error.code === "unavailable" && typeof error.details.reason === "string";
+}
+
+/** Whether a failure is a `connectionLost`. */
+export function isConnectionLost(error: unknown): error is MidctlError {
+  return error instanceof MidctlError && LOST.has(String(error.details.reason));
 }
 
 function fromUnknown(error: unknown): MidctlError {

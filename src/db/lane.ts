@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import postgres from "postgres";
 import type { MidctlError } from "../domain/errors.ts";
 import type { Param } from "./database.ts";
-import { connectionLost, toMidctlError } from "./failure.ts";
+import { connectionLost, isConnectionFailure, toMidctlError } from "./failure.ts";
 import { type Endpoint, openSocket } from "./target.ts";
 import { PARSERS } from "./values.ts";
 
@@ -74,8 +74,10 @@ export class Lane {
           this.#waiting.delete(reject);
           const failure = toMidctlError(error);
           reject(failure);
-          // FATAL is the server's last word: the statements behind it get the same reason, not just "lost".
-          if ((error as { severity?: unknown }).severity === "FATAL") this.#end(failure);
+          // FATAL is the server's last word: the statements behind it get the same reason, not just "lost". And the
+          // driver's word that the connection failed comes before the socket's close: nothing may be sent in between.
+          if ((error as { severity?: unknown }).severity === "FATAL" || isConnectionFailure(failure))
+            this.#end(failure);
         },
       );
     });

@@ -172,11 +172,12 @@ function describe(error: MidctlError): string {
   return `${(error.cause instanceof Error ? error.cause : error).message}.`;
 }
 
-/** One row each, whose defaults make the database's id and the empty log. */
+/** One row each, whose defaults make the database's id and the empty log. The lock keeps others from making them too. */
 async function ensureEnvironment(tx: Tx): Promise<void> {
   for (const table of ["midctl_environment", "midctl_log_head"]) {
-    if (await hasTable(tx, table))
-      await tx.query(`INSERT INTO ${table} DEFAULT VALUES ON CONFLICT DO NOTHING`);
+    if (!(await hasTable(tx, table))) continue;
+    const present = await tx.query(`SELECT FROM ${table}`);
+    if (present.length === 0) await tx.query(`INSERT INTO ${table} DEFAULT VALUES`);
   }
 }
 

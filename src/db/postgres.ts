@@ -1,6 +1,6 @@
 import type { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Param } from "./database.ts";
-import { CommitUnknown, connectionLost } from "./failure.ts";
+import { CommitUnknown, connectionLost, isConnectionLost } from "./failure.ts";
 import { Lane } from "./lane.ts";
 import { swallowedFailure, transactionOver } from "./outcome.ts";
 import { retryConflicts } from "./retry.ts";
@@ -150,9 +150,9 @@ class LaneTransaction implements OwnTx {
   /** @throws CommitUnknown where the connection went after COMMIT was sent */
   async commit(): Promise<void> {
     await this.#begun;
-    if (this.#beginFailure !== null) throw this.#beginFailure;
+    const early = this.#beginFailure ?? this.#lane.ended;
+    if (early !== null) throw sayUnchanged(early);
     this.#finished = true;
-    if (this.#lane.ended !== null) throw this.#lane.ended;
     let command: string;
     try {
       command = await this.#lane.runSimple("COMMIT");
@@ -175,7 +175,12 @@ class LaneTransaction implements OwnTx {
     try {
       return await run();
     } catch (error) {
-      throw this.#beginFailure ?? error;
+      throw sayUnchanged(this.#beginFailure ?? error);
     }
   }
+}
+
+/** Before COMMIT is sent, a lost connection means for certain that nothing was changed. */
+function sayUnchanged(error: unknown): unknown {
+  return isConnectionLost(error) ? connectionLost(String(error.details.reason), "unchanged") : error;
 }

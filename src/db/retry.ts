@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { readSqlState } from "./failure.ts";
 
 const RETRIES = 3;
@@ -14,7 +13,7 @@ export async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
       return await attempt();
     } catch (error) {
       if (failures === RETRIES || !CONFLICTS.has(readSqlState(error) ?? "")) throw error;
-      await sleep(Math.random() * 20 * 2 ** failures);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * 2 ** failures));
     }
   }
 }
