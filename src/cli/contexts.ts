@@ -43,9 +43,9 @@ export const contextNamePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Where the context file lies; undefined without a home directory. Relative XDG paths are ignored, as XDG has it. */
 export function contextFilePath(env: Environment): string | undefined {
-  const configHome = env["XDG_CONFIG_HOME"];
+  const configHome = env.XDG_CONFIG_HOME;
   if (configHome !== undefined && isAbsolute(configHome)) return join(configHome, "midctl", "config.json");
-  const home = env["HOME"];
+  const home = env.HOME;
   return home !== undefined && isAbsolute(home) ? join(home, ".config", "midctl", "config.json") : undefined;
 }
 

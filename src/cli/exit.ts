@@ -21,7 +21,7 @@ const terminatedBySigterm = 143;
 /** The exit code of whatever was thrown; anything that is no MidctlError is internal. */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof MidctlError)) return exitCodes.internal;
-  if (error.code === "interrupted" && error.details["signal"] === "SIGTERM") return terminatedBySigterm;
+  if (error.code === "interrupted" && error.details.signal === "SIGTERM") return terminatedBySigterm;
   return exitCodes[error.code];
 }
 

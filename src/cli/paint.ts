@@ -9,9 +9,9 @@ export function colorLevel(
   noColor: boolean,
   env: Readonly<Record<string, string | undefined>>,
 ): 0 | 1 | 2 | 3 {
-  if (!isTerminal || noColor || (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb") return 0;
-  if (env["COLORTERM"] === "truecolor" || env["COLORTERM"] === "24bit") return 3;
-  return env["TERM"]?.includes("256color") === true ? 2 : 1;
+  if (!isTerminal || noColor || (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb") return 0;
+  if (env.COLORTERM === "truecolor" || env.COLORTERM === "24bit") return 3;
+  return env.TERM?.includes("256color") === true ? 2 : 1;
 }
 
 /** A painter for that level; chalk is loaded only where there is something to paint. */

@@ -39,7 +39,7 @@ export function parseWords(verb: Verb, words: readonly string[]): ParsedWords {
   }
   const values = command.opts<Record<string, RawValue>>();
   const raw: Record<string, RawValue> = {};
-  for (const name of Object.keys(specs)) raw[name] = valueOf(values, name);
+  for (const name of Object.keys(specs)) raw[name] = rawValue(values, name);
   verb.args.forEach((spec, index) => {
     raw[spec.name] = command.processedArgs[index] as RawValue;
   });
@@ -157,7 +157,7 @@ function buildCommand(verb: Verb, specs: Readonly<Record<string, OptionSpec>>): 
 }
 
 /** commander files `--no-color` under `color`, true until given. */
-function valueOf(values: Readonly<Record<string, RawValue>>, name: string): RawValue {
+function rawValue(values: Readonly<Record<string, RawValue>>, name: string): RawValue {
   if (!/^no[A-Z]/.test(name)) return values[name];
   return values[name.charAt(2).toLowerCase() + name.slice(3)] === false;
 }
@@ -170,7 +170,7 @@ function readGlobalFlags(raw: Readonly<Record<string, RawValue>>): GlobalFlags {
   };
   const output = text("output");
   if (output !== undefined) judge("--output", schemaOf(globalOptions.output), output);
-  const json = raw["json"] === true;
+  const json = raw.json === true;
   if (json && output !== undefined && output !== "json") {
     throw new MidctlError("usage", `--json and --output ${output} exclude each other`);
   }
@@ -180,17 +180,17 @@ function readGlobalFlags(raw: Readonly<Record<string, RawValue>>): GlobalFlags {
     fields: text("fields")
       ?.split(",")
       .map((field) => field.trim()),
-    quiet: raw["quiet"] === true,
-    noInput: raw["noInput"] === true,
-    yes: raw["yes"] === true,
-    dryRun: raw["dryRun"] === true,
+    quiet: raw.quiet === true,
+    noInput: raw.noInput === true,
+    yes: raw.yes === true,
+    dryRun: raw.dryRun === true,
     reason: text("reason"),
     context: text("context"),
     databaseUrl: text("databaseUrl"),
     trustDir: text("trustDir"),
     actor: text("actor"),
-    noColor: raw["noColor"] === true,
-    debug: raw["debug"] === true,
+    noColor: raw.noColor === true,
+    debug: raw.debug === true,
   };
 }
 

@@ -6,13 +6,13 @@ import { redact } from "./redact.ts";
 /** One line `{"error":{code,message,hint,details}}`. */
 export function errorAsJson(error: unknown): string {
   const { code, message, hint, details } = asMidctlError(error);
-  return `${redact(JSON.stringify({ error: { code, message: redact(message), hint, details } }))}\n`;
+  return `${redact(JSON.stringify({ error: { code, message: redact(asSentence(message)), hint, details } }))}\n`;
 }
 
 /** `error: …` and `hint: …`. */
 export function errorAsText(error: unknown): string {
   const { message, hint } = asMidctlError(error);
-  const lines = [`error: ${visible(redact(message))}`];
+  const lines = [`error: ${visible(redact(asSentence(message)))}`];
   if (hint !== null) lines.push(`hint: ${visible(redact(hint))}`);
   return `${lines.join("\n")}\n`;
 }
@@ -26,10 +26,16 @@ export function errorAsTrace(error: unknown): string {
   return `${redact(stacks.join("\ncaused by: "))}\n`;
 }
 
+/** With a capital and a full stop, wherever the message came from; a flag or a quoted word in front stays as it is. */
+function asSentence(message: string): string {
+  const capitalized = message.replace(/^[a-z](?=[a-z']* )/, (letter) => letter.toUpperCase());
+  return /[.?!]$/.test(capitalized) ? capitalized : `${capitalized}.`;
+}
+
 function asMidctlError(error: unknown): MidctlError {
   if (error instanceof MidctlError) return error;
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return new MidctlError("internal", `midctl met an error it does not know: ${what}`, {
+  return new MidctlError("internal", `this is an error that midctl does not know: ${what}`, {
     hint: "run it again with --debug and report what it says; look with `midctl status` whether anything was changed",
     cause: error,
   });

@@ -93,14 +93,14 @@ async function answerCompletion(words: readonly string[], world: World, progress
 
 /** What the words being completed say about the database whose slugs are wanted. */
 function settingsAmong(words: readonly string[]): { context?: string; databaseUrl?: string } {
-  const valueOf = (flag: string): string | undefined => {
+  const given = (flag: string): string | undefined => {
     const inline = words.find((word) => word.startsWith(`${flag}=`));
     return (
       inline?.slice(flag.length + 1) ?? (words.includes(flag) ? words[words.indexOf(flag) + 1] : undefined)
     );
   };
-  const context = valueOf("--context");
-  const databaseUrl = valueOf("--database-url");
+  const context = given("--context");
+  const databaseUrl = given("--database-url");
   return {
     ...(context === undefined || context === "" ? {} : { context }),
     ...(databaseUrl === undefined || databaseUrl === "" ? {} : { databaseUrl }),
