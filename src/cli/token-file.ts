@@ -50,9 +50,7 @@ export function openTokenFile(file: string): TokenFile {
       written = { token, stats: createFile(target, token) };
     },
     discard() {
-      const gone = written === null || removeOwn(target, written.token, written.stats);
-      if (gone) written = null;
-      return gone;
+      return written === null || removeOwn(target, written.token, written.stats);
     },
   };
 }

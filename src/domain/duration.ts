@@ -52,7 +52,7 @@ export function formatDuration(seconds: number): string {
 
 function adviseOn(text: string): string {
   const compact = text.trim().replace(/\s+/g, "");
-  if (compact !== text && DURATION_PATTERN.test(compact)) return `Write it without spaces: ${compact}.`;
+  if (DURATION_PATTERN.test(compact)) return `Write it without spaces: ${compact}.`;
   if (/^\d+$/.test(compact))
     return `The unit is missing: ${compact}s, ${compact}m, ${compact}h or ${compact}d?`;
   if (/^[-−]/.test(compact)) return `A duration counts forward and has no sign. ${FORMS}`;

@@ -1,23 +1,23 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
-import { buildSync } from "esbuild";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openTokenFile } from "../../src/cli/token-file.ts";
-import { MidctlError } from "../../src/domain/errors.ts";
-import { createToken, type Token } from "../../src/domain/token.ts";
-
-const isRoot = process.geteuid?.() === 0;
-const STRANGER = 54321;
-const makeToken = (): Token => createToken("test", randomBytes);
+import { refusal, told } from "../domain/refusal.ts";
+import {
+  fail,
+  isRoot,
+  makeDirectory,
+  makeToken,
+  refuseDirectorySync,
+  STRANGER,
+} from "./token-file-support.ts";
 
 let directory: string;
 let file: string;
 
 beforeEach(() => {
-  directory = fs.mkdtempSync(path.join(os.tmpdir(), "token-file-"));
+  directory = makeDirectory();
   file = path.join(directory, "codex.token");
 });
 
@@ -242,152 +242,6 @@ describe("a token file that exists", () => {
   });
 });
 
-describe("a path that cannot be meant", () => {
-  it.each(["", "-", "/", ".", "..", "dir/", "dir/.", "dir/..", "a\0b"])("%j is a usage error", (given) => {
-    expect(refusal(() => openTokenFile(given)).code).toBe("usage");
-  });
-
-  it("in a missing directory is a usage error that says how to make it", () => {
-    const error = refusal(() => openTokenFile(path.join(directory, "missing", "x.token")));
-    expect(error).toMatchObject({ code: "usage", hint: expect.stringContaining("mkdir -m 700") });
-    expect(fs.readdirSync(directory)).toEqual([]);
-  });
-
-  it("under a file is a usage error", () => {
-    place("x");
-    expect(refusal(() => openTokenFile(path.join(file, "x.token"))).code).toBe("usage");
-  });
-
-  it("with a name longer than the file system takes is a usage error", () => {
-    expect(refusal(() => openTokenFile(path.join(directory, "x".repeat(300)))).code).toBe("usage");
-  });
-
-  it("that is a token is refused without echoing it", () => {
-    const { text } = makeToken();
-    const error = refusal(() => openTokenFile(text));
-    expect(error.code).toBe("usage");
-    expect(told(error)).not.toContain(text);
-  });
-
-  it("that loops through links ends as a conflict", () => {
-    fs.symlinkSync("loop", path.join(directory, "loop"));
-    expect(refusal(() => openTokenFile(path.join(directory, "loop", "x"))).code).toBe("conflict");
-  });
-});
-
-describe("a directory that others control", () => {
-  it("is a conflict when anyone may replace files in it", () => {
-    fs.chmodSync(directory, 0o777);
-    expect(refusal(() => openTokenFile(file))).toMatchObject({ code: "conflict" });
-    expect(fs.readdirSync(directory)).toEqual([]);
-  });
-
-  it("is fine when it is sticky, as /tmp is", () => {
-    fs.chmodSync(directory, 0o1777);
-    openTokenFile(file).write(makeToken());
-    expect(fs.existsSync(file)).toBe(true);
-  });
-
-  it("is a conflict when a link of another user leads there", () => {
-    fs.mkdirSync(path.join(directory, "real"));
-    const link = path.join(directory, "link");
-    fs.symlinkSync("real", link);
-    disown(link);
-    const error = refusal(() => openTokenFile(path.join(link, "x.token")));
-    expect(error).toMatchObject({
-      code: "conflict",
-      message: expect.stringContaining("link of another user"),
-    });
-    expect(fs.readdirSync(path.join(directory, "real"))).toEqual([]);
-  });
-});
-
-describe("a disk that refuses", () => {
-  const steps = ["openSync", "fchmodSync", "writeFileSync", "fsyncSync", "linkSync", "unlinkSync"] as const;
-  const errnos = ["ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT"];
-
-  it.each(steps.flatMap((step) => errnos.map((errno) => [step, errno] as const)))(
-    "%s with %s is undeliverable and leaves no file",
-    (step, errno) => {
-      const token = makeToken();
-      const opened = openTokenFile(file);
-      vi.spyOn(fs, step).mockImplementationOnce(() => fail(errno));
-      const error = refusal(() => opened.write(token));
-      expect(error).toMatchObject({ code: "undeliverable", message: expect.stringContaining(errno) });
-      expect(told(error)).not.toContain(token.text);
-      expect(fs.readdirSync(directory)).toEqual([]);
-    },
-  );
-
-  it("is undeliverable when the directory cannot be synced, and the file is gone again", () => {
-    refuseDirectorySync("EIO");
-    expect(refusal(() => openTokenFile(file).write(makeToken())).code).toBe("undeliverable");
-    expect(fs.readdirSync(directory)).toEqual([]);
-  });
-
-  it("is undeliverable when it has no hard links and fills up at the second attempt", () => {
-    vi.spyOn(fs, "linkSync").mockImplementation(() => fail("ENOTSUP"));
-    const real = fs.writeFileSync;
-    vi.spyOn(fs, "writeFileSync")
-      .mockImplementationOnce((...args) => real(...args))
-      .mockImplementationOnce(() => fail("ENOSPC"));
-    expect(refusal(() => openTokenFile(file).write(makeToken())).code).toBe("undeliverable");
-    expect(fs.readdirSync(directory)).toEqual([]);
-  });
-
-  it("keeps the secret off a file system without modes", () => {
-    const opened = openTokenFile(file);
-    const real = fs.fstatSync;
-    vi.spyOn(fs, "fstatSync").mockImplementation(((fd: number) =>
-      Object.assign(real(fd), { mode: 0o100755 })) as typeof fs.fstatSync);
-    const write = vi.spyOn(fs, "writeFileSync");
-    expect(refusal(() => opened.write(makeToken())).code).toBe("undeliverable");
-    expect(write).not.toHaveBeenCalled();
-    expect(fs.readdirSync(directory)).toEqual([]);
-  });
-
-  it("is undeliverable in a directory without write permission", () => {
-    fs.chmodSync(directory, 0o555);
-    const error = asUnprivileged(() => refusal(() => openTokenFile(file).write(makeToken())));
-    expect(error).toMatchObject({ code: "undeliverable", message: expect.stringContaining("EACCES") });
-    expect(fs.readdirSync(directory)).toEqual([]);
-  });
-
-  it("is undeliverable in a real process that may not write another byte, and leaves no file", () => {
-    const program = bundleWriter();
-    const run = spawnSync(
-      "sh",
-      ["-c", `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`, process.execPath, program, file],
-      {
-        encoding: "utf8",
-        cwd: directory,
-      },
-    );
-    expect(run.stdout).toBe("undeliverable EFBIG\n");
-    expect(fs.readdirSync(directory)).toEqual(["writer.mjs"]);
-  });
-
-  it("is undeliverable on a full file system, and leaves no file", () => {
-    const full = path.join(directory, "full");
-    fs.mkdirSync(full);
-    const script = `
-      mount -t tmpfs -o size=64k,mode=0700 tmpfs "$1" || exit 90
-      cat /dev/zero > "$1/ballast" 2>/dev/null
-      "$2" "$3" "$1/codex.token"
-      ls -A "$1"`;
-    // A mount namespace of its own: nothing to unmount, and no privilege needed where user namespaces are allowed.
-    const namespace = isRoot ? ["-m"] : ["-Urm"];
-    const run = spawnSync(
-      "unshare",
-      [...namespace, "sh", "-c", script, "sh", full, process.execPath, bundleWriter()],
-      {
-        encoding: "utf8",
-      },
-    );
-    expect(run.stdout).toBe("undeliverable ENOSPC\nballast\n");
-  });
-});
-
 describe("discarding", () => {
   it("removes the file that this call created", () => {
     const opened = openTokenFile(file);
@@ -409,6 +263,16 @@ describe("discarding", () => {
     fs.renameSync(`${file}.new`, file);
     expect(opened.discard()).toBe(true);
     expect(fs.readFileSync(file, "utf8")).toBe("another's");
+  });
+
+  it("leaves a file that has taken its place with the same token in it", () => {
+    const token = makeToken();
+    const opened = openTokenFile(file);
+    opened.write(token);
+    fs.copyFileSync(file, `${file}.copy`);
+    fs.renameSync(`${file}.copy`, file);
+    expect(opened.discard()).toBe(true);
+    expect(openTokenFile(file).existing).toEqual(token);
   });
 
   it("leaves our inode when it holds something else by now", () => {
@@ -448,87 +312,10 @@ function place(content: string, mode = 0o600): void {
   fs.chmodSync(file, mode);
 }
 
-function refusal(act: () => unknown): MidctlError {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof MidctlError) return error;
-    throw error;
-  }
-  throw new Error("expected a refusal");
-}
-
-function told(error: MidctlError): string {
-  return JSON.stringify([error.message, error.hint, error.details]);
-}
-
-function fail(errno: string): never {
-  throw Object.assign(new Error(`${errno}: injected`), { code: errno });
-}
-
-function refuseDirectorySync(errno: string): void {
-  const real = fs.fsyncSync;
-  vi.spyOn(fs, "fsyncSync").mockImplementation((fd) => {
-    if (fs.fstatSync(fd).isDirectory()) fail(errno);
-    real(fd);
-  });
-}
-
 /** A file that is not ours: for root one given away, for others one of root's. */
 function foreignFile(): string {
   if (!isRoot) return "/etc/passwd";
   place(makeToken().text);
   fs.chownSync(file, STRANGER, STRANGER);
   return file;
-}
-
-/** Makes a link look foreign: for root by giving it away, for others by what lstat answers. */
-function disown(link: string): void {
-  if (isRoot) {
-    fs.lchownSync(link, STRANGER, STRANGER);
-    return;
-  }
-  const real = fs.lstatSync;
-  vi.spyOn(fs, "lstatSync").mockImplementation(((given: string, options: object) => {
-    const stats = real(given, options);
-    return given === link ? Object.assign(stats as fs.Stats, { uid: STRANGER }) : stats;
-  }) as typeof fs.lstatSync);
-}
-
-/** Root ignores permissions, so it steps down for the call. */
-function asUnprivileged<T>(act: () => T): T {
-  if (!isRoot) return act();
-  process.seteuid?.(STRANGER);
-  try {
-    return act();
-  } finally {
-    process.seteuid?.(0);
-  }
-}
-
-/** A program of its own that writes a fresh token to the path it is given and prints how that ended. */
-function bundleWriter(): string {
-  const outfile = path.join(directory, "writer.mjs");
-  buildSync({
-    stdin: {
-      contents: `
-        import { randomBytes } from "node:crypto";
-        import { openTokenFile } from "./src/cli/token-file.ts";
-        import { createToken } from "./src/domain/token.ts";
-        let outcome = "written";
-        try {
-          openTokenFile(process.argv[2]).write(createToken("test", randomBytes));
-        } catch (error) {
-          outcome = error.code + " " + error.details.errno;
-        }
-        process.stdout.write(outcome + "\\n");`,
-      resolveDir: path.resolve(import.meta.dirname, "../.."),
-      loader: "ts",
-    },
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    outfile,
-  });
-  return outfile;
 }

@@ -97,13 +97,12 @@ describe("a required scope", () => {
     expect(grants(held, required)).toBe(expected);
   });
 
-  it("is covered by whatever covers a set that covers it", () => {
-    fc.assert(
-      fc.property(scopes, scopes, scopes, (a, b, c) => {
-        fc.pre(grants([a], b) && grants([b], c));
-        expect(grants([a], c)).toBe(true);
-      }),
-    );
+  it("is covered by whatever covers a scope that covers it", () => {
+    const letters = ["", "a", ":"];
+    const every = letters.flatMap((x) => letters.flatMap((y) => ["", "*"].map((star) => x + y + star)));
+    for (const a of every)
+      for (const b of every.filter((scope) => grants([a], scope)))
+        for (const c of every.filter((scope) => grants([b], scope))) expect(grants([a], c)).toBe(true);
   });
 
   it("is covered by no scope without a star other than itself", () => {
