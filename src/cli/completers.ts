@@ -16,6 +16,19 @@ export const completers = {
     const { readContextFile } = await import("./contexts.ts");
     return Object.keys(readContextFile(context.env).contexts).map((value) => ({ value }));
   },
+  identity: async (context, prefix) => {
+    const { suggestSlugs } = await import("../repository/identity.ts");
+    const slugs = await suggestSlugs(await context.database({ mayStart: false }), prefix);
+    return slugs.map((value) => ({ value }));
+  },
+  credential: async (context, prefix) => {
+    const { suggestCredentials } = await import("../repository/credential.ts");
+    const ids = await suggestCredentials(
+      await context.database({ mayStart: false }),
+      prefix.replace(/^mc_/, ""),
+    );
+    return ids.map((value) => ({ value }));
+  },
   topic: async () => {
     const { topics } = await import("./topics.ts");
     return Object.entries(topics).map(([value, topic]) => ({ value, summary: topic.summary }));

@@ -93,7 +93,7 @@ export const issuanceOptions = {
   replacePending: { summary: "put it in the place of the pending one that nobody has used" },
 } as const;
 
-export const grace = readWith((text) => parseDuration(text, { max: MAX_GRACE }));
+export const grace = readWith((text) => parseDuration(text, { atLeast: 0, atMost: MAX_GRACE }));
 
 interface IdentityWords {
   readonly slug: string | undefined;

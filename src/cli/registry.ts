@@ -12,6 +12,42 @@ export interface RegistryEntry {
 }
 
 export const registry: readonly RegistryEntry[] = [
+  { path: "identity create", load: async () => (await import("./verbs/identity-create.ts")).identityCreate },
+  { path: "identity show", load: async () => (await import("./verbs/identity-show.ts")).identityShow },
+  { path: "identity update", load: async () => (await import("./verbs/identity-update.ts")).identityUpdate },
+  {
+    path: "credential issue",
+    load: async () => (await import("./verbs/credential-issue.ts")).credentialIssue,
+  },
+  {
+    path: "credential rotate",
+    load: async () => (await import("./verbs/credential-rotate.ts")).credentialRotate,
+  },
+  {
+    path: "credential prepare",
+    load: async () => (await import("./verbs/credential-prepare.ts")).credentialPrepare,
+  },
+  {
+    path: "credential activate",
+    load: async () => (await import("./verbs/credential-activate.ts")).credentialActivate,
+  },
+  { path: "credential show", load: async () => (await import("./verbs/credential-show.ts")).credentialShow },
+  { path: "pause", load: async () => (await import("./verbs/pause.ts")).pause },
+  { path: "resume", load: async () => (await import("./verbs/resume.ts")).resume },
+  { path: "revoke", load: async () => (await import("./verbs/revoke.ts")).revoke },
+  { path: "list", load: async () => (await import("./verbs/list.ts")).list },
+  {
+    path: "audit list",
+    load: async () => (await import("./verbs/audit-list.ts")).auditList,
+    isDefault: true,
+  },
+  { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
+  { path: "status", load: async () => (await import("./verbs/status.ts")).status },
+  { path: "doctor", load: async () => (await import("./verbs/doctor.ts")).doctor },
+  { path: "db migrate", load: async () => (await import("./verbs/db-migrate.ts")).dbMigrate },
+  { path: "db init", load: async () => (await import("./verbs/db-init.ts")).dbInit },
+  { path: "db status", load: async () => (await import("./verbs/db-status.ts")).dbStatus },
+  { path: "db stop", load: async () => (await import("./verbs/db-stop.ts")).dbStop },
   { path: "context list", load: async () => (await import("./verbs/context-list.ts")).contextList },
   { path: "context show", load: async () => (await import("./verbs/context-show.ts")).contextShow },
   { path: "context use", load: async () => (await import("./verbs/context-use.ts")).contextUse },

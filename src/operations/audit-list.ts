@@ -1,6 +1,6 @@
 import type { Tx } from "../db/database.ts";
-import { type AuditEvent, type EventFilter, readEvents } from "../repository/log.ts";
 import { findIdentity } from "../repository/identity.ts";
+import { type AuditEvent, type EventFilter, readEvents } from "../repository/log.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { notFound } from "./lookup.ts";
 
@@ -22,10 +22,15 @@ export async function listAudit(db: Tx, query: AuditQuery): Promise<AuditPage> {
   const [at, source, number] = cursor === undefined ? [] : readCursor("audit", cursor, 3);
   const page = await readEvents(db, {
     ...filter,
-    ...(at !== undefined && number !== undefined ? { cursor: { at, source: source === "1" ? 1 : 0, number } } : {}),
+    ...(at !== undefined && number !== undefined
+      ? { cursor: { at, source: source === "1" ? 1 : 0, number } }
+      : {}),
   });
   return {
     events: page.events,
-    nextCursor: page.next === null ? null : writeCursor("audit", [page.next.at, String(page.next.source), page.next.number]),
+    nextCursor:
+      page.next === null
+        ? null
+        : writeCursor("audit", [page.next.at, String(page.next.source), page.next.number]),
   };
 }

@@ -1,5 +1,8 @@
+import { setTimeout as wait } from "node:timers/promises";
 import type { Database, Tx } from "../db/database.ts";
-import { type Claim, claimTransaction } from "../repository/claim.ts";
+import { CommitUnknown } from "../db/failure.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { type Claim, claimTransaction, readFate } from "../repository/claim.ts";
 
 /** Who asks for a change, why, and whether it is only to be tried. */
 export interface Request extends Claim {
@@ -7,23 +10,56 @@ export interface Request extends Claim {
   readonly dryRun?: boolean;
 }
 
+/** How often, and how far apart in ms, the fate of a transaction is asked for after its COMMIT went unanswered. */
+const ASKED = 20;
+const APART = 250;
+
 /**
  * The one way in which anything changes: one transaction that says who acts, so that change and log entry exist
- * together or not at all.
+ * together or not at all. Where the connection is lost during COMMIT, the server is asked what became of it: committed
+ * counts as done, aborted is `unavailable` with nothing changed; only if nobody answers does it stay unknown.
  */
 export async function change<T>(db: Database, request: Request, work: (tx: Tx) => Promise<T>): Promise<T> {
+  let attempt: { readonly transaction: string; readonly result: T } | null = null;
   try {
     return await db.transaction(async (tx) => {
-      await claimTransaction(tx, request);
+      attempt = null;
+      const transaction = await claimTransaction(tx, request);
       const result = await work(tx);
-      if (request.dryRun !== true) return result;
-      await tx.query("SET CONSTRAINTS ALL IMMEDIATE");
-      throw new RolledBack(result);
+      if (request.dryRun === true) {
+        await tx.query("SET CONSTRAINTS ALL IMMEDIATE");
+        throw new RolledBack(result);
+      }
+      attempt = { transaction, result };
+      return result;
     });
   } catch (error) {
     if (error instanceof RolledBack) return error.result as T;
-    throw error;
+    // Narrowing does not see the assignment inside the callback.
+    const sent = attempt as { readonly transaction: string; readonly result: T } | null;
+    if (!(error instanceof CommitUnknown) || sent === null) throw error;
+    if (await committed(db, sent.transaction, error)) return sent.result;
+    throw new MidctlError(
+      "unavailable",
+      "The connection was lost during COMMIT, and the change did not happen; nothing was changed.",
+      {
+        hint: "Run the command again.",
+        details: { commit: "aborted" },
+        cause: error,
+      },
+    );
   }
+}
+
+async function committed(db: Database, transaction: string, unknown: CommitUnknown): Promise<boolean> {
+  for (let asked = 0; asked < ASKED; asked++) {
+    const fate = await readFate(db, transaction).catch(() => "unreachable" as const);
+    if (fate === "committed") return true;
+    if (fate === "aborted") return false;
+    if (fate === null) throw unknown;
+    await wait(APART);
+  }
+  throw unknown;
 }
 
 /** Carries a dry run's result past the rollback. */

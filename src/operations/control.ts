@@ -52,7 +52,12 @@ export async function readTarget(db: Tx, text: string): Promise<Target> {
     case "identity": {
       const identity = await findIdentity(db, reference.slug);
       if (identity === null) throw await notFound(db, reference);
-      return { reference, status: identity.status, version: identity.version, title: `${identity.slug} (${identity.owner})` };
+      return {
+        reference,
+        status: identity.status,
+        version: identity.version,
+        title: `${identity.slug} (${identity.owner})`,
+      };
     }
     case "approval":
       throw new MidctlError("usage", `${text} is an approval; nothing was changed.`, {
@@ -61,19 +66,35 @@ export async function readTarget(db: Tx, text: string): Promise<Target> {
     default: {
       const credential = await findCredential(db, reference.publicId);
       if (credential !== null) {
-        return { reference, status: credential.status, version: credential.version, title: `${credential.id} of ${credential.identity}` };
+        return {
+          reference,
+          status: credential.status,
+          version: credential.version,
+          title: `${credential.id} of ${credential.identity}`,
+        };
       }
       const legacy = reference.kind === "token" ? await findLegacyToken(db, reference.publicId) : null;
       if (legacy === null) throw await notFound(db, reference);
-      return { reference, status: legacy.effectiveStatus, version: 0, title: `at_${legacy.publicId} (legacy token ${legacy.name})` };
+      return {
+        reference,
+        status: legacy.effectiveStatus,
+        version: 0,
+        title: `at_${legacy.publicId} (legacy token ${legacy.name})`,
+      };
     }
   }
 }
 
 /** One control action on one target: one transaction. Throws `illegal_transition` and `conflict`. */
-export function controlTarget(db: Database, request: Request, target: Target, status: ControlStatus): Promise<Controlled> {
+export function controlTarget(
+  db: Database,
+  request: Request,
+  target: Target,
+  status: ControlStatus,
+): Promise<Controlled> {
   return change(db, request, async (tx) => {
-    if (target.reference.kind === "identity") return controlIdentity(tx, target, target.reference.slug, status);
+    if (target.reference.kind === "identity")
+      return controlIdentity(tx, target, target.reference.slug, status);
     const publicId = (target.reference as { publicId: string }).publicId;
     const owner = await lockOwner(tx, publicId);
     if (owner === null) return controlLegacy(tx, target, publicId, status);
@@ -82,7 +103,12 @@ export function controlTarget(db: Database, request: Request, target: Target, st
   });
 }
 
-async function controlIdentity(tx: Tx, target: Target, slug: string, status: ControlStatus): Promise<Controlled> {
+async function controlIdentity(
+  tx: Tx,
+  target: Target,
+  slug: string,
+  status: ControlStatus,
+): Promise<Controlled> {
   if ((await lockIdentity(tx, slug)) === null) throw await notFound(tx, target.reference);
   await settleIdentity(tx, slug);
   const before = await findIdentity(tx, slug);
@@ -96,23 +122,40 @@ async function controlIdentity(tx: Tx, target: Target, slug: string, status: Con
   return result(target, "identity", change, after?.status ?? status, after?.effectiveStatus ?? status);
 }
 
-async function controlCredential(tx: Tx, target: Target, publicId: string, status: ControlStatus): Promise<Controlled> {
+async function controlCredential(
+  tx: Tx,
+  target: Target,
+  publicId: string,
+  status: ControlStatus,
+): Promise<Controlled> {
   const before = await findCredential(tx, publicId);
   if (before === null) throw await notFound(tx, target.reference);
   const change = before.status !== status;
   if (change) {
-    if (before.status === "revoked" || before.status === "abandoned") throw isFinal(before.id, before.status, status);
+    if (before.status === "revoked" || before.status === "abandoned")
+      throw isFinal(before.id, before.status, status);
     if (status !== "revoked" && before.status === "superseded") {
-      throw new MidctlError("illegal_transition", `${before.id} is superseded and can only be revoked; nothing was changed.`, {
-        hint: `Its grace ends by itself. midctl revoke ${before.id} ends it now.`,
-        details: { credential: before.id, status: before.status },
-      });
+      throw new MidctlError(
+        "illegal_transition",
+        `${before.id} is superseded and can only be revoked; nothing was changed.`,
+        {
+          hint: `Its grace ends by itself. midctl revoke ${before.id} ends it now.`,
+          details: { credential: before.id, status: before.status },
+        },
+      );
     }
     if (status !== "revoked" && before.status === "pending") {
-      throw new MidctlError("illegal_transition", `${before.id} is pending: nobody has used it yet, so it cannot be ${VERBS[status].done}. Nothing was changed.`, {
-        hint: status === "paused" ? `Pause ${before.identity}, or revoke ${before.id}.` : `midctl credential activate proves its secret.`,
-        details: { credential: before.id, status: before.status },
-      });
+      throw new MidctlError(
+        "illegal_transition",
+        `${before.id} is pending: nobody has used it yet, so it cannot be ${VERBS[status].done}. Nothing was changed.`,
+        {
+          hint:
+            status === "paused"
+              ? `Pause ${before.identity}, or revoke ${before.id}.`
+              : `midctl credential activate proves its secret.`,
+          details: { credential: before.id, status: before.status },
+        },
+      );
     }
     refuseMoved(target, before);
     await setCredentialStatus(tx, publicId, status);
@@ -121,13 +164,22 @@ async function controlCredential(tx: Tx, target: Target, publicId: string, statu
   return result(target, "credential", change, after?.status ?? status, after?.effectiveStatus ?? status);
 }
 
-async function controlLegacy(tx: Tx, target: Target, publicId: string, status: ControlStatus): Promise<Controlled> {
+async function controlLegacy(
+  tx: Tx,
+  target: Target,
+  publicId: string,
+  status: ControlStatus,
+): Promise<Controlled> {
   const legacy = await lockLegacyToken(tx, publicId);
   if (legacy === null) throw await notFound(tx, target.reference);
   if (status !== "revoked") {
-    throw new MidctlError("illegal_transition", `at_${publicId} is a legacy token and can only be revoked; nothing was changed.`, {
-      hint: `midctl identity adopt at_${publicId} gives it an identity, which can be ${VERBS[status].done}.`,
-    });
+    throw new MidctlError(
+      "illegal_transition",
+      `at_${publicId} is a legacy token and can only be revoked; nothing was changed.`,
+      {
+        hint: `midctl identity adopt at_${publicId} gives it an identity, which can be ${VERBS[status].done}.`,
+      },
+    );
   }
   const change = legacy.revokedAt === null;
   if (change) await revokeLegacyToken(tx, publicId);
@@ -140,15 +192,22 @@ function refuseMoved(target: Target, now: { readonly status: string; readonly ve
   throw new MidctlError(
     "conflict",
     `${formatReference(target.reference)} changed meanwhile: it was ${target.status} and is ${now.status} now. Nothing was changed.`,
-    { hint: "Look again, then repeat the command if it is still wanted.", details: { was: target.status, is: now.status } },
+    {
+      hint: "Look again, then repeat the command if it is still wanted.",
+      details: { was: target.status, is: now.status },
+    },
   );
 }
 
 function isFinal(ref: string, is: string, wanted: ControlStatus): MidctlError {
-  return new MidctlError("illegal_transition", `${ref} is ${is}, which is final; it was not ${VERBS[wanted].done}.`, {
-    hint: ref.startsWith("mc_") ? "Issue a new credential." : "Create a new identity.",
-    details: { ref, status: is },
-  });
+  return new MidctlError(
+    "illegal_transition",
+    `${ref} is ${is}, which is final; it was not ${VERBS[wanted].done}.`,
+    {
+      hint: ref.startsWith("mc_") ? "Issue a new credential." : "Create a new identity.",
+      details: { ref, status: is },
+    },
+  );
 }
 
 function result(

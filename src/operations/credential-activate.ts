@@ -1,7 +1,7 @@
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { activatePending, lockOwner } from "../repository/credential.ts";
 import { claimTransaction } from "../repository/claim.ts";
+import { activatePending, lockOwner } from "../repository/credential.ts";
 import { recordUse } from "../repository/token.ts";
 import { type Accepted, type Decision, decide } from "./decide.ts";
 
@@ -24,7 +24,10 @@ export function useToken(db: Database, token: string, scope: string | null): Pro
       if (looked.stale) await recordUse(tx, publicId);
       return { decision, activated: false };
     }
-    await claimTransaction(tx, { actor: { kind: "machine_identity", name: decision.actor.slug }, reason: null });
+    await claimTransaction(tx, {
+      actor: { kind: "machine_identity", name: decision.actor.slug },
+      reason: null,
+    });
     await lockOwner(tx, publicId);
     // The lock may have been waited for: what was decided before it is decided again.
     const now = await decide(tx, token, scope);
@@ -40,16 +43,27 @@ export function useToken(db: Database, token: string, scope: string | null): Pro
  * `credential activate`: the operator proves that the secret arrived, by using it. Throws `denied` for a token that
  * is not good, naming why.
  */
-export async function activateCredential(db: Database, token: string): Promise<{ changed: boolean; accepted: Accepted }> {
+export async function activateCredential(
+  db: Database,
+  token: string,
+): Promise<{ changed: boolean; accepted: Accepted }> {
   const used = await useToken(db, token, null);
-  if (used.decision.ok && used.decision.credential !== null) return { changed: used.activated, accepted: used.decision };
+  if (used.decision.ok && used.decision.credential !== null)
+    return { changed: used.activated, accepted: used.decision };
   if (used.decision.ok) {
-    throw new MidctlError("conflict", "This is a legacy token: it has no credential to activate. Nothing was changed.", {
-      hint: "identity adopt gives it an identity.",
-    });
+    throw new MidctlError(
+      "conflict",
+      "This is a legacy token: it has no credential to activate. Nothing was changed.",
+      {
+        hint: "identity adopt gives it an identity.",
+      },
+    );
   }
   throw new MidctlError("denied", `The token is not good: ${used.decision.code}. Nothing was activated.`, {
-    hint: used.decision.code === "malformed" ? "Give the whole token, as it was printed." : "midctl credential show names its state.",
+    hint:
+      used.decision.code === "malformed"
+        ? "Give the whole token, as it was printed."
+        : "midctl credential show names its state.",
     details: { code: used.decision.code },
   });
 }

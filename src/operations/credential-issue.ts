@@ -77,12 +77,22 @@ export async function previewIssuance(db: Tx, slug: string, name: string): Promi
  * with the same secret. Throws `conflict` where the name has a current or another pending credential, `not_found`
  * for the identity, and what the guards say.
  */
-export function issueCredential(db: Database, request: Request, issuance: Issuance, seen: Seen): Promise<Issued> {
+export function issueCredential(
+  db: Database,
+  request: Request,
+  issuance: Issuance,
+  seen: Seen,
+): Promise<Issued> {
   return change(db, request, (tx) => issueWithin(tx, request, issuance, seen));
 }
 
 /** Issues a successor of the current credential; nothing changes for that one before the successor's first use. */
-export function rotateCredential(db: Database, request: Request, rotation: Rotation, seen: Seen): Promise<Issued> {
+export function rotateCredential(
+  db: Database,
+  request: Request,
+  rotation: Rotation,
+  seen: Seen,
+): Promise<Issued> {
   return change(db, request, (tx) => rotateWithin(tx, request, rotation, seen));
 }
 
@@ -104,11 +114,21 @@ export async function issueWithin(tx: Tx, request: Request, issuance: Issuance, 
     );
   }
   await giveWay(tx, issuance, identity, pending, seen);
-  return write(tx, request, issuance, identity, { replaces: null, scopes: issuance.scopes ?? [], grace: 0, revoked: [] });
+  return write(tx, request, issuance, identity, {
+    replaces: null,
+    scopes: issuance.scopes ?? [],
+    grace: 0,
+    revoked: [],
+  });
 }
 
 /** `rotateCredential` inside a transaction that is open already and has said who acts. */
-export async function rotateWithin(tx: Tx, request: Request, rotation: Rotation, seen: Seen): Promise<Issued> {
+export async function rotateWithin(
+  tx: Tx,
+  request: Request,
+  rotation: Rotation,
+  seen: Seen,
+): Promise<Issued> {
   const identity = await holdIdentity(tx, request, rotation);
   requireEnd(rotation, seen.environment);
   const before = await retried(tx, rotation, identity, "rotate", rotation.expectCurrent);
@@ -121,16 +141,22 @@ export async function rotateWithin(tx: Tx, request: Request, rotation: Rotation,
     throw new MidctlError(
       "conflict",
       `${identity.slug} has no current credential named ${rotation.name} to rotate; nothing was issued.`,
-      { hint: pending === null
-          ? `Use midctl credential issue ${identity.slug}${named(rotation.name)}.`
-          : `${pending.id} waits for its first use; activate it first, or use credential issue --replace-pending.` },
+      {
+        hint:
+          pending === null
+            ? `Use midctl credential issue ${identity.slug}${named(rotation.name)}.`
+            : `${pending.id} waits for its first use; activate it first, or use credential issue --replace-pending.`,
+      },
     );
   }
   if (rotation.expectCurrent !== null && predecessor.id !== `mc_${rotation.expectCurrent}`) {
     throw new MidctlError(
       "conflict",
       `The current credential of ${identity.slug} is ${predecessor.id}, not mc_${rotation.expectCurrent}; nothing was issued.`,
-      { hint: "Somebody rotated meanwhile. Look at midctl identity show and decide again.", details: { current: predecessor.id } },
+      {
+        hint: "Somebody rotated meanwhile. Look at midctl identity show and decide again.",
+        details: { current: predecessor.id },
+      },
     );
   }
   const changed = seen.holders.current?.id;
@@ -156,13 +182,17 @@ export async function rotateWithin(tx: Tx, request: Request, rotation: Rotation,
 
 /** Ends a pending credential whose secret could not be handed over. True where it can no longer authenticate. */
 export function withdrawCredential(db: Database, request: Request, publicId: string): Promise<boolean> {
-  return change(db, { ...request, reason: request.reason ?? "the secret could not be delivered" }, async (tx) => {
-    const credential = await findCredential(tx, publicId);
-    if (credential === null) return true;
-    await lockIdentity(tx, credential.identity);
-    if (credential.status === "pending") await setCredentialStatus(tx, publicId, "revoked");
-    return credential.status !== "active";
-  });
+  return change(
+    db,
+    { ...request, reason: request.reason ?? "the secret could not be delivered" },
+    async (tx) => {
+      const credential = await findCredential(tx, publicId);
+      if (credential === null) return true;
+      await lockIdentity(tx, credential.identity);
+      if (credential.status === "pending") await setCredentialStatus(tx, publicId, "revoked");
+      return credential.status !== "active";
+    },
+  );
 }
 
 async function holdIdentity(tx: Tx, request: Request, issuance: Issuance): Promise<Identity> {
@@ -174,8 +204,13 @@ async function holdIdentity(tx: Tx, request: Request, issuance: Issuance): Promi
     identity = (await ensureIdentity(tx, request.actor.name, issuance.identity)).identity;
   }
   const { effectiveStatus, slug } = identity;
-  if (effectiveStatus === "revoked" || effectiveStatus === "identity_revoked" || effectiveStatus === "expired") {
-    const why = effectiveStatus === "expired" ? "has expired, or an ancestor has" : "is revoked, or an ancestor is";
+  if (
+    effectiveStatus === "revoked" ||
+    effectiveStatus === "identity_revoked" ||
+    effectiveStatus === "expired"
+  ) {
+    const why =
+      effectiveStatus === "expired" ? "has expired, or an ancestor has" : "is revoked, or an ancestor is";
     throw new MidctlError("conflict", `${slug} ${why}; nothing was issued.`, {
       hint: "An ended identity gets no new credentials. Create a new identity.",
       details: { slug, effectiveStatus },
@@ -206,12 +241,19 @@ async function retried(
   const { publicId, hash } = issuance.secret;
   const known = (await findCredentialByHash(tx, hash)) ?? (await findCredential(tx, publicId));
   if (known === null) return null;
-  const same = known.identity === identity.slug && known.name === issuance.name && known.id === `mc_${publicId}`;
-  const scoped = issuance.scopes === null ? verb === "rotate" || known.scopes.length === 0 : sameScopes(issuance.scopes, known.scopes);
-  const pending = known.effectiveStatus === "pending" || (known.status === "pending" && known.effectiveStatus === "identity_paused");
+  const same =
+    known.identity === identity.slug && known.name === issuance.name && known.id === `mc_${publicId}`;
+  const scoped =
+    issuance.scopes === null
+      ? verb === "rotate" || known.scopes.length === 0
+      : sameScopes(issuance.scopes, known.scopes);
+  const pending =
+    known.effectiveStatus === "pending" ||
+    (known.status === "pending" && known.effectiveStatus === "identity_paused");
   const current = known.status === "active" || known.status === "paused";
   const proven = verb === "rotate" && current && replaced !== null && known.replaces === `mc_${replaced}`;
-  const open = verb === "issue" ? pending || (current && known.effectiveStatus !== "expired") : pending || proven;
+  const open =
+    verb === "issue" ? pending || (current && known.effectiveStatus !== "expired") : pending || proven;
   if (same && scoped && open) return { created: false, identity, credential: known, revoked: [] };
   throw new MidctlError(
     "conflict",
@@ -249,7 +291,10 @@ async function giveWay(
     throw new MidctlError(
       "conflict",
       `${pending.id} became pending after this command began; it was not replaced and nothing was issued.`,
-      { hint: "Another issuance is under way. Look again before replacing it.", details: { pending: pending.id } },
+      {
+        hint: "Another issuance is under way. Look again before replacing it.",
+        details: { pending: pending.id },
+      },
     );
   }
   await replacePending(tx, pending.id.slice(3), issuance.secret.publicId);
@@ -284,8 +329,12 @@ async function write(
       { hint: "Make the token for this environment: midctl status names its kind." },
     );
   }
-  const [credential, made] = await Promise.all([findCredential(tx, secret.publicId), findIdentity(tx, identity.slug)]);
-  if (credential === null || made === null) throw new MidctlError("internal", "The credential was written and cannot be read; nothing was issued.");
+  const [credential, made] = await Promise.all([
+    findCredential(tx, secret.publicId),
+    findIdentity(tx, identity.slug),
+  ]);
+  if (credential === null || made === null)
+    throw new MidctlError("internal", "The credential was written and cannot be read; nothing was issued.");
   return { created: true, identity: made, credential, revoked: plan.revoked };
 }
 

@@ -20,7 +20,10 @@ export async function showCredential(db: Tx, text: string): Promise<CredentialWh
   const reference = parseReference(text);
   if (reference.kind === "identity" || reference.kind === "approval") {
     throw new MidctlError("usage", `${text} is not a credential.`, {
-      hint: reference.kind === "identity" ? `midctl identity show ${text} lists its credentials.` : "Give an mc_… reference.",
+      hint:
+        reference.kind === "identity"
+          ? `midctl identity show ${text} lists its credentials.`
+          : "Give an mc_… reference.",
     });
   }
   const credential = await findCredential(db, reference.publicId);

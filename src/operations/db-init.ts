@@ -1,6 +1,6 @@
 import type { Database } from "../db/database.ts";
-import { MidctlError } from "../domain/errors.ts";
 import { migrate } from "../db/migrate.ts";
+import { MidctlError } from "../domain/errors.ts";
 import { type Environment, lockEnvironment, nameEnvironment } from "../repository/environment.ts";
 import { change, type Request } from "./change.ts";
 import { requireEnvironment } from "./lookup.ts";
@@ -26,16 +26,21 @@ export async function initDatabase(db: Database, request: Request, wish: InitWis
   const { applied } = await migrate(db);
   return change(db, request, async (tx) => {
     const before = await lockEnvironment(tx);
-    if (before === null) throw new MidctlError("internal", "The database was migrated and has no environment.");
+    if (before === null)
+      throw new MidctlError("internal", "The database was migrated and has no environment.");
     const kind = wish.live ? "live" : "test";
     if (before.named && (before.name !== wish.name || before.kind !== kind)) {
       throw new MidctlError(
         "conflict",
         `This database is the ${before.kind} environment ${before.name} already; nothing was changed.`,
-        { hint: "One database is one environment: use another database.", details: { environment: before.name, kind: before.kind } },
+        {
+          hint: "One database is one environment: use another database.",
+          details: { environment: before.name, kind: before.kind },
+        },
       );
     }
-    if (before.named && (before.protected || !wish.protected)) return { applied, changed: false, environment: before };
+    if (before.named && (before.protected || !wish.protected))
+      return { applied, changed: false, environment: before };
     await nameEnvironment(tx, wish);
     return { applied, changed: true, environment: await requireEnvironment(tx) };
   });

@@ -82,7 +82,12 @@ async function decideOwn(tx: Tx, publicId: string, hash: string, scope: string |
     stale: known.stale,
     decision: {
       ok: true,
-      actor: { kind: "machine_identity", slug: identity.slug, displayName: identity.displayName, owner: identity.owner },
+      actor: {
+        kind: "machine_identity",
+        slug: identity.slug,
+        displayName: identity.displayName,
+        owner: identity.owner,
+      },
       credential,
       identity,
       scopes: credential.scopes,
@@ -100,7 +105,12 @@ function decideLegacy(legacy: LegacyToken, scope: string | null): Looked {
     stale: legacy.stale,
     decision: {
       ok: true,
-      actor: { kind: "legacy_token", slug: formatToken(legacy.publicId), displayName: legacy.name, owner: null },
+      actor: {
+        kind: "legacy_token",
+        slug: formatToken(legacy.publicId),
+        displayName: legacy.name,
+        owner: null,
+      },
       credential: null,
       identity: null,
       scopes: legacy.scopes,

@@ -111,13 +111,31 @@ export async function diagnose(db: Tx, localClock: () => number): Promise<Diagno
   );
   check("engine", [
     ...(server.versionNumber < OLDEST
-      ? [{ severity: "error" as const, message: `PostgreSQL ${server.version} is older than 15.`, mend: "upgrade the server" }]
+      ? [
+          {
+            severity: "error" as const,
+            message: `PostgreSQL ${server.version} is older than 15.`,
+            mend: "upgrade the server",
+          },
+        ]
       : []),
     ...(server.fsync
       ? []
-      : [{ severity: "error" as const, message: "fsync is off: a power cut loses acknowledged changes.", mend: "ALTER SYSTEM SET fsync = on" }]),
+      : [
+          {
+            severity: "error" as const,
+            message: "fsync is off: a power cut loses acknowledged changes.",
+            mend: "ALTER SYSTEM SET fsync = on",
+          },
+        ]),
     ...(server.standby
-      ? [{ severity: "warning" as const, message: "This is a standby: it can be read and not changed.", mend: "connect to the primary" }]
+      ? [
+          {
+            severity: "warning" as const,
+            message: "This is a standby: it can be read and not changed.",
+            mend: "connect to the primary",
+          },
+        ]
       : []),
   ]);
   check("hygiene", [
@@ -148,7 +166,8 @@ function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>): Omit<F
   const found: Omit<Finding, "check">[] = [];
   for (const { table, trigger } of GUARD_TRIGGERS) {
     const there = standing.triggers.find((one) => one.table === table && one.trigger === trigger);
-    if (there === undefined) found.push({ severity: "error", message: `The guard ${trigger} on ${table} is missing.`, mend });
+    if (there === undefined)
+      found.push({ severity: "error", message: `The guard ${trigger} on ${table} is missing.`, mend });
     else if (!there.always) {
       found.push({
         severity: "error",
@@ -159,9 +178,14 @@ function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>): Omit<F
   }
   for (const [name, fingerprint] of Object.entries(GUARD_FUNCTIONS)) {
     const there = standing.functions[name];
-    if (there === undefined) found.push({ severity: "error", message: `The guard function ${name} is missing.`, mend });
+    if (there === undefined)
+      found.push({ severity: "error", message: `The guard function ${name} is missing.`, mend });
     else if (there !== fingerprint) {
-      found.push({ severity: "error", message: `The guard function ${name} is not the one that was installed.`, mend });
+      found.push({
+        severity: "error",
+        message: `The guard function ${name} is not the one that was installed.`,
+        mend,
+      });
     }
   }
   return found;

@@ -51,7 +51,12 @@ export async function issueInTransaction(tx: Tx, issuance: HostIssuance): Promis
   const seen = await previewIssuance(tx, slug, name);
   const token = createToken(seen.environment.kind, randomBytes);
   await claimTransaction(tx, request);
-  const issued = await issueWithin(tx, request, { ...common, identity: issuance.identity, secret: token }, seen);
+  const issued = await issueWithin(
+    tx,
+    request,
+    { ...common, identity: issuance.identity, secret: token },
+    seen,
+  );
   return { ...issued, token: token.text };
 }
 

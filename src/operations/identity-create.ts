@@ -48,10 +48,14 @@ export function createIdentity(
   return change(db, request, async (tx) => {
     const result = await ensureIdentity(tx, request.actor.name, spec);
     if (!result.created && !options.ifNotExists) {
-      throw new MidctlError("conflict", `The machine identity ${result.identity.slug} exists already; nothing was changed.`, {
-        hint: "Give --if-not-exists where that is fine, or choose another slug.",
-        details: { slug: result.identity.slug },
-      });
+      throw new MidctlError(
+        "conflict",
+        `The machine identity ${result.identity.slug} exists already; nothing was changed.`,
+        {
+          hint: "Give --if-not-exists where that is fine, or choose another slug.",
+          details: { slug: result.identity.slug },
+        },
+      );
     }
     return result;
   });
@@ -91,11 +95,17 @@ export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec):
   const identity = await lockIdentity(tx, spec.slug);
   if (identity !== null) return { created: made, identity: made ? identity : requireSame(identity, spec) };
   const other =
-    spec.provider === null || spec.threadId === null ? null : await findThread(tx, spec.provider, spec.threadId);
+    spec.provider === null || spec.threadId === null
+      ? null
+      : await findThread(tx, spec.provider, spec.threadId);
   if (other === null) {
-    throw new MidctlError("conflict", `${spec.slug} was not created: something else took its place meanwhile.`, {
-      hint: "Run the command again.",
-    });
+    throw new MidctlError(
+      "conflict",
+      `${spec.slug} was not created: something else took its place meanwhile.`,
+      {
+        hint: "Run the command again.",
+      },
+    );
   }
   throw new MidctlError(
     "conflict",
@@ -106,7 +116,9 @@ export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec):
 
 function requireSame(existing: Identity, spec: IdentitySpec): Identity {
   const lifetime =
-    existing.expiresAt === null ? null : (Date.parse(existing.expiresAt) - Date.parse(existing.createdAt)) / 1000;
+    existing.expiresAt === null
+      ? null
+      : (Date.parse(existing.expiresAt) - Date.parse(existing.createdAt)) / 1000;
   const differences: string[] = [];
   const compare = (name: string, wanted: unknown, found: unknown): void => {
     if (wanted !== null && wanted !== found) differences.push(name);
@@ -139,9 +151,13 @@ function canonical(labels: Readonly<Record<string, string>>): string {
 async function requireWorkspace(tx: Tx, slug: string | null): Promise<void> {
   const { hosted, exists } = await readWorkspace(tx, slug);
   if (hosted && slug === null) {
-    throw new MidctlError("usage", "This database has workspaces, and every identity belongs to one; nothing was created.", {
-      hint: "Give --workspace SLUG.",
-    });
+    throw new MidctlError(
+      "usage",
+      "This database has workspaces, and every identity belongs to one; nothing was created.",
+      {
+        hint: "Give --workspace SLUG.",
+      },
+    );
   }
   if (!hosted && slug !== null) {
     throw new MidctlError("usage", "This database has no workspaces; nothing was created.", {
@@ -149,6 +165,9 @@ async function requireWorkspace(tx: Tx, slug: string | null): Promise<void> {
     });
   }
   if (hosted && !exists) {
-    throw new MidctlError("not_found", `There is no workspace ${slug} in this database; nothing was created.`);
+    throw new MidctlError(
+      "not_found",
+      `There is no workspace ${slug} in this database; nothing was created.`,
+    );
   }
 }

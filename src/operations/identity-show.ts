@@ -1,7 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import { type Credential, readCredentials } from "../repository/credential.ts";
-import { type AuditEvent, readEvents } from "../repository/log.ts";
 import { findIdentity, type Identity, readAncestors, readChildren } from "../repository/identity.ts";
+import { type AuditEvent, readEvents } from "../repository/log.ts";
 import { notFound } from "./lookup.ts";
 
 const CREDENTIALS_SHOWN = 20;

@@ -1,6 +1,12 @@
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { findIdentity, type Identity, lockIdentity, settleIdentity, updateIdentityRow } from "../repository/identity.ts";
+import {
+  findIdentity,
+  type Identity,
+  lockIdentity,
+  settleIdentity,
+  updateIdentityRow,
+} from "../repository/identity.ts";
 import { change, type Request } from "./change.ts";
 import { notFound } from "./lookup.ts";
 
@@ -26,14 +32,23 @@ export interface IdentityUpdated {
  * Changes what may change on an identity. Throws `not_found`; `illegal_transition` for a revoked one and for a life
  * that would grow.
  */
-export function updateIdentity(db: Database, request: Request, slug: string, update: IdentityUpdate): Promise<IdentityUpdated> {
+export function updateIdentity(
+  db: Database,
+  request: Request,
+  slug: string,
+  update: IdentityUpdate,
+): Promise<IdentityUpdated> {
   return change(db, request, async (tx) => {
     const locked = await lockIdentity(tx, slug);
     if (locked === null) throw await notFound(tx, { kind: "identity", slug });
     if (locked.status === "revoked") {
-      throw new MidctlError("illegal_transition", `${slug} is revoked, which is final; nothing was changed.`, {
-        hint: "Create a new identity.",
-      });
+      throw new MidctlError(
+        "illegal_transition",
+        `${slug} is revoked, which is final; nothing was changed.`,
+        {
+          hint: "Create a new identity.",
+        },
+      );
     }
     await settleIdentity(tx, slug);
     const labels: Record<string, string> = { ...locked.labels, ...update.setLabels };
@@ -46,7 +61,8 @@ export function updateIdentity(db: Database, request: Request, slug: string, upd
       idleTtl: update.idleTtl,
     });
     const identity = await findIdentity(tx, slug);
-    if (identity === null) throw new MidctlError("internal", `${slug} cannot be read after its change; nothing was changed.`);
+    if (identity === null)
+      throw new MidctlError("internal", `${slug} cannot be read after its change; nothing was changed.`);
     return { changed: identity.version !== locked.version, identity };
   });
 }

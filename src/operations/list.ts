@@ -70,7 +70,11 @@ function place(noun: string, sort: string, page: PageRequest): [string, Page] {
   const [key, tie] = page.cursor === null ? [] : readCursor(list, page.cursor, 2);
   return [
     list,
-    { limit: page.limit, descending: page.descending, after: key === undefined || tie === undefined ? null : [key, tie] },
+    {
+      limit: page.limit,
+      descending: page.descending,
+      after: key === undefined || tie === undefined ? null : [key, tie],
+    },
   ];
 }
 

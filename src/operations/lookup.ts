@@ -2,17 +2,21 @@ import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { formatReference, type Reference } from "../domain/reference.ts";
 import { suggest } from "../domain/slug.ts";
-import { type Environment, readEnvironment } from "../repository/environment.ts";
 import { suggestCredentials } from "../repository/credential.ts";
+import { type Environment, readEnvironment } from "../repository/environment.ts";
 import { suggestSlugs } from "../repository/identity.ts";
 
 /** The environment, or `schema_version` where the database was never made ready. */
 export async function requireEnvironment(tx: Tx): Promise<Environment> {
   const environment = await readEnvironment(tx);
   if (environment === null) {
-    throw new MidctlError("schema_version", "This database has midctl's tables but no environment; nothing was done.", {
-      hint: "Run midctl db migrate.",
-    });
+    throw new MidctlError(
+      "schema_version",
+      "This database has midctl's tables but no environment; nothing was done.",
+      {
+        hint: "Run midctl db migrate.",
+      },
+    );
   }
   return environment;
 }
@@ -20,16 +24,29 @@ export async function requireEnvironment(tx: Tx): Promise<Environment> {
 /** `not_found` for a reference that names nothing, with what was probably meant. */
 export async function notFound(tx: Tx, reference: Reference): Promise<MidctlError> {
   const near = await nearest(tx, reference);
-  const what = reference.kind === "identity" ? "machine identity" : reference.kind === "token" ? "agent token" : reference.kind;
-  return new MidctlError("not_found", `There is no ${what} ${formatReference(reference)} in this database; nothing was changed.`, {
-    hint: near === null ? "midctl list shows what there is." : `Did you mean ${near}?`,
-    details: { reference: formatReference(reference), suggestion: near },
-  });
+  const what =
+    reference.kind === "identity"
+      ? "machine identity"
+      : reference.kind === "token"
+        ? "agent token"
+        : reference.kind;
+  return new MidctlError(
+    "not_found",
+    `There is no ${what} ${formatReference(reference)} in this database; nothing was changed.`,
+    {
+      hint: near === null ? "midctl list shows what there is." : `Did you mean ${near}?`,
+      details: { reference: formatReference(reference), suggestion: near },
+    },
+  );
 }
 
 async function nearest(tx: Tx, reference: Reference): Promise<string | null> {
   if (reference.kind === "identity") {
-    const near = await suggestSlugs(tx, reference.slug.slice(0, Math.max(1, Math.ceil(reference.slug.length / 2))), 500);
+    const near = await suggestSlugs(
+      tx,
+      reference.slug.slice(0, Math.max(1, Math.ceil(reference.slug.length / 2))),
+      500,
+    );
     const started = near.filter((slug) => slug.startsWith(reference.slug));
     return suggest(reference.slug, near) ?? (started.length === 1 ? (started[0] ?? null) : null);
   }

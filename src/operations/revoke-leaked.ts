@@ -18,6 +18,8 @@ export async function readLeaked(db: Database, token: string): Promise<Target> {
   const legacy = await findTokenIdByHash(db, hash);
   if (legacy !== null) return readTarget(db, formatToken(legacy.publicId));
   throw new MidctlError("not_found", "This token is not known to this database; nothing was revoked.", {
-    hint: own ? "Check that midctl status names the right database." : "Give the whole token, exactly as it leaked.",
+    hint: own
+      ? "Check that midctl status names the right database."
+      : "Give the whole token, exactly as it leaked.",
   });
 }

@@ -27,7 +27,15 @@ export async function readStatus(db: Tx): Promise<StatusReport> {
     countByStatus(db),
     listCredentialRows(
       db,
-      { status: [], labels: [], owner: null, provider: null, expiringWithin: WEEK, unusedFor: null, identity: null },
+      {
+        status: [],
+        labels: [],
+        owner: null,
+        provider: null,
+        expiringWithin: WEEK,
+        unusedFor: null,
+        identity: null,
+      },
       "expires",
       { limit: SHOWN, after: null, descending: false },
     ),

@@ -9,9 +9,26 @@ export interface Claim {
 
 export type ActorKind = "operator" | "machine_identity" | "legacy_token" | "host";
 
-/** Says for the rest of the transaction who acts and why; every log entry it appends carries that. */
-export async function claimTransaction(tx: Tx, claim: Claim): Promise<void> {
-  await tx.query(`SELECT set_config('midctl.context', $1, true)`, [
-    JSON.stringify({ actor: claim.actor, reason: claim.reason, approval: claim.approval ?? null }),
-  ]);
+/**
+ * Says for the rest of the transaction who acts and why; every log entry it appends carries that. Returns the
+ * transaction's id, by which its fate can be asked for when its COMMIT goes unanswered.
+ */
+export async function claimTransaction(tx: Tx, claim: Claim): Promise<string> {
+  const [row] = await tx.query<{ id: string }>(
+    `SELECT set_config('midctl.context', $1, true), pg_current_xact_id()::text AS id`,
+    [JSON.stringify({ actor: claim.actor, reason: claim.reason, approval: claim.approval ?? null })],
+  );
+  return row?.id ?? "";
+}
+
+/** What became of a transaction, asked on another connection; null where the server has forgotten it. */
+export async function readFate(
+  db: Tx,
+  transaction: string,
+): Promise<"committed" | "aborted" | "in progress" | null> {
+  const [row] = await db.query<{ fate: "committed" | "aborted" | "in progress" | null }>(
+    `SELECT pg_xact_status($1::text::xid8) AS fate`,
+    [transaction],
+  );
+  return row?.fate ?? null;
 }

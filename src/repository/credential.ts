@@ -95,13 +95,17 @@ export async function insertCredential(tx: Tx, credential: NewCredential): Promi
 }
 
 export async function findCredential(tx: Tx, publicId: string): Promise<Credential | null> {
-  const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."publicId" = $1`, [publicId]);
+  const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."publicId" = $1`, [
+    publicId,
+  ]);
   return row ?? null;
 }
 
 /** A credential by what its token is kept as; proves nothing about the bearer. */
 export async function findCredentialByHash(tx: Tx, tokenHash: string): Promise<Credential | null> {
-  const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."tokenHash" = $1`, [tokenHash]);
+  const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."tokenHash" = $1`, [
+    tokenHash,
+  ]);
   return row ?? null;
 }
 
@@ -143,7 +147,10 @@ export async function readLive(tx: Tx, identity: string, name: string): Promise<
 
 /** Sets the stored status; the guards decide whether that is legal and fill in the instants. */
 export async function setCredentialStatus(tx: Tx, publicId: string, status: CredentialStatus): Promise<void> {
-  await tx.query(`UPDATE machine_identity_credential SET status = $2 WHERE "publicId" = $1`, [publicId, status]);
+  await tx.query(`UPDATE machine_identity_credential SET status = $2 WHERE "publicId" = $1`, [
+    publicId,
+    status,
+  ]);
 }
 
 /** Activates a pending credential; false where it is not pending (any more). Exactly one caller gets true. */

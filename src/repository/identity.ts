@@ -84,9 +84,10 @@ export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boo
 }
 
 export async function findIdentity(tx: Tx, slug: string): Promise<Identity | null> {
-  const [row] = await tx.query<Identity>(`SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug = $1`, [
-    slug,
-  ]);
+  const [row] = await tx.query<Identity>(
+    `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug = $1`,
+    [slug],
+  );
   return row ?? null;
 }
 
@@ -103,7 +104,9 @@ export async function findThread(tx: Tx, provider: string, threadId: string): Pr
  * events may still refer to it meanwhile (FOR NO KEY UPDATE).
  */
 export async function lockIdentity(tx: Tx, slug: string): Promise<Identity | null> {
-  const locked = await tx.query(`SELECT 1 AS held FROM machine_identity WHERE slug = $1 FOR NO KEY UPDATE`, [slug]);
+  const locked = await tx.query(`SELECT 1 AS held FROM machine_identity WHERE slug = $1 FOR NO KEY UPDATE`, [
+    slug,
+  ]);
   return locked.length === 0 ? null : findIdentity(tx, slug);
 }
 
@@ -181,7 +184,11 @@ export async function readAncestors(tx: Tx, slug: string): Promise<string[]> {
 }
 
 /** Direct children, in slug order. */
-export async function readChildren(tx: Tx, slug: string, limit: number): Promise<Pick<Identity, "slug" | "effectiveStatus">[]> {
+export async function readChildren(
+  tx: Tx,
+  slug: string,
+  limit: number,
+): Promise<Pick<Identity, "slug" | "effectiveStatus">[]> {
   return tx.query(
     `SELECT i.slug, midctl_identity_state(i.id, midctl_now()) AS "effectiveStatus" FROM machine_identity i
       WHERE i."parentId" = (SELECT id FROM machine_identity WHERE slug = $1) ORDER BY i.slug LIMIT $2::int`,
@@ -190,7 +197,10 @@ export async function readChildren(tx: Tx, slug: string, limit: number): Promise
 }
 
 /** Whether this database has workspaces, as Kan's does: then every identity belongs to one. */
-export async function readWorkspace(tx: Tx, slug: string | null): Promise<{ hosted: boolean; exists: boolean }> {
+export async function readWorkspace(
+  tx: Tx,
+  slug: string | null,
+): Promise<{ hosted: boolean; exists: boolean }> {
   const [row] = await tx.query<{ hosted: boolean; exists: boolean }>(
     `SELECT to_regclass('workspace') IS NOT NULL AS hosted, midctl_workspace_id($1::text) IS NOT NULL AS exists`,
     [slug],

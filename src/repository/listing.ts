@@ -79,7 +79,12 @@ const CREDENTIAL_NARROW: Readonly<Record<EffectiveStatus, string>> = {
 /** With no end the row sorts last; `infinity` keeps the row comparison and its index whole. */
 const forever = (row: "i" | "c"): string => `coalesce(${row}."expiresAt", 'infinity'::timestamp)`;
 
-export async function listIdentityRows(tx: Tx, filter: ListFilter, sort: IdentitySort, page: Page): Promise<Listed<Identity>> {
+export async function listIdentityRows(
+  tx: Tx,
+  filter: ListFilter,
+  sort: IdentitySort,
+  page: Page,
+): Promise<Listed<Identity>> {
   const where = new Where();
   const [first, ...others] = filter.labels;
   const byLabel = first !== undefined && sort === "slug";
@@ -89,15 +94,21 @@ export async function listIdentityRows(tx: Tx, filter: ListFilter, sort: Identit
     : `machine_identity i`;
   if (byLabel) where.add(`l.key = ${where.bind(first.key)} AND l.value = ${where.bind(first.value)}`);
   for (const label of byLabel ? others : filter.labels) {
-    where.add(`EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`);
+    where.add(
+      `EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`,
+    );
   }
   if (filter.owner !== null) where.add(`i.owner = ${where.bind(filter.owner)}`);
   if (filter.provider !== null) where.add(`i.provider = ${where.bind(filter.provider)}`);
   if (filter.expiringWithin !== null) {
-    where.add(`${forever("i")} > midctl_now() AND ${forever("i")} <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)`);
+    where.add(
+      `${forever("i")} > midctl_now() AND ${forever("i")} <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)`,
+    );
   }
   if (filter.unusedFor !== null) {
-    where.add(`coalesce(i."lastUsedAt", i."createdAt") <= midctl_now() - make_interval(secs => ${where.bind(filter.unusedFor)}::float8)`);
+    where.add(
+      `coalesce(i."lastUsedAt", i."createdAt") <= midctl_now() - make_interval(secs => ${where.bind(filter.unusedFor)}::float8)`,
+    );
   }
   addStatus(where, filter.status, IDENTITY_NARROW, `midctl_identity_state(i.id, midctl_now())`);
 
@@ -109,10 +120,17 @@ export async function listIdentityRows(tx: Tx, filter: ListFilter, sort: Identit
   return list<Identity>(tx, where, IDENTITY_COLUMNS, from, keys[sort], page);
 }
 
-export async function listCredentialRows(tx: Tx, filter: ListFilter, sort: CredentialSort, page: Page): Promise<Listed<Credential>> {
+export async function listCredentialRows(
+  tx: Tx,
+  filter: ListFilter,
+  sort: CredentialSort,
+  page: Page,
+): Promise<Listed<Credential>> {
   const where = new Where();
   for (const label of filter.labels) {
-    where.add(`EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`);
+    where.add(
+      `EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`,
+    );
   }
   if (filter.identity !== null) where.add(`i.slug = ${where.bind(filter.identity)}`);
   if (filter.owner !== null) where.add(`i.owner = ${where.bind(filter.owner)}`);
@@ -150,24 +168,35 @@ export interface TokenRow extends Omit<LegacyToken, "publicId" | "effectiveStatu
   readonly effectiveStatus: EffectiveStatus;
 }
 
-export async function listTokenRows(tx: Tx, filter: ListFilter & { readonly legacyOnly: boolean }, page: Page): Promise<Listed<TokenRow>> {
+export async function listTokenRows(
+  tx: Tx,
+  filter: ListFilter & { readonly legacyOnly: boolean },
+  page: Page,
+): Promise<Listed<TokenRow>> {
   const where = new Where();
   if (filter.legacyOnly) where.add(`t."machineIdentityId" IS NULL`);
   if (filter.identity !== null) where.add(`i.slug = ${where.bind(filter.identity)}`);
   if (filter.owner !== null) where.add(`i.owner = ${where.bind(filter.owner)}`);
   if (filter.provider !== null) where.add(`i.provider = ${where.bind(filter.provider)}`);
   for (const label of filter.labels) {
-    where.add(`EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`);
+    where.add(
+      `EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`,
+    );
   }
   if (filter.expiringWithin !== null) {
-    where.add(`t."revokedAt" IS NULL AND t."expiresAt" > midctl_now() AND t."expiresAt" <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)`);
+    where.add(
+      `t."revokedAt" IS NULL AND t."expiresAt" > midctl_now() AND t."expiresAt" <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)`,
+    );
   }
   if (filter.unusedFor !== null) {
-    where.add(`coalesce(t."lastUsedAt", t."createdAt") <= midctl_now() - make_interval(secs => ${where.bind(filter.unusedFor)}::float8)`);
+    where.add(
+      `coalesce(t."lastUsedAt", t."createdAt") <= midctl_now() - make_interval(secs => ${where.bind(filter.unusedFor)}::float8)`,
+    );
   }
   const state = `CASE WHEN c.id IS NOT NULL THEN midctl_credential_state(c, midctl_now())
     WHEN t."revokedAt" IS NOT NULL THEN 'revoked' WHEN t."expiresAt" <= midctl_now() THEN 'expired' ELSE 'active' END`;
-  if (filter.status.length > 0) where.add(`${state} IN (${filter.status.map((status) => where.bind(status)).join(", ")})`);
+  if (filter.status.length > 0)
+    where.add(`${state} IN (${filter.status.map((status) => where.bind(status)).join(", ")})`);
   return list<TokenRow>(
     tx,
     where,

@@ -8,7 +8,11 @@ export interface AuditEvent {
   readonly index: number | null;
   readonly at: string;
   readonly action: string;
-  readonly actor: { readonly kind: string; readonly name: string | null; readonly sessionUser: string | null };
+  readonly actor: {
+    readonly kind: string;
+    readonly name: string | null;
+    readonly sessionUser: string | null;
+  };
   readonly machineIdentity: { readonly slug: string; readonly displayName: string } | null;
   readonly credential: string | null;
   readonly reason: string | null;
@@ -59,7 +63,9 @@ export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage
   if (filter.identity !== undefined) {
     const slug = bind(filter.identity);
     log.push(`l.identity = (SELECT "publicId" FROM machine_identity WHERE slug = ${slug}::text)`);
-    agent.push(`coalesce(e."machineIdentityId", t."machineIdentityId") = (SELECT id FROM machine_identity WHERE slug = ${slug}::text)`);
+    agent.push(
+      `coalesce(e."machineIdentityId", t."machineIdentityId") = (SELECT id FROM machine_identity WHERE slug = ${slug}::text)`,
+    );
   }
   if (filter.credential !== undefined) {
     const id = bind(filter.credential);
@@ -81,7 +87,9 @@ export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage
     const { at, source, number } = filter.cursor;
     const [a, s, n] = [bind(at), bind(source), bind(number)];
     log.push(`(l.at, 0, l.index) < (${a}::text, ${s}::int, ${n}::text::bigint)`);
-    agent.push(`(date_trunc('milliseconds', e."createdAt"), 1, e.id) < (${a}::text::timestamptz AT TIME ZONE 'UTC', ${s}::int, ${n}::text::bigint)`);
+    agent.push(
+      `(date_trunc('milliseconds', e."createdAt"), 1, e.id) < (${a}::text::timestamptz AT TIME ZONE 'UTC', ${s}::int, ${n}::text::bigint)`,
+    );
   }
   const limit = bind(filter.limit + 1);
   const where = (clauses: string[]): string => (clauses.length === 0 ? "" : `WHERE ${clauses.join(" AND ")}`);
@@ -115,6 +123,9 @@ export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage
   const last = page.at(-1);
   return {
     events: page.map(({ source: _source, number: _number, ...event }) => event),
-    next: rows.length > filter.limit && last !== undefined ? { at: last.at, source: last.source, number: last.number } : null,
+    next:
+      rows.length > filter.limit && last !== undefined
+        ? { at: last.at, source: last.source, number: last.number }
+        : null,
   };
 }

@@ -27,7 +27,9 @@ export async function countByStatus(tx: Tx): Promise<Counts> {
          FROM (SELECT midctl_now() AS now) n,
               machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId" GROUP BY 1`,
     ),
-    tx.query<{ count: string }>(`SELECT count(*)::text AS count FROM agent_token WHERE "machineIdentityId" IS NULL`),
+    tx.query<{ count: string }>(
+      `SELECT count(*)::text AS count FROM agent_token WHERE "machineIdentityId" IS NULL`,
+    ),
   ]);
   const table = (rows: { status: string; count: string }[]): Record<string, number> =>
     Object.fromEntries(rows.map((row) => [row.status, Number(row.count)]));
@@ -86,7 +88,11 @@ export async function readLogFacts(tx: Tx): Promise<LogFacts> {
 
 /** The guards as they stand: every trigger of ours with its table and whether it fires always, every function's source. */
 export interface StandingGuards {
-  readonly triggers: readonly { readonly table: string; readonly trigger: string; readonly always: boolean }[];
+  readonly triggers: readonly {
+    readonly table: string;
+    readonly trigger: string;
+    readonly always: boolean;
+  }[];
   /** Name to SHA-256 of its source, hex. */
   readonly functions: Readonly<Record<string, string>>;
 }

@@ -64,7 +64,10 @@ export async function findToken(tx: Tx, publicId: string): Promise<KnownToken | 
 }
 
 /** Public id of the token that is kept as this hash; tells nothing of its state. */
-export async function findTokenIdByHash(tx: Tx, tokenHash: string): Promise<{ publicId: string; legacy: boolean } | null> {
+export async function findTokenIdByHash(
+  tx: Tx,
+  tokenHash: string,
+): Promise<{ publicId: string; legacy: boolean } | null> {
   const [row] = await tx.query<{ publicId: string; legacy: boolean }>(
     `SELECT "publicId", "machineIdentityId" IS NULL AS legacy FROM agent_token WHERE "tokenHash" = $1`,
     [tokenHash],

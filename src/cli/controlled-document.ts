@@ -1,0 +1,99 @@
+/** What pause, resume and revoke share: targets read first, confirmed once, then one transaction each. */
+import * as z from "zod/mini";
+import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import type { Request } from "../operations/change.ts";
+import { type Controlled, readTarget, type Target } from "../operations/control.ts";
+import type { VerbContext } from "./context.ts";
+import { requestFrom } from "./request.ts";
+import type { Outcome } from "./verb.ts";
+
+export const controlledOutput = z.object({
+  results: z.array(
+    z.object({
+      ref: z.string(),
+      kind: z.enum(["identity", "credential", "token"]),
+      changed: z.boolean(),
+      status: z.nullable(z.string()),
+      effectiveStatus: z.nullable(z.string()),
+      letGo: z.nullable(
+        z.object({ verifiers: z.number(), acknowledged: z.number(), expired: z.number(), ms: z.number() }),
+      ),
+      error: z.nullable(z.object({ code: z.string(), message: z.string(), hint: z.nullable(z.string()) })),
+    }),
+  ),
+});
+export type ControlledDocument = z.infer<typeof controlledOutput>;
+type Result = ControlledDocument["results"][number];
+
+type Control = (db: Database, request: Request, target: Target) => Promise<Controlled>;
+
+/**
+ * Reads all targets before anything is done, so that a mistyped one stops the whole command; then one transaction each.
+ * One target that fails is the command's error; some of many are results, and exit 8.
+ */
+export async function controlAll(
+  refs: readonly string[],
+  context: VerbContext,
+  verb: { readonly name: string; readonly confirm: boolean },
+  control: Control,
+): Promise<Outcome<ControlledDocument>> {
+  const db = await context.database();
+  const targets: Target[] = [];
+  for (const ref of new Set(refs)) targets.push(await readTarget(db, ref));
+  return controlTargets(db, targets, context, verb, control);
+}
+
+export async function controlTargets(
+  db: Database,
+  targets: readonly Target[],
+  context: VerbContext,
+  verb: { readonly name: string; readonly confirm: boolean },
+  control: Control,
+): Promise<Outcome<ControlledDocument>> {
+  await confirm(targets, context, verb);
+  const request = requestFrom(context);
+  const results: Result[] = [];
+  for (const target of targets) {
+    try {
+      results.push({ ...(await control(db, request, target)), error: null });
+    } catch (error) {
+      if (targets.length === 1 || !(error instanceof MidctlError)) throw error;
+      results.push(failed(target, error));
+    }
+    context.standBy(`${results.length} of ${targets.length} were done, and stay so`);
+  }
+  const document = { results };
+  return results.some((result) => result.error !== null) ? { document, exit: 8 } : { document };
+}
+
+async function confirm(
+  targets: readonly Target[],
+  context: VerbContext,
+  verb: { readonly name: string; readonly confirm: boolean },
+): Promise<void> {
+  const [first, ...others] = targets;
+  if (first === undefined || (!verb.confirm && others.length === 0)) return;
+  const name = first.reference.kind === "identity" ? first.reference.slug : first.title.split(" ")[0];
+  await context.confirm(
+    others.length === 0
+      ? { action: `${verb.name} ${first.title}`, name: name ?? verb.name }
+      : { action: `${verb.name} ${targets.length} targets`, name: `${verb.name} ${targets.length}` },
+  );
+}
+
+function failed(target: Target, error: MidctlError): Result {
+  const { reference } = target;
+  return {
+    ref:
+      reference.kind === "identity"
+        ? reference.slug
+        : `${reference.kind === "credential" ? "mc" : "at"}_${reference.publicId}`,
+    kind: reference.kind === "approval" ? "token" : reference.kind,
+    changed: false,
+    status: null,
+    effectiveStatus: null,
+    letGo: null,
+    error: { code: error.code, message: error.message, hint: error.hint },
+  };
+}

@@ -1,0 +1,113 @@
+/** Where the secret of an issuance comes from and goes to: stdout, a file, or another machine that keeps it. */
+import { randomBytes } from "node:crypto";
+import { CommitUnknown } from "../db/failure.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { type Commitment, createToken, parseCommitment } from "../domain/token.ts";
+import { withdrawCredential } from "../operations/credential-issue.ts";
+import type { Environment } from "../repository/environment.ts";
+import type { VerbContext } from "./context.ts";
+import { requestFrom } from "./request.ts";
+import { openTokenFile } from "./token-file.ts";
+
+export interface SecretWish {
+  readonly tokenFile: string | undefined;
+  readonly commitment: string | undefined;
+}
+
+export interface SecretSource {
+  readonly commitment: Commitment;
+  readonly tokenFile: string | null;
+  /** To be shown once, on stdout or in the JSON document; null where a file or another machine has it. */
+  readonly shown: string | null;
+  /** Runs the change, and takes a new file back where it is certain that nothing was committed. */
+  during<T>(issue: () => Promise<T>): Promise<T>;
+  /** For the frame: what to do where stdout did not take the secret. */
+  undelivered(): Promise<string>;
+}
+
+/** Makes or finds the secret. A file is written and synced here, before any row is (SPEC §4). */
+export function openSecret(context: VerbContext, wish: SecretWish, environment: Environment): SecretSource {
+  if (wish.tokenFile !== undefined && wish.commitment !== undefined) {
+    throw new MidctlError("usage", "--token-file and --commitment exclude each other; nothing was issued", {
+      hint: "with a commitment the secret stays on the machine that made it",
+    });
+  }
+  if (wish.commitment !== undefined) return fromCommitment(wish.commitment);
+  return wish.tokenFile === undefined
+    ? fromStdout(context, environment)
+    : fromFile(context, wish.tokenFile, environment);
+}
+
+function fromCommitment(text: string): SecretSource {
+  const commitment = parseCommitment(text);
+  if (commitment === null) {
+    throw new MidctlError("usage", "--commitment: this is not a commitment; nothing was issued", {
+      hint: "give the one word that `midctl credential prepare` printed, mcc_…",
+    });
+  }
+  return {
+    commitment,
+    tokenFile: null,
+    shown: null,
+    during: (issue) => issue(),
+    undelivered: async () => "",
+  };
+}
+
+function fromStdout(context: VerbContext, environment: Environment): SecretSource {
+  const token = createToken(environment.kind, randomBytes);
+  return {
+    commitment: token,
+    tokenFile: null,
+    shown: context.dryRun ? null : token.text,
+    during: (issue) => issue(),
+    undelivered: () => withdraw(context, token.publicId),
+  };
+}
+
+function fromFile(context: VerbContext, path: string, environment: Environment): SecretSource {
+  const file = openTokenFile(path);
+  const token = file.existing ?? createToken(environment.kind, randomBytes);
+  if (token.environment !== environment.kind) {
+    throw new MidctlError(
+      "conflict",
+      `${path} holds a ${token.environment} token, and this environment is ${environment.kind}; nothing was issued`,
+      {
+        hint: "give a new --token-file",
+      },
+    );
+  }
+  return {
+    commitment: token,
+    tokenFile: path,
+    shown: null,
+    async during(issue) {
+      if (file.existing === null && !context.dryRun) file.write(token);
+      try {
+        return await issue();
+      } catch (error) {
+        if (error instanceof CommitUnknown) {
+          throw new MidctlError(
+            "unavailable",
+            `${error.message} ${path} holds the secret, which is inert unless it was.`,
+            {
+              hint: "run the same command again: it finds out, and is safe to repeat",
+              details: error.details,
+              cause: error,
+            },
+          );
+        }
+        file.discard();
+        throw error;
+      }
+    },
+    undelivered: async () => "",
+  };
+}
+
+/** Revokes the pending row of a secret that nobody received; the sentence says what became of it. */
+async function withdraw(context: VerbContext, publicId: string): Promise<string> {
+  const db = await context.database();
+  const ended = await withdrawCredential(db, requestFrom(context), publicId);
+  return ended ? `mc_${publicId} was revoked` : `mc_${publicId} is in use already`;
+}

@@ -1,0 +1,89 @@
+import { MidctlError } from "../../domain/errors.ts";
+import { parseReference } from "../../domain/reference.ts";
+import { DEFAULT_GRACE, previewIssuance, rotateCredential } from "../../operations/credential-issue.ts";
+import { issuanceOf, issuedOutcome, issuedOutput } from "../issued-document.ts";
+import { grace, issuanceOptions, parseIdentityReference } from "../options.ts";
+import { readWith } from "../parse.ts";
+import { requestFrom } from "../request.ts";
+import { openSecret } from "../secret-source.ts";
+import { defineVerb } from "../verb.ts";
+import { viewIssued } from "../views/credential-issue.ts";
+
+export const credentialRotate = defineVerb({
+  path: ["credential", "rotate"],
+  summary: "Issue a successor; the old credential works until the new one is used",
+  description:
+    "Nothing changes for the current credential before its successor's first use; then it lives on for the grace and ends. A lost secret therefore locks nobody out. --compromised revokes every live credential of that name at once instead.",
+  examples: [
+    { command: "midctl credential rotate deploy-bot --token-file ./next", does: "with an hour of grace" },
+    {
+      command: "midctl credential rotate deploy-bot --compromised",
+      does: "after a leak: the old ones end now",
+    },
+  ],
+  args: [
+    {
+      name: "ref",
+      summary: "the identity's slug",
+      schema: readWith(parseIdentityReference),
+      complete: "identity",
+    },
+  ],
+  options: {
+    ...issuanceOptions,
+    grace: {
+      value: "1h",
+      summary: "how long the old one lives on after the first use of the new; default: 1h, at most 24h",
+      schema: grace,
+    },
+    expectCurrent: {
+      value: "MC",
+      summary: "only if this one is current",
+      schema: readWith(parseCredentialReference),
+    },
+    compromised: { summary: "revoke every live credential of that name at once" },
+  },
+  output: issuedOutput,
+  changes: true,
+  async run(input, context) {
+    if (input.compromised && input.grace !== undefined) {
+      throw new MidctlError("usage", "--compromised gives no grace; nothing was changed", {
+        hint: "leave --grace out",
+      });
+    }
+    if (input.compromised)
+      await context.confirm({
+        action: `revoke every live credential ${input.name} of ${input.ref}`,
+        name: input.ref,
+      });
+    const db = await context.database();
+    const seen = await previewIssuance(db, input.ref, input.name);
+    const source = openSecret(context, input, seen.environment);
+    const issued = await source.during(() =>
+      rotateCredential(
+        db,
+        requestFrom(context),
+        {
+          ...issuanceOf(input),
+          identity: input.ref,
+          secret: source.commitment,
+          grace: input.compromised ? 0 : (input.grace ?? DEFAULT_GRACE),
+          expectCurrent: input.expectCurrent ?? null,
+          compromised: input.compromised,
+        },
+        seen,
+      ),
+    );
+    context.standBy(`${issued.credential.id} was issued and stays`);
+    return issuedOutcome(issued, source);
+  },
+  view: viewIssued,
+});
+
+function parseCredentialReference(text: string): string {
+  const reference = parseReference(text);
+  if (reference.kind === "credential") return reference.publicId;
+  throw new MidctlError("usage", "this takes a credential, mc_…", {
+    hint: "midctl identity show lists them",
+  });
+}

@@ -1,0 +1,60 @@
+import * as z from "zod/mini";
+import { MidctlError } from "../../domain/errors.ts";
+import { parseSlug } from "../../domain/slug.ts";
+import { initDatabase } from "../../operations/db-init.ts";
+import { environmentSchema } from "../documents.ts";
+import { readWith } from "../parse.ts";
+import { describePlace } from "../place.ts";
+import { requestFrom } from "../request.ts";
+import { defineVerb } from "../verb.ts";
+import { viewDbInit } from "../views/db-init.ts";
+import { placeSchema } from "./status.ts";
+
+export const dbInitOutput = z.object({
+  place: placeSchema,
+  applied: z.readonly(z.array(z.string())),
+  changed: z.boolean(),
+  environment: environmentSchema,
+});
+export type DbInitDocument = z.infer<typeof dbInitOutput>;
+
+export const dbInit = defineVerb({
+  path: ["db", "init"],
+  summary: "Migrate, and name the environment",
+  description:
+    "The environment is a property of the database: its name, whether its tokens are live or test ones, whether it is protected. Named once; --live only while no credential exists.",
+  examples: [{ command: "midctl db init --environment staging", does: "a test environment with a name" }],
+  options: {
+    environment: { value: "NAME", summary: "its name for good", required: true, schema: readWith(parseSlug) },
+    live: { summary: "its tokens are live ones: mid_live_…" },
+    protected: { summary: "changes need an owner's approval" },
+  },
+  output: dbInitOutput,
+  changes: true,
+  async run(input, context) {
+    const place = describePlace(context);
+    if (input.protected && place.kind === "embedded") {
+      throw new MidctlError(
+        "conflict",
+        "the embedded PostgreSQL cannot be a protected environment; nothing was changed",
+        {
+          hint: "whoever can run midctl here owns its files, so nobody's approval could bind them; use a server: --database-url",
+        },
+      );
+    }
+    if (input.protected) {
+      throw new MidctlError(
+        "usage",
+        "protected environments need approvals, which this version does not have; nothing was changed",
+        {
+          hint: "leave --protected out",
+        },
+      );
+    }
+    const db = await context.database({ schema: "any" });
+    const wish = { name: input.environment, live: input.live, protected: input.protected };
+    const { applied, changed, environment } = await initDatabase(db, requestFrom(context), wish);
+    return { document: { place, applied, changed, environment } };
+  },
+  view: viewDbInit,
+});

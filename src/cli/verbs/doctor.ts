@@ -1,0 +1,59 @@
+import { statSync } from "node:fs";
+import * as z from "zod/mini";
+import { diagnose, type Finding } from "../../operations/doctor.ts";
+import { contextFilePath } from "../contexts.ts";
+import { describePlace } from "../place.ts";
+import { defineVerb } from "../verb.ts";
+import { viewDoctor } from "../views/doctor.ts";
+import { placeSchema } from "./status.ts";
+
+export const doctorOutput = z.object({
+  place: placeSchema,
+  checks: z.readonly(z.array(z.string())),
+  findings: z.readonly(
+    z.array(
+      z.object({
+        check: z.string(),
+        severity: z.enum(["error", "warning"]),
+        message: z.string(),
+        mend: z.string(),
+      }),
+    ),
+  ),
+});
+export type DoctorDocument = z.infer<typeof doctorOutput>;
+
+export const doctor = defineVerb({
+  path: ["doctor"],
+  summary: "Examine guards, schema, log, clock, rights, engine and permissions",
+  description:
+    "Changes nothing. Each finding names the command that mends it. Exit 9 where an error was found; warnings alone exit 0.",
+  examples: [{ command: "midctl doctor --json", does: "for monitoring" }],
+  output: doctorOutput,
+  list: ["findings"],
+  async run(_input, context) {
+    const db = await context.database({ schema: "any" });
+    const { checks, findings } = await diagnose(db, context.now);
+    const document = {
+      place: describePlace(context),
+      checks: [...checks, "permissions"],
+      findings: [...findings, ...permissionFindings(contextFilePath(context.env))],
+    };
+    return { document, exit: document.findings.some((finding) => finding.severity === "error") ? 9 : 0 };
+  },
+  view: viewDoctor,
+});
+
+/** The context file names databases and may hold a password: nobody else reads or writes it. */
+function permissionFindings(path: string | undefined): Finding[] {
+  const mode = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })?.mode;
+  if (path === undefined || mode === undefined || (mode & 0o077) === 0) return [];
+  return [
+    {
+      check: "permissions",
+      severity: "warning",
+      message: `Others can read ${path}.`,
+      mend: `chmod 600 ${path}`,
+    },
+  ];
+}

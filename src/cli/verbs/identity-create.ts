@@ -1,0 +1,53 @@
+import * as z from "zod/mini";
+import { MidctlError } from "../../domain/errors.ts";
+import { createIdentity } from "../../operations/identity-create.ts";
+import { identitySchema } from "../documents.ts";
+import { duration, identityOptions, identitySpecOf, ownerOption, slugOf } from "../options.ts";
+import { requestFrom } from "../request.ts";
+import { defineVerb } from "../verb.ts";
+import { viewIdentityCreate } from "../views/identity-create.ts";
+
+export const identityCreateOutput = z.object({ created: z.boolean(), identity: identitySchema });
+export type IdentityCreateDocument = z.infer<typeof identityCreateOutput>;
+
+export const identityCreate = defineVerb({
+  path: ["identity", "create"],
+  summary: "Create a machine identity",
+  description:
+    "A machine identity is the stable actor: it outlives its credentials, and the audit names it. Slug, kind, thread and parent never change.",
+  examples: [
+    { command: "midctl identity create deploy-bot --owner platform", does: "a service" },
+    {
+      command: "midctl identity create --thread 019a6f2e --provider codex --owner you",
+      does: "an agent's thread: codex-019a6f2e",
+    },
+  ],
+  args: [
+    {
+      name: "slug",
+      summary: "its name for good: a-z, 0-9 and inner hyphens; for a thread: <provider>-<thread>",
+      optional: true,
+    },
+  ],
+  options: {
+    owner: { ...ownerOption, required: true },
+    ...identityOptions,
+    expires: { value: "30d", summary: "its life; default: without end", schema: duration },
+    ifNotExists: { summary: "succeed where it exists with the same attributes" },
+  },
+  output: identityCreateOutput,
+  changes: true,
+  async run(input, context) {
+    const slug =
+      slugOf(input) ??
+      slugOf({ ...input, slug: await context.ask({ name: "SLUG", summary: "the identity's slug" }) });
+    if (slug === undefined) throw new MidctlError("usage", "SLUG is missing; nothing was created");
+    const spec = identitySpecOf(slug, input);
+    const db = await context.database();
+    const { created, identity } = await createIdentity(db, requestFrom(context), spec, {
+      ifNotExists: input.ifNotExists,
+    });
+    return { document: { created, identity } };
+  },
+  view: viewIdentityCreate,
+});

@@ -1,0 +1,28 @@
+import { pauseTarget } from "../../operations/pause.ts";
+import { controlAll, controlledOutput } from "../controlled-document.ts";
+import { defineVerb } from "../verb.ts";
+import { viewPause } from "../views/pause.ts";
+
+export const pause = defineVerb({
+  path: ["pause"],
+  summary: "Pause identities or credentials: refused until resumed",
+  examples: [
+    {
+      command: "midctl pause codex-019a6f2e --reason 'odd writes'",
+      does: "its credentials and descendants are refused with it",
+    },
+  ],
+  args: [
+    {
+      name: "ref",
+      summary: "a slug, mc_… or at_…; several at once are confirmed",
+      variadic: true,
+      complete: "identity",
+    },
+  ],
+  output: controlledOutput,
+  list: ["results"],
+  changes: true,
+  run: ({ ref }, context) => controlAll(ref, context, { name: "pause", confirm: false }, pauseTarget),
+  view: viewPause,
+});

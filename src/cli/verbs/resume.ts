@@ -1,0 +1,23 @@
+import { resumeTarget } from "../../operations/resume.ts";
+import { controlAll, controlledOutput } from "../controlled-document.ts";
+import { defineVerb } from "../verb.ts";
+import { viewResume } from "../views/resume.ts";
+
+export const resume = defineVerb({
+  path: ["resume"],
+  summary: "Resume what was paused on its own",
+  examples: [{ command: "midctl resume codex-019a6f2e", does: "gives back what the pause took" }],
+  args: [
+    {
+      name: "ref",
+      summary: "a slug, mc_… or at_…; several at once are confirmed",
+      variadic: true,
+      complete: "identity",
+    },
+  ],
+  output: controlledOutput,
+  list: ["results"],
+  changes: true,
+  run: ({ ref }, context) => controlAll(ref, context, { name: "resume", confirm: false }, resumeTarget),
+  view: viewResume,
+});

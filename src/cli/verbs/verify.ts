@@ -1,0 +1,45 @@
+import * as z from "zod/mini";
+import { parseScope } from "../../domain/scope.ts";
+import { verifyToken } from "../../operations/verify.ts";
+import { credentialSchema } from "../documents.ts";
+import { readWith } from "../parse.ts";
+import { readToken } from "../token-input.ts";
+import { defineVerb } from "../verb.ts";
+import { viewVerify } from "../views/verify.ts";
+
+export const verifyOutput = z.union([
+  z.object({
+    ok: z.literal(true),
+    actor: z.object({
+      kind: z.enum(["machine_identity", "legacy_token"]),
+      slug: z.string(),
+      displayName: z.string(),
+      owner: z.nullable(z.string()),
+    }),
+    credential: z.nullable(credentialSchema),
+    expiresAt: z.nullable(z.string()),
+  }),
+  z.object({ ok: z.literal(false), code: z.string() }),
+]);
+export type VerifyDocument = z.infer<typeof verifyOutput>;
+
+export const verify = defineVerb({
+  path: ["verify"],
+  summary: "Is the token on standard input good, whose is it, and why not",
+  description: "Looks only: a pending token stays pending. Exit 0 for a good one, 4 for any other.",
+  examples: [{ command: "midctl verify < ./token", does: "good or not" }],
+  options: {
+    scope: { value: "SCOPE", summary: "must also be allowed this", schema: readWith(parseScope) },
+    tokenFile: { value: "PATH", summary: "read the token from its file" },
+  },
+  output: verifyOutput,
+  async run({ scope, tokenFile }, context) {
+    const token = await readToken(context, tokenFile);
+    const decision = await verifyToken(await context.database(), token, scope ?? null);
+    const document: VerifyDocument = decision.ok
+      ? { ok: true, actor: decision.actor, credential: decision.credential, expiresAt: decision.expiresAt }
+      : { ok: false, code: decision.code };
+    return { document, exit: decision.ok ? 0 : 4 };
+  },
+  view: viewVerify,
+});

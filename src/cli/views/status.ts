@@ -1,0 +1,43 @@
+import type { StatusDocument } from "../verbs/status.ts";
+import { type Block, status, type View } from "../view.ts";
+import { CREDENTIAL_COLUMNS, credentialRow } from "./credential-fields.ts";
+
+export function viewStatus(document: StatusDocument): View {
+  const { place, environment, server, counts, expiring, moreExpiring, openApprovals } = document;
+  const rows = [
+    ...Object.entries(counts.identities).map(
+      ([state, count]) => ["identities", status(state), count] as const,
+    ),
+    ...Object.entries(counts.credentials).map(
+      ([state, count]) => ["credentials", status(state), count] as const,
+    ),
+    ...(counts.legacyTokens > 0 ? [["legacy tokens", null, counts.legacyTokens] as const] : []),
+  ];
+  const blocks: Block[] = [
+    {
+      kind: "fields",
+      fields: [
+        ["data", `${place.location} (${place.kind}, by ${place.source})`],
+        [
+          "environment",
+          `${environment.name} (${environment.kind}${environment.protected ? ", protected" : ""})`,
+        ],
+        ["server", `PostgreSQL ${server.version}`],
+        ["open approvals", openApprovals],
+      ],
+    },
+    {
+      kind: "table",
+      columns: [{ title: "WHAT" }, { title: "STATUS", fixed: true }, { title: "COUNT", align: "right" }],
+      rows,
+      empty: "There is nothing yet: midctl identity create",
+    },
+  ];
+  if (expiring.length > 0) {
+    blocks.push({ kind: "line", cells: ["Ends within a week:"] });
+    blocks.push({ kind: "table", columns: CREDENTIAL_COLUMNS, rows: expiring.map(credentialRow) });
+    if (moreExpiring)
+      blocks.push({ kind: "notice", text: "There are more: midctl list credentials --expiring-within 7d" });
+  }
+  return blocks;
+}
