@@ -1,30 +1,23 @@
 import { rmSync } from "node:fs";
 import type { TestProject } from "vitest/node";
-import { findInstalled, findPackaged, launch, makeScratch, type TestServer } from "./launcher.ts";
+import { findTestBinaries, type Launched, launch, makeScratch, type TestServer } from "./launcher.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** PostgreSQL 18 from npm, then PostgreSQL 15 where one is installed. */
+    /** The newest PostgreSQL, from npm, then the oldest supported where one is installed. */
     servers: TestServer[];
     /** A directory of this test run, shared by all its workers. */
     scratch: string;
   }
 }
 
-let stop: () => Promise<void> = async () => undefined;
+let launched: Launched[] = [];
+let scratch = "";
 
 /** Called by vitest before the first test of a run. */
 export async function setup(project: TestProject): Promise<void> {
-  const scratch = makeScratch();
-  const installed = findInstalled(15);
-  const launched = await Promise.all([
-    launch("PostgreSQL 18", findPackaged(scratch), scratch),
-    ...(installed === null ? [] : [launch("PostgreSQL 15", installed, scratch)]),
-  ]);
-  stop = async () => {
-    await Promise.all(launched.map((each) => each.stop()));
-    rmSync(scratch, { recursive: true, force: true });
-  };
+  scratch = makeScratch();
+  launched = await Promise.all(findTestBinaries().map((candidate) => launch(candidate, scratch)));
   project.provide(
     "servers",
     launched.map(({ server }) => server),
@@ -34,5 +27,6 @@ export async function setup(project: TestProject): Promise<void> {
 
 /** Called by vitest after the last. */
 export async function teardown(): Promise<void> {
-  await stop();
+  await Promise.all(launched.map(({ stop }) => stop()));
+  rmSync(scratch, { recursive: true, force: true });
 }
