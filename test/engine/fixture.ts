@@ -1,20 +1,80 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { execFile, type SpawnOptions, spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { build } from "esbuild";
 import { type Account, chooseOwnAccount, currentAccount, isRoot } from "../../src/db/engine/account.ts";
-import { findBinaries } from "../../src/db/engine/binaries.ts";
-import { thisHost } from "../../src/db/engine/host.ts";
+import { findPackaged } from "../../src/db/engine/binaries.ts";
+import { stopEngine } from "../../src/db/engine/engine.ts";
+import { type Host, thisHost } from "../../src/db/engine/host.ts";
+import { addressOf, type StoreLocation } from "../../src/db/engine/location.ts";
 import { type Binaries, readyBinaries } from "../../src/db/engine/native.ts";
+import { preparedFileHere, prepareStore } from "../../src/db/engine/prepare.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
 
-/** A new directory that any user may pass through, which the servers' user may not own. */
-export function makePlace(prefix = "midctl-engine-"): string {
-  const dir = mkdtempSync(join(tmpdir(), prefix));
-  chmodSync(dir, 0o755);
-  return dir;
+/** A directory of one test file: stores in it, a prepared data directory, and a program that starts engines. */
+export class Place {
+  readonly dir: string;
+  readonly #stores: StoreLocation[] = [];
+
+  constructor() {
+    this.dir = mkdtempSync(join(tmpdir(), "midctl-engine-"));
+    chmodSync(this.dir, 0o755); // the engine's own user has to pass through
+  }
+
+  /** The place of a store that does not exist yet. Its server is stopped at the end. */
+  newStore(name = `store${this.#stores.length}`): StoreLocation {
+    const store = { dir: join(this.dir, name), source: "MIDCTL_DATA_DIR" } as const;
+    this.#stores.push(store);
+    return store;
+  }
+
+  /** This machine, with a prepared data directory that holds one table, `seed`. */
+  async prepare(): Promise<Host> {
+    const host = { ...thisHost(), findPreparedDir: () => join(this.dir, "prepared") };
+    await prepareStore(join(this.dir, "prepared", preparedFileHere() ?? ""), async (address) => {
+      const database = openPostgres(address);
+      await database.query("CREATE TABLE seed AS SELECT 'sown' AS word");
+      await database.close();
+    });
+    return host;
+  }
+
+  /** Bundles `driver.ts`, where it finds this checkout's packages. Returns its path. */
+  async buildDriver(): Promise<string> {
+    const outfile = join(this.dir, "driver.mjs");
+    symlinkSync(resolve("node_modules"), join(this.dir, "node_modules"));
+    await build({
+      entryPoints: [join(import.meta.dirname, "driver.ts")],
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      outfile,
+      logLevel: "error",
+    });
+    return outfile;
+  }
+
+  async clear(): Promise<void> {
+    for (const store of this.#stores) await stopEngine(store).catch(() => undefined);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
 }
 
-export function removePlace(dir: string): void {
-  rmSync(dir, { recursive: true, force: true });
+/** This machine as one on which no build prepared a data directory. */
+export function unpreparedHost(): Host {
+  return { ...thisHost(), findPreparedDir: () => null };
+}
+
+/** Runs one statement on the store's server, as the fast path of a command does. */
+export async function ask<Row extends object>(store: StoreLocation, text: string): Promise<Row[]> {
+  const database = openPostgres(addressOf(store), { max: 1 });
+  try {
+    return await database.query<Row>(text);
+  } finally {
+    await database.close();
+  }
 }
 
 /** Who servers run as in these tests: ourselves, or the number that root chooses. */
@@ -24,7 +84,30 @@ export function serverAccount(): Account {
 
 /** The PostgreSQL of npm's package, ready for that account. */
 export function packagedBinaries(cacheDir: string): Binaries {
-  const [candidate] = findBinaries(thisHost()).candidates;
-  if (candidate === undefined) throw new Error("no PostgreSQL for this platform");
+  const candidate = findPackaged(thisHost(), []);
+  if (candidate === null) throw new Error("no PostgreSQL for this platform");
   return readyBinaries(candidate, cacheDir, serverAccount());
+}
+
+export const run = promisify(execFile);
+
+/** Runs a program to its end, with its output and exit code. */
+export async function runToEnd(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  child.stderr?.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  return new Promise((done, fail) => {
+    child.once("error", fail);
+    child.once("close", (code) => done({ code, stdout, stderr }));
+  });
 }

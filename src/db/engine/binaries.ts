@@ -17,39 +17,25 @@ export interface BinaryCandidate {
 /** The oldest major version that midctl works with (SPEC §3). */
 export const OLDEST_MAJOR = 15;
 
-/** Why no PostgreSQL could be used, in the order in which they were looked at. */
-export interface BinarySearch {
-  readonly candidates: readonly BinaryCandidate[];
-  readonly rejected: readonly string[];
-}
-
 /**
  * PostgreSQL's programs, best first: npm's package for this platform, then the system's of 15 or newer (`PATH`,
- * Debian, Red Hat, Alpine, Homebrew, Postgres.app), newest major first.
- * @param major only this one, if given: what a store was made with
+ * Debian, Red Hat, Alpine, Homebrew, Postgres.app), newest major first. Lazy: the system is searched only where the
+ * package does not do, for that may cost a process per version.
+ * @param rejected gets a line for each that was found wanting
  */
-export function findBinaries(host: Host, major?: number): BinarySearch {
-  const rejected: string[] = [];
-  const candidates: BinaryCandidate[] = [];
+export function* findBinaries(host: Host, rejected: string[] = []): Generator<BinaryCandidate> {
   const packaged = findPackaged(host, rejected);
-  if (packaged && (major === undefined || packaged.major === major)) candidates.push(packaged);
-  // The system is only searched where the package does not do: that costs a process per unnamed version.
-  if (candidates.length === 0) candidates.push(...findSystem(host, rejected, major));
-  return { candidates, rejected };
-}
-
-/** The system's PostgreSQL alone, newest major first. */
-export function findSystem(host: Host, rejected: string[] = [], major?: number): BinaryCandidate[] {
+  if (packaged !== null) yield packaged;
   const found = new Map<string, BinaryCandidate>();
   for (const dir of systemDirs(host)) {
     const candidate = readSystem(dir, rejected);
-    if (candidate && (major === undefined || candidate.major === major))
-      found.set(candidate.postgres, candidate);
+    if (candidate !== null) found.set(candidate.postgres, candidate);
   }
-  return [...found.values()].sort((a, b) => b.major - a.major);
+  yield* [...found.values()].sort((a, b) => b.major - a.major);
 }
 
-function findPackaged(host: Host, rejected: string[]): BinaryCandidate | null {
+/** npm's package for this platform, or null with a line in `rejected`. */
+export function findPackaged(host: Host, rejected: string[]): BinaryCandidate | null {
   const name = packageNameFor(host);
   const main = host.resolvePackage(name);
   if (main === null) {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +12,8 @@ export interface Host {
   lacksGlibc(): boolean;
   /** The main file of an installed package, or null. */
   resolvePackage(name: string): string | null;
+  /** Closes a directory to others (0700) and says whether its file system keeps that. */
+  keepsModes(dir: string): boolean;
   /** `dist/store` of this package, where prepared data directories lie; null in a clone not built yet. */
   findPreparedDir(): string | null;
 }
@@ -25,6 +27,7 @@ export function thisHost(env: NodeJS.ProcessEnv = process.env): Host {
     lacksGlibc: () =>
       process.platform === "linux" && (nodeRunsOnMusl() || !existsSync(glibcLoader(process.arch))),
     resolvePackage,
+    keepsModes,
     findPreparedDir,
   };
 }
@@ -66,4 +69,10 @@ function findPreparedDir(): string | null {
 /** This file's directory, in the sources, in the library and in a CommonJS bundle alike. */
 function ownDirectory(): string {
   return typeof __dirname === "string" ? __dirname : dirname(fileURLToPath(import.meta.url));
+}
+
+function keepsModes(dir: string): boolean {
+  if ((statSync(dir).mode & 0o077) === 0) return true;
+  chmodSync(dir, 0o700);
+  return (statSync(dir).mode & 0o077) === 0;
 }

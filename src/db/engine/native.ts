@@ -11,7 +11,6 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -36,8 +35,8 @@ interface Link {
 
 /**
  * Makes the candidate runnable by the account. The package leaves its library links to an install script, which may
- * not have run (`--ignore-scripts`): they are made in `cacheDir`. Programs that the account cannot read (a package
- * under a private home) are copied there. `cacheDir` must be the account's own and not be shared while this runs.
+ * not have run (`--ignore-scripts`): they are made in `cacheDir`, which is the account's own. Programs that the account
+ * cannot read (a package under a private home) are copied there.
  */
 export function readyBinaries(candidate: BinaryCandidate, cacheDir: string, account: Account): Binaries {
   const { origin, major, version, nativeDir } = candidate;
@@ -86,16 +85,18 @@ function readLinks(nativeDir: string): Link[] {
     .map((link) => ({ name: basename(link.target), source: basename(link.source) }));
 }
 
+/** By rename, so that two commands may do it at once. */
 function makeLinks(linkDir: string, libDir: string, links: readonly Link[]): void {
   mkdirSync(linkDir, { recursive: true });
   chmodSync(linkDir, 0o755); // whatever the umask; initdb may run as another user
   for (const link of links) {
     const path = join(linkDir, link.name);
     const target = join(libDir, link.source);
-    const current = readLinkOrNull(path);
-    if (current === target) continue;
-    if (current !== null) unlinkSync(path);
-    symlinkSync(target, path);
+    if (readLinkOrNull(path) === target) continue;
+    const fresh = `${path}.${process.pid}`;
+    rmSync(fresh, { force: true });
+    symlinkSync(target, fresh);
+    renameSync(fresh, path);
   }
 }
 
@@ -135,18 +136,13 @@ function readyCopy(
   account: Account,
 ): Binaries {
   const copy = join(cacheDir, `native-${candidate.version}`);
-  if (!existsSync(copy)) {
-    const unfinished = `${copy}.new`;
+  if (!actAs(account, () => existsSync(copy))) {
+    const fresh = `${copy}.${process.pid}`;
+    actAs(account, () => removeOtherCopies(cacheDir, candidate.version));
+    copyTree(nativeDir, fresh, account);
     actAs(account, () => {
-      rmSync(unfinished, { recursive: true, force: true });
-      for (const name of readdirSync(cacheDir)) {
-        if (name.startsWith("native-")) rmSync(join(cacheDir, name), { recursive: true, force: true });
-      }
-    });
-    copyTree(nativeDir, unfinished, account);
-    actAs(account, () => {
-      makeLinks(join(unfinished, "lib"), ".", links);
-      renameSync(unfinished, copy);
+      makeLinks(join(fresh, "lib"), ".", links);
+      putInPlace(fresh, copy);
     });
   }
   const { origin, major, version } = candidate;
@@ -159,6 +155,23 @@ function readyCopy(
     initdb: join(bin, "initdb"),
     libraryPath: [join(copy, "lib")],
   };
+}
+
+/** Another command may have been quicker: then its copy stays. */
+function putInPlace(fresh: string, copy: string): void {
+  try {
+    renameSync(fresh, copy);
+  } catch (error) {
+    if (!existsSync(copy)) throw error;
+    rmSync(fresh, { recursive: true });
+  }
+}
+
+function removeOtherCopies(cacheDir: string, version: string): void {
+  for (const name of readdirSync(cacheDir)) {
+    const isOther = name.startsWith("native-") && !name.startsWith(`native-${version}`);
+    if (isOther) rmSync(join(cacheDir, name), { recursive: true, force: true });
+  }
 }
 
 /** Everything but what only a compiler needs. */
