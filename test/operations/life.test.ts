@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { createToken, type Token } from "../../src/domain/token.ts";
+import { listAudit } from "../../src/operations/audit-list.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import type { Request } from "../../src/operations/change.ts";
 import { readTarget } from "../../src/operations/control.ts";
@@ -13,18 +14,25 @@ import {
   rotateCredential,
 } from "../../src/operations/credential-issue.ts";
 import type { IdentitySpec } from "../../src/operations/identity-create.ts";
+import { showIdentity } from "../../src/operations/identity-show.ts";
+import { listCredentials, listIdentities } from "../../src/operations/list.ts";
 import { pauseTarget } from "../../src/operations/pause.ts";
 import { resumeTarget } from "../../src/operations/resume.ts";
 import { revokeTarget } from "../../src/operations/revoke.ts";
-import { listAudit } from "../../src/operations/audit-list.ts";
-import { listCredentials, listIdentities } from "../../src/operations/list.ts";
-import { showIdentity } from "../../src/operations/identity-show.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
 
 const ALICE: Request = { actor: { kind: "operator", name: "alice" }, reason: "testing" };
 
-const ANY = { status: [], labels: [], owner: null, provider: null, expiringWithin: null, unusedFor: null, identity: null } as const;
+const ANY = {
+  status: [],
+  labels: [],
+  owner: null,
+  provider: null,
+  expiringWithin: null,
+  unusedFor: null,
+  identity: null,
+} as const;
 
 function thread(id: string): IdentitySpec {
   return {
@@ -115,10 +123,16 @@ describe.each(databases())("the life of a machine identity on $name", (factory) 
       ok: true,
       credential: { effectiveStatus: "pending" },
     });
-    const answers = await Promise.all(Array.from({ length: 8 }, () => authenticator.authenticate(token.text)));
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => authenticator.authenticate(token.text)),
+    );
 
     expect(answers.every((answer) => answer.ok)).toBe(true);
-    const { events } = await listAudit(db, { identity: "codex-two", limit: 10, action: "credential.activate" });
+    const { events } = await listAudit(db, {
+      identity: "codex-two",
+      limit: 10,
+      action: "credential.activate",
+    });
     expect(events).toHaveLength(1);
     expect(events[0]?.actor).toMatchObject({ kind: "machine_identity", name: "codex-two" });
   });
@@ -226,7 +240,11 @@ describe.each(databases())("the life of a machine identity on $name", (factory) 
 
   test("lists page by keyset and filter by effective status", async () => {
     const first = await listIdentities(db, ANY, "slug", { limit: 2, cursor: null, descending: false });
-    const second = await listIdentities(db, ANY, "slug", { limit: 2, cursor: first.nextCursor, descending: false });
+    const second = await listIdentities(db, ANY, "slug", {
+      limit: 2,
+      cursor: first.nextCursor,
+      descending: false,
+    });
     const revoked = await listIdentities(db, { ...ANY, status: ["revoked"] }, "slug", {
       limit: 10,
       cursor: null,
@@ -243,7 +261,9 @@ describe.each(databases())("the life of a machine identity on $name", (factory) 
       descending: true,
     });
 
-    expect(new Set([...first.identities, ...second.identities].map((identity) => identity.slug)).size).toBe(4);
+    expect(new Set([...first.identities, ...second.identities].map((identity) => identity.slug)).size).toBe(
+      4,
+    );
     expect(revoked.identities.map((identity) => identity.slug)).toEqual(["codex-six"]);
     expect(byEnd.credentials).toHaveLength(2);
     expect(restByEnd.credentials).toHaveLength(2);

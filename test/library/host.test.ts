@@ -1,0 +1,187 @@
+import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
+import { drizzle as drizzlePostgres } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DrizzleHandle } from "../../src/db/drizzle.ts";
+import { machineIdentity } from "../../src/db/schema.ts";
+import { createAuthenticator, issueCredential, MidctlError, rotateCredential } from "../../src/index.ts";
+import { databases, type TestDatabase } from "../support/databases.ts";
+
+const SPEC = {
+  kind: "service",
+  provider: null,
+  threadId: null,
+  owner: "host",
+  displayName: null,
+  labels: null,
+  parent: null,
+  workspace: null,
+  expiresIn: null,
+  idleTtl: null,
+} as const;
+
+/** A host's own drizzle handle, on a connection of its own. */
+function openHost(database: TestDatabase): { handle: DrizzleHandle; close: () => Promise<void> } {
+  if (database.pglite !== null) {
+    return { handle: drizzlePglite({ client: database.pglite }) as DrizzleHandle, close: async () => {} };
+  }
+  const client = postgres(socketOptions(database.url ?? ""));
+  return { handle: drizzlePostgres({ client }) as DrizzleHandle, close: () => client.end() };
+}
+
+function socketOptions(url: string): postgres.Options<Record<string, never>> {
+  const { username, host, pathname } =
+    /^postgres:\/\/(?<username>[^@]+)@(?<host>[^/]+)\/(?<pathname>.+)$/.exec(url)?.groups as Record<
+      "username" | "host" | "pathname",
+      string
+    >;
+  const [directory, port] = host.split(":");
+  return {
+    host: decodeURIComponent(directory ?? ""),
+    port: Number(port),
+    user: username,
+    database: pathname,
+    max: 2,
+    onnotice: () => {},
+  };
+}
+
+describe.each(databases())("inside a host's own transaction on $name", (factory) => {
+  let database: TestDatabase;
+  let host: ReturnType<typeof openHost>;
+
+  beforeAll(async () => {
+    database = await factory.create();
+    host = openHost(database);
+  });
+  afterAll(async () => {
+    await host.close();
+    await database.dispose();
+  });
+
+  test("a credential is good once the host has committed", async () => {
+    const { authenticate } = createAuthenticator({ db: database.db });
+
+    const { token } = await host.handle.transaction((tx) =>
+      issueCredential(tx, {
+        identity: { ...SPEC, slug: "committed" },
+        actor: "alice",
+        scopes: ["cards:read"],
+      }),
+    );
+
+    expect(await authenticate(token, { scope: "cards:read" })).toMatchObject({
+      ok: true,
+      actor: { slug: "committed", owner: "host" },
+      credential: { effectiveStatus: "active" },
+    });
+    expect(await authenticate(token, { scope: "cards:write" })).toEqual({ ok: false, code: "scope_missing" });
+  });
+
+  test("a credential is unknown where the host rolled back, and so is its identity", async () => {
+    const { authenticate } = createAuthenticator({ db: database.db });
+    let token = "";
+
+    await expect(
+      host.handle.transaction(async (tx) => {
+        ({ token } = await issueCredential(tx, { identity: { ...SPEC, slug: "undone" }, actor: "alice" }));
+        throw new Error("the host changed its mind");
+      }),
+    ).rejects.toThrow("changed its mind");
+
+    expect(await authenticate(token)).toEqual({ ok: false, code: "unknown" });
+    expect(await host.handle.select().from(machineIdentity)).not.toContainEqual(
+      expect.objectContaining({ slug: "undone" }),
+    );
+  });
+
+  test("a rotation in the host's transaction leaves the old token good until the new one is used", async () => {
+    const { authenticate } = createAuthenticator({ db: database.db });
+    const { token: old } = await host.handle.transaction((tx) =>
+      issueCredential(tx, { identity: { ...SPEC, slug: "rotated" }, actor: "alice" }),
+    );
+    await authenticate(old);
+
+    const { token: next } = await host.handle.transaction((tx) =>
+      rotateCredential(tx, { identity: "rotated", actor: "alice", grace: 0 }),
+    );
+    const before = await authenticate(old);
+    const proven = await authenticate(next);
+
+    expect([before.ok, proven.ok]).toEqual([true, true]);
+    expect(await authenticate(old)).toEqual({ ok: false, code: "superseded" });
+  });
+
+  test("what the rules forbid is a MidctlError, so that the host rolls back", async () => {
+    await host.handle.transaction((tx) =>
+      issueCredential(tx, { identity: { ...SPEC, slug: "twice" }, actor: "alice" }),
+    );
+
+    const second = host.handle.transaction((tx) =>
+      issueCredential(tx, { identity: "twice", actor: "alice" }),
+    );
+
+    await expect(second).rejects.toBeInstanceOf(MidctlError);
+    await expect(second).rejects.toMatchObject({ code: "conflict" });
+  });
+
+  test("uses are noted by the minute and show on credential and identity", async () => {
+    const authenticator = createAuthenticator({ db: database.db });
+    const { token } = await host.handle.transaction((tx) =>
+      issueCredential(tx, { identity: { ...SPEC, slug: "used" }, actor: "alice" }),
+    );
+    await authenticator.authenticate(token);
+    const first = await authenticator.authenticate(token);
+
+    await authenticator.authenticate(token);
+    await authenticator.settled();
+    const second = await authenticator.authenticate(token);
+
+    const uses = [first, second].map((decision) => (decision.ok ? decision.credential?.lastUsedAt : null));
+    expect(uses[0]).not.toBeNull();
+    expect(uses[1]).toBe(uses[0]);
+  });
+});
+
+describe.each(databases())("refusals of authenticate on $name", (factory) => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await factory.create();
+  });
+  afterAll(() => database.dispose());
+
+  test.each([
+    ["", "malformed"],
+    ["mid_test_abc", "malformed"],
+    ["mid_test_aaaaaaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa000000", "malformed"],
+    ["x".repeat(513), "malformed"],
+    ["kanagent_never_seen", "unknown"],
+  ])("%j is %s", async (token, code) => {
+    const { authenticate } = createAuthenticator({ db: database.db });
+
+    expect(await authenticate(token)).toEqual({ ok: false, code });
+  });
+
+  test("a legacy token is good and says so in its actor", async () => {
+    await database.db.query(
+      `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash", scopes)
+       VALUES ('legacy000001', 'old codex', 'kanagent_', encode(sha256('kanagent_secret'), 'hex'), '["cards:read"]')`,
+    );
+    const { authenticate } = createAuthenticator({ db: database.db });
+
+    expect(await authenticate("kanagent_secret", { scope: "cards:read" })).toMatchObject({
+      ok: true,
+      actor: { kind: "legacy_token", slug: "at_legacy000001", displayName: "old codex", owner: null },
+      credential: null,
+    });
+  });
+});
+
+test("a database that cannot be asked is unavailable, never unknown", async () => {
+  const [factory] = databases();
+  const database = await factory!.create();
+  const { authenticate } = createAuthenticator({ db: database.db });
+  await database.dispose();
+
+  expect(await authenticate("kanagent_whatever")).toEqual({ ok: false, code: "unavailable" });
+});
