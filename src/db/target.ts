@@ -31,7 +31,7 @@ interface Tls {
 const DEFAULT_CONNECT_TIMEOUT = 10;
 
 /**
- * Takes a target apart. Of a URL's parameters it knows `host` and `port` (a socket directory), `sslmode`,
+ * Takes a target apart. Of a URL's parameters it knows `host` (a socket directory), `port` and `user`, `sslmode`,
  * `sslrootcert`, `connect_timeout` (seconds) and `application_name`, and refuses the rest: an ignored
  * `channel_binding=require` would promise what is not kept. TLS is on and the certificate verified unless the host is
  * this machine; `sslmode=require` verifies too.
@@ -59,16 +59,16 @@ export function resolveTarget(target: PostgresTarget): Endpoint {
       );
     }
   }
-  const host = url.searchParams.get("host") ?? decodeURIComponent(url.hostname.replace(/^\[|\]$/g, ""));
-  const user = decodeURIComponent(url.username);
-  const database = decodeURIComponent(url.pathname.replace(/^\//, ""));
-  if (host === "") throw refuseUrl("it names no host");
+  const host = url.searchParams.get("host") ?? decode(url.hostname.replace(/^\[|\]$/g, ""));
+  const user = url.searchParams.get("user") ?? decode(url.username);
+  const database = decode(url.pathname.replace(/^\//, ""));
+  if (host === "" || host === NO_HOST) throw refuseUrl("it names no host");
   if (user === "") throw refuseUrl("it names no user");
   return {
     host,
     port: readPort(url.searchParams.get("port") ?? url.port),
     user,
-    password: decodeURIComponent(url.password) || process.env.PGPASSWORD || null,
+    password: decode(url.password) || process.env.PGPASSWORD || null,
     database: database === "" ? user : database,
     tls: readTls(host, url.searchParams.get("sslmode"), url.searchParams.get("sslrootcert")),
     connectTimeout: readTimeout(url.searchParams.get("connect_timeout")),
@@ -81,17 +81,29 @@ const KNOWN_PARAMETERS = new Set([
   "sslrootcert",
   "host",
   "port",
+  "user",
   "connect_timeout",
   "application_name",
 ]);
 
+/** Stands where `postgres://user@/database?host=/run/pg` leaves the host out, which URL does not accept. */
+const NO_HOST = "host.invalid";
+
 function parseUrl(text: string): URL {
-  // A socket directory as host is percent-encoded (`postgres://user@%2Ftmp%2Fx/db`), which URL takes for this scheme.
-  const url = URL.canParse(text) ? new URL(text) : null;
+  const complete = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[/?#]|$)/, `$1${NO_HOST}`);
+  const url = URL.canParse(complete) ? new URL(complete) : null;
   if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) {
     throw refuseUrl("it is not of the form postgres://user:password@host:port/database");
   }
   return url;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw refuseUrl("a percent sign in it encodes nothing");
+  }
 }
 
 function refuseUrl(

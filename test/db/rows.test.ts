@@ -58,6 +58,8 @@ const VALUES: [string, unknown][] = [
   ["ARRAY[1.50]::numeric[]", ["1.50"]],
 ];
 
+const onnotice = () => undefined;
+
 interface Carrier {
   name: string;
   open(): Promise<{ tx: Tx; close(): Promise<void> }>;
@@ -77,6 +79,7 @@ function carriers(): Carrier[] {
         name: `a host's drizzle over postgres.js, in another time zone, on ${server.name}`,
         open: async () => {
           const client = postgres(urlOf(server, "postgres", "tcp"), {
+            onnotice,
             connection: { TimeZone: "Asia/Kolkata" },
           });
           return { tx: fromDrizzle(drizzlePostgres(client)), close: () => client.end() };
@@ -85,7 +88,10 @@ function carriers(): Carrier[] {
       {
         name: `a host's drizzle over postgres.js with bigint parsing, on ${server.name}`,
         open: async () => {
-          const client = postgres(urlOf(server, "postgres", "tcp"), { types: { bigint: postgres.BigInt } });
+          const client = postgres(urlOf(server, "postgres", "tcp"), {
+            onnotice,
+            types: { bigint: postgres.BigInt },
+          });
           return { tx: fromDrizzle(drizzlePostgres(client)), close: () => client.end() };
         },
       },
