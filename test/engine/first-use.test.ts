@@ -1,8 +1,6 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { isRoot } from "../../src/db/engine/account.ts";
 import { inspectEngine, startEngine, stopEngine } from "../../src/db/engine/engine.ts";
 import type { Host } from "../../src/db/engine/host.ts";
 import { ask, Place, unpreparedHost } from "./fixture.ts";

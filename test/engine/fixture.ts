@@ -1,5 +1,5 @@
 import { execFile, type SpawnOptions, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -44,6 +44,7 @@ export class Place {
   /** Bundles `driver.ts`, where it finds this checkout's packages. Returns its path. */
   async buildDriver(): Promise<string> {
     const outfile = join(this.dir, "driver.mjs");
+    if (existsSync(outfile)) return outfile;
     symlinkSync(resolve("node_modules"), join(this.dir, "node_modules"));
     await build({
       entryPoints: [join(import.meta.dirname, "driver.ts")],

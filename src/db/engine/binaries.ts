@@ -61,15 +61,16 @@ export function findPackaged(host: Host, rejected: string[]): BinaryCandidate | 
 }
 
 function systemDirs(host: Host): string[] {
+  const root = host.systemRoot;
   const search = (host.env.PATH ?? "").split(":").filter((dir) => dir.startsWith("/"));
   return [
     ...search,
-    ...expand("/usr/lib/postgresql", /^\d+$/, "bin"),
-    ...expand("/usr", /^pgsql-\d+$/, "bin"),
-    ...expand("/usr/libexec", /^postgresql\d*$/, ""),
-    ...expand("/opt/homebrew/opt", /^postgresql(@\d+)?$/, "bin"),
-    ...expand("/usr/local/opt", /^postgresql(@\d+)?$/, "bin"),
-    ...expand("/Applications/Postgres.app/Contents/Versions", /^\d+$/, "bin"),
+    ...expand(`${root}/usr/lib/postgresql`, /^\d+$/, "bin"),
+    ...expand(`${root}/usr`, /^pgsql-\d+$/, "bin"),
+    ...expand(`${root}/usr/libexec`, /^postgresql\d*$/, ""),
+    ...expand(`${root}/opt/homebrew/opt`, /^postgresql(@\d+)?$/, "bin"),
+    ...expand(`${root}/usr/local/opt`, /^postgresql(@\d+)?$/, "bin"),
+    ...expand(`${root}/Applications/Postgres.app/Contents/Versions`, /^\d+$/, "bin"),
   ];
 }
 

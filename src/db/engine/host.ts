@@ -8,6 +8,8 @@ export interface Host {
   readonly platform: NodeJS.Platform;
   readonly arch: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Below which the system's programs lie; empty. */
+  readonly systemRoot: string;
   /** Whether programs linked against glibc cannot run here (Alpine and other musl systems, or no loader for them). */
   lacksGlibc(): boolean;
   /** The main file of an installed package, or null. */
@@ -24,6 +26,7 @@ export function thisHost(env: NodeJS.ProcessEnv = process.env): Host {
     platform: process.platform,
     arch: process.arch,
     env,
+    systemRoot: "",
     lacksGlibc: () =>
       process.platform === "linux" && (nodeRunsOnMusl() || !existsSync(glibcLoader(process.arch))),
     resolvePackage,

@@ -38,10 +38,11 @@ const LONGEST_SOCKET_PATH = 90;
 export function locateStore(
   env: NodeJS.ProcessEnv,
   platform: NodeJS.Platform = process.platform,
+  uid: number | undefined = process.geteuid?.(),
 ): StoreLocation {
   if (platform === "win32") throw windowsRefusal();
   if (env.MIDCTL_DATA_DIR) return { dir: resolve(env.MIDCTL_DATA_DIR), source: "MIDCTL_DATA_DIR" };
-  if (process.geteuid?.() === 0) return { dir: "/var/lib/midctl", source: "root" };
+  if (uid === 0) return { dir: "/var/lib/midctl", source: "root" };
   const dataHome = env.XDG_DATA_HOME;
   if (dataHome && isAbsolute(dataHome)) return { dir: join(dataHome, "midctl"), source: "xdg" };
   return { dir: join(findHome(env), ".local/share/midctl"), source: "xdg" };

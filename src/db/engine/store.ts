@@ -38,7 +38,7 @@ export function openStore(location: StoreLocation, host: Pick<Host, "keepsModes"
       if (!host.keepsModes(dir)) throw refuseModeless(dir);
       refuseIfOccupied(dir);
       const chosen = socketDirOf(dir);
-      mkdirSync(chosen, { recursive: true, mode: 0o700 });
+      makeDirectory(chosen, 0o700);
       return socketDirOf(dir); // judged again, now that it exists
     });
     return layOut(dir, socketDir, account);
@@ -68,10 +68,8 @@ export function readMajor(store: Store): number | null {
 }
 
 /** A note for the first use in a container whose store ends with it, or null. */
-export function warnOfContainer(dir: string): string | null {
-  const inContainer = ["/.dockerenv", "/run/.containerenv"].some((path) =>
-    lstatSync(path, { throwIfNoEntry: false }),
-  );
+export function warnOfContainer(dir: string, markers = ["/.dockerenv", "/run/.containerenv"]): string | null {
+  const inContainer = markers.some((path) => lstatSync(path, { throwIfNoEntry: false }));
   if (!inContainer || statSync(dir).dev !== statSync("/").dev) return null;
   return `This looks like a container, and ${dir} is on no volume: what it holds ends with the container. Mount a volume there.`;
 }
@@ -90,8 +88,7 @@ function layOut(dir: string, socketDir: string, account: Account): Store {
 function takeDirectory(dir: string): Account {
   const found = statSync(dir, { throwIfNoEntry: false });
   if (found === undefined) {
-    mkdirSync(dirname(dir), { recursive: true });
-    mkdirSync(dir, { recursive: true, mode: 0o700 }); // recursive: another first use may have been quicker
+    makeDirectory(dir, 0o700);
   }
   const { uid, gid } = found ?? statSync(dir);
   const self = currentAccount();
@@ -109,6 +106,19 @@ function takeDirectory(dir: string): Account {
     throw rootRefusal(cause);
   }
   return account;
+}
+
+/** With parents; it may exist, for another first use may be quicker. node's own `recursive` reports EROFS as ENOENT. */
+function makeDirectory(dir: string, mode?: number): void {
+  try {
+    mkdirSync(dir, mode);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT") throw error;
+    makeDirectory(dirname(dir));
+    makeDirectory(dir, mode);
+  }
 }
 
 function checkReachable(dir: string, account: Account): void {
