@@ -138,40 +138,34 @@ describe("a disk that refuses", () => {
     expect(fs.readdirSync(directory)).toEqual([]);
   });
 
-  it("is undeliverable in a real process that may not write another byte, and leaves no file", () => {
-    const program = bundleWriter();
-    const run = spawnSync(
-      "sh",
-      ["-c", `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`, process.execPath, program, file],
-      {
-        encoding: "utf8",
-        cwd: directory,
-      },
-    );
-    expect(run.stdout).toBe("undeliverable EFBIG\n");
-    expect(fs.readdirSync(directory)).toEqual(["writer.mjs"]);
-  });
+  // Real processes, starved in every way that this user may arrange.
+  const starvations: [what: string, errno: string, command: string, script: string][] = [
+    ["the file size limit", "EFBIG", "sh", "trap '' XFSZ; ulimit -f 0"],
+  ];
+  // A mount namespace of its own: nothing to unmount, and no privilege needed where user namespaces are allowed.
+  const namespace = isRoot ? "unshare -m" : "unshare -Urm";
+  const fill =
+    'mount -t tmpfs -o size=64k,mode=0700 tmpfs "$1" && ! cat /dev/zero > "$1/ballast" 2>/dev/null';
+  if (mayMount(namespace)) {
+    starvations.push(["a full file system", "ENOSPC", `${namespace} sh`, fill]);
+  }
 
-  it("is undeliverable on a full file system, and leaves no file", () => {
-    const full = path.join(directory, "full");
-    fs.mkdirSync(full);
-    const script = `
-      mount -t tmpfs -o size=64k,mode=0700 tmpfs "$1" || exit 90
-      cat /dev/zero > "$1/ballast" 2>/dev/null
-      "$2" "$3" "$1/codex.token"
-      ls -A "$1"`;
-    // A mount namespace of its own: nothing to unmount, and no privilege needed where user namespaces are allowed.
-    const namespace = isRoot ? ["-m"] : ["-Urm"];
-    const run = spawnSync(
-      "unshare",
-      [...namespace, "sh", "-c", script, "sh", full, process.execPath, bundleWriter()],
-      {
-        encoding: "utf8",
-      },
-    );
-    expect(run.stdout).toBe("undeliverable ENOSPC\nballast\n");
+  it.each(starvations)("is undeliverable at %s (%s), and leaves no file", (_, errno, command, script) => {
+    const starved = path.join(directory, "starved");
+    fs.mkdirSync(starved);
+    const [program = "", ...words] = command.split(" ");
+    const act = `${script}; "$2" "$3" "$1/codex.token"; ls -A "$1" | grep -v ballast`;
+    const run = spawnSync(program, [...words, "-c", act, "sh", starved, process.execPath, bundleWriter()], {
+      encoding: "utf8",
+    });
+    expect(run.stdout).toBe(`undeliverable ${errno}\n`);
   });
 });
+
+function mayMount(namespace: string): boolean {
+  const [program = "", ...words] = namespace.split(" ");
+  return spawnSync(program, [...words, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
+}
 
 /** Makes a link look foreign: for root by giving it away, for others by what lstat answers. */
 function disown(link: string): void {
