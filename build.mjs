@@ -25,6 +25,45 @@ async function buildAll() {
   replaceFile("dist/cli/help.txt", (await bundle.prebuild()).help);
   if (process.argv.includes("--docs")) await writeReference(bundle);
   buildLibrary();
+  await prepareData();
+}
+
+/**
+ * The data directory that new stores are copied from, schema and all. Made anew only when what it is made of changed;
+ * left out, with a word, where this platform's PostgreSQL cannot run: stores are then made by initdb.
+ */
+async function prepareData() {
+  const lib = (file) => import(new URL(`dist/lib/${file}`, import.meta.url).href);
+  const { preparedFileHere, prepareStore } = await lib("db/engine/prepare.js");
+  const file = preparedFileHere();
+  if (file === null) return process.stderr.write("no PostgreSQL of npm's runs here: no prepared data directory\n");
+  const made = hashOf(["migrations", "src/db/engine"]);
+  const [place, mark] = [join(root, "dist/store", file), join(root, "dist/store", `${file}.made-of`)];
+  if (existsSync(place) && existsSync(mark) && readFileSync(mark, "utf8") === made) return;
+  const [{ openPostgres }, { migrate }] = [await lib("db/postgres.js"), await lib("db/migrate.js")];
+  const fresh = `${place}.${process.pid}`;
+  try {
+    await prepareStore(fresh, async (address) => {
+      const db = openPostgres(address, { max: 1 });
+      await migrate(db, { bare: true }).finally(() => db.close());
+    });
+    renameSync(fresh, place);
+    writeFileSync(mark, made);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    process.stderr.write(`no prepared data directory: ${error.message}\n`);
+  }
+}
+
+/** Of every file in these directories and of the lock file, which fixes PostgreSQL's version. */
+function hashOf(directories) {
+  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
+  for (const directory of directories) {
+    for (const name of readdirSync(join(root, directory)).sort()) {
+      hash.update(name).update(readFileSync(join(root, directory, name)));
+    }
+  }
+  return hash.digest("hex");
 }
 
 /** One CommonJS file in which every dynamic import is a module that runs when it is first asked for. */
