@@ -80,7 +80,7 @@ function toUtc(text: string): string {
 }
 
 /** Parses PostgreSQL's array literal (`{a,"b c",NULL,{nested}}`), whatever its dimensions; bounds are dropped. */
-export function parseArray(literal: string, parse: Parse): unknown[] {
+function parseArray(literal: string, parse: Parse): unknown[] {
   let at = literal.indexOf("{");
 
   function readItems(): unknown[] {
