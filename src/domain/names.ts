@@ -3,8 +3,8 @@ import { containsSecret } from "./token.ts";
 import { hasInvisible, quote } from "./visible.ts";
 
 /** Limits of the free words that describe an identity and a change. Lengths are in characters, as PostgreSQL counts. */
-export const MAX_TEXT = 255;
-export const MAX_REASON = 1000;
+const MAX_TEXT = 255;
+const MAX_REASON = 1000;
 
 const CREDENTIAL_NAME_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const PROVIDER_PATTERN = /^[a-z0-9]{1,63}$/;

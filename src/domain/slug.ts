@@ -8,13 +8,6 @@ export const SLUG_PATTERN: RegExp = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const MAX_SLUG = 63;
 const SLUG_FORM = "A slug is 1 to 63 small letters, digits and inner hyphens, such as codex-019a6f2e.";
 
-/** What is wrong with a text that is no slug, and the slug that was probably meant. */
-export interface SlugProblem {
-  /** The end of a sentence that began with the text, or null where the text must not be shown. */
-  readonly message: string;
-  readonly suggestion: string | null;
-}
-
 /** The slug itself. Throws `usage` that names the slug that was probably meant. */
 export function parseSlug(text: string): string {
   if (SLUG_PATTERN.test(text)) return text;

@@ -208,7 +208,7 @@ describe("a token file that exists", () => {
 
   it.each([
     ["a directory", () => fs.mkdirSync(file)],
-    ["a FIFO, which is not opened", () => execFileSync("mkfifo", [file])],
+    ["a FIFO, which is not opened", () => execFileSync("sh", ["-c", 'mkfifo "$0"', file])],
   ])("that is %s is a conflict", (_, make) => {
     make();
     expect(refusal(() => openTokenFile(file)).message).toContain("not a regular file");
