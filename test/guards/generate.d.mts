@@ -1,0 +1,1 @@
+export function renderGuards(): Promise<string>;
