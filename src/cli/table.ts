@@ -21,21 +21,21 @@ export function layOutTable(
   const { kept, widths } = fitColumns(columns, rows, width);
   const table = new Table({
     head: kept.map((index) => paintTitle(columns[index]?.title ?? "")),
-    colWidths: kept.map((index, place) => (widths[index] ?? 0) + (place === kept.length - 1 ? 0 : gap)),
+    colWidths: kept.map((index) => (widths[index] ?? 0) + gap),
     colAligns: kept.map((index) => columns[index]?.align ?? "left"),
     chars: Object.fromEntries(borders.map((name) => [name, ""])),
     style: { head: [], border: [], "padding-left": 0, "padding-right": gap, compact: true },
-    wordWrap: true,
-    wrapOnWordBoundary: false,
   });
   for (const row of rows) {
     table.push(
       kept.map((index) => {
         const cell = row[index];
         if (cell === undefined) return "";
+        const cellWidth = widths[index] ?? 0;
+        // Cut before it is painted: cli-table3 would count the colour's own bytes.
         return columns[index]?.fixed === true
-          ? cell.paint(cell.text)
-          : cell.paint(shorten(cell.text, widths[index] ?? 0));
+          ? wrap(cell.text, cellWidth).map(cell.paint).join("\n")
+          : cell.paint(shorten(cell.text, cellWidth));
       }),
     );
   }
@@ -120,6 +120,22 @@ function wrapToFit(kept: readonly number[], widths: readonly number[], width: nu
 
 function totalOf(kept: readonly number[], widths: readonly number[]): number {
   return kept.reduce((sum, index) => sum + (widths[index] ?? 0), 0) + gap * Math.max(0, kept.length - 1);
+}
+
+/** In lines of at most `width` columns, cut anywhere: what people copy has no word boundaries. */
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  let used = 0;
+  for (const character of text) {
+    const size = displayWidth(character);
+    if (used + size > width && used > 0) {
+      lines.push("");
+      used = 0;
+    }
+    lines.push(`${lines.pop() ?? ""}${character}`);
+    used += size;
+  }
+  return lines;
 }
 
 function shorten(text: string, width: number): string {

@@ -1,21 +1,30 @@
 import type { DoctorDocument } from "../verbs/doctor.ts";
-import type { Cell, View } from "../view.ts";
+import type { Block, View } from "../view.ts";
 
+/** Every check with its outcome, then each finding whole: what mends it is meant to be copied. */
 export function viewDoctor({ place, checks, findings }: DoctorDocument): View {
-  return [
+  const blocks: Block[] = [
     {
       kind: "table",
-      columns: [{ title: "CHECK", fixed: true }, { title: "FOUND" }, { title: "MEND WITH" }],
-      rows: checks.flatMap((check): (readonly Cell[])[] => {
+      columns: [{ title: "CHECK", fixed: true }, { title: "OUTCOME" }],
+      rows: checks.map((check) => {
         const found = findings.filter((finding) => finding.check === check);
-        if (found.length === 0) return [[check, { text: "in order", tone: "good" } as const, null]];
-        return found.map((finding) => [
-          check,
-          { text: finding.message, tone: finding.severity === "error" ? "bad" : "warn" } as const,
-          finding.mend,
-        ]);
+        if (found.length === 0) return [check, { text: "in order", tone: "good" }];
+        const bad = found.some((finding) => finding.severity === "error");
+        return [check, { text: `${found.length} found`, tone: bad ? "bad" : "warn" }];
       }),
     },
-    { kind: "notice", text: `Examined ${place.location}.` },
   ];
+  for (const { check, severity, message, mend } of findings) {
+    blocks.push({
+      kind: "fields",
+      title: check,
+      fields: [
+        ["found", { text: message, tone: severity === "error" ? "bad" : "warn" }],
+        ["mend with", mend],
+      ],
+    });
+  }
+  blocks.push({ kind: "notice", text: `Examined ${place.location}.` });
+  return blocks;
 }
