@@ -110,7 +110,9 @@ export function createContext(
     get actor() {
       return settings.actor.value;
     },
-    reason: settings.reason.value,
+    get reason() {
+      return settings.reason.value;
+    },
     dryRun: flags.dryRun,
     noInput: settings.noInput,
     yes: flags.yes,

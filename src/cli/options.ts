@@ -1,7 +1,7 @@
 /** Options that several commands take, said once. */
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { parseLabels } from "../domain/labels.ts";
+import { parseLabel, parseLabels } from "../domain/labels.ts";
 import {
   parseCredentialName,
   parseDisplayName,
@@ -30,6 +30,12 @@ export function parseIdentityReference(text: string): string {
   });
 }
 
+/** A label as it was typed, judged where its flag can be named; `parseLabels` reads several together. */
+export const labelText = readWith((text) => {
+  parseLabel(text);
+  return text;
+});
+
 export const identityOptions = {
   thread: {
     value: "ID",
@@ -42,7 +48,7 @@ export const identityOptions = {
     summary: "how people see it; default: the slug",
     schema: readWith(parseDisplayName),
   },
-  label: { value: "K=V", summary: "a label; may be given several times", repeat: true },
+  label: { value: "K=V", summary: "a label; may be given several times", repeat: true, schema: labelText },
   parent: {
     value: "REF",
     summary: "the identity that spawned it; set at birth",

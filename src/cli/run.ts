@@ -55,7 +55,10 @@ async function runVerb(
     checkFields(verb, flags.fields);
   }
   const input = await readInput(verb, raw, context.ask);
-  context.debug(`run ${verb.path.join(" ")} as ${context.actor}`);
+  // Both are judged when they are first asked for: here, before anything is done under them.
+  context.debug(
+    `run ${verb.path.join(" ")} as ${context.actor}${context.reason === null ? "" : ", with a reason"}`,
+  );
   const outcome = await verb.run(input, context);
   context.debug("deliver the result");
   return deliver(verb, outcome, context);

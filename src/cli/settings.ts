@@ -1,6 +1,7 @@
 /** Where each setting comes from: flag > environment > context file > default (SPEC §7). */
 import { userInfo } from "node:os";
 import { MidctlError } from "../domain/errors.ts";
+import { parseActor, parseReason } from "../domain/names.ts";
 import type { ContextFile, ContextSettings } from "./contexts.ts";
 import { type GlobalFlags, type OutputFormat, outputFormats } from "./globals.ts";
 import { hasPassword } from "./redact.ts";
@@ -92,9 +93,21 @@ export function resolveSettings(
       );
     },
     get actor() {
-      return pickLazily(flags.actor, variable(env, "MIDCTL_ACTOR"), () => chosen().actor, systemUser());
+      const actor = pickLazily(
+        flags.actor,
+        variable(env, "MIDCTL_ACTOR"),
+        () => chosen().actor,
+        systemUser(),
+      );
+      return { ...actor, value: judgeWords("ACTOR", actor, parseActor) };
     },
-    reason: pick<string | null>(flags.reason, variable(env, "MIDCTL_REASON"), undefined, null),
+    get reason() {
+      const reason = pick<string | null>(flags.reason, variable(env, "MIDCTL_REASON"), undefined, null);
+      return {
+        ...reason,
+        value: reason.value === null ? null : judgeWords("REASON", reason as Sourced<string>, parseReason),
+      };
+    },
     output: pick<OutputFormat>(
       flags.json ? "json" : flags.output,
       outputOf(variable(env, "MIDCTL_OUTPUT")),
@@ -163,6 +176,27 @@ function once<T>(make: () => T): () => T {
     made ??= { value: make() };
     return made.value;
   };
+}
+
+/** What the log will keep for ever is judged wherever it came from; the error names the place. */
+function judgeWords(
+  name: "ACTOR" | "REASON",
+  words: Sourced<string>,
+  parse: (text: string) => string,
+): string {
+  try {
+    return parse(words.value);
+  } catch (error) {
+    if (!(error instanceof MidctlError)) throw error;
+    const place = { flag: `--${name.toLowerCase()}`, environment: `MIDCTL_${name}` }[String(words.source)];
+    throw new MidctlError(
+      "usage",
+      `${place ?? `the ${words.source}'s ${name.toLowerCase()}`}: ${error.message}`,
+      {
+        ...(error.hint === null ? {} : { hint: error.hint }),
+      },
+    );
+  }
 }
 
 function refuseOtherUrls(url: Sourced<string | null>): Sourced<string | null> {

@@ -22,6 +22,11 @@ export function parseOwner(text: string): string {
   return parseText("An owner", text, MAX_TEXT, CONTROL);
 }
 
+/** Who acts, as the log will name them: 1 to 255 characters, no control characters. */
+export function parseActor(text: string): string {
+  return parseText("A name", text, MAX_TEXT, CONTROL);
+}
+
 /** Why a change was made: 1 to 1000 characters; line breaks and tabs are the only control characters. */
 export function parseReason(text: string): string {
   return parseText("A reason", text, MAX_REASON, CONTROL_BUT_BREAKS);

@@ -3,7 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { parseLabelKey, parseLabels } from "../../domain/labels.ts";
 import { updateIdentity } from "../../operations/identity-update.ts";
 import { identitySchema } from "../documents.ts";
-import { duration, identityOptions, ownerOption, parseIdentityReference } from "../options.ts";
+import { duration, identityOptions, labelText, ownerOption, parseIdentityReference } from "../options.ts";
 import { readWith } from "../parse.ts";
 import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
@@ -30,7 +30,12 @@ export const identityUpdate = defineVerb({
   options: {
     displayName: identityOptions.displayName,
     owner: ownerOption,
-    label: { value: "K=V", summary: "set this label; may be given several times", repeat: true },
+    label: {
+      value: "K=V",
+      summary: "set this label; may be given several times",
+      repeat: true,
+      schema: labelText,
+    },
     removeLabel: {
       value: "K",
       summary: "take this label away",

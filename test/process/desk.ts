@@ -1,0 +1,113 @@
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { expect, inject } from "vitest";
+import type { Param } from "../../src/db/database.ts";
+import { type CliOptions, type CliResult, runCli } from "../support/cli.ts";
+import { postgresDatabases, runSql } from "../support/databases.ts";
+
+/** Where an operator sits: the program as a process of its own, on a database of one test file's own. */
+export interface Desk {
+  readonly url: string;
+  /** A private directory for token files. */
+  readonly directory: string;
+  /** The environment that every run has beside its own. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Words split at spaces, or as they are. */
+  run(words: Words, options?: CliOptions): Promise<CliResult>;
+  /** Runs with --json, expects exit 0 and returns the document. */
+  ask(words: Words, options?: CliOptions): Promise<Answer>;
+  /** Runs with --json, expects the one line of an error and nothing on stdout. */
+  refuse(words: Words, options?: CliOptions): Promise<Refusal>;
+  /** Makes an identity and returns its slug. */
+  identity(slug: string, ...words: string[]): Promise<string>;
+  /** Issues a credential and returns its secret and its id. */
+  issue(slug: string, ...words: string[]): Promise<Handed>;
+  /** As `issue`, and used once: active. */
+  activeCredential(slug: string, ...words: string[]): Promise<Handed>;
+  /** A statement as the owner of the database would type it. */
+  sql<Row extends object>(text: string, params?: Param[]): Promise<Row[]>;
+  dispose(): Promise<void>;
+}
+
+export type Words = string | readonly string[];
+
+// A document's shape is each command's own; what a test reads of it, it asserts.
+// biome-ignore lint/suspicious/noExplicitAny: see above
+export type Answer = any;
+
+export interface Refusal {
+  readonly exit: number | null;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export interface Handed {
+  readonly token: string;
+  readonly id: string;
+}
+
+export function splitWords(words: Words): readonly string[] {
+  return typeof words === "string" ? words.split(" ") : words;
+}
+
+export async function openDesk(): Promise<Desk> {
+  const [newest] = postgresDatabases();
+  if (newest === undefined) throw new Error("no PostgreSQL server");
+  const database = await newest.create();
+  const url = database.url ?? "";
+  const directory = mkdtempSync(join(inject("scratch"), "desk-"));
+  const home = join(directory, "home");
+  mkdirSync(home, { mode: 0o700 });
+  const env = {
+    MIDCTL_DATABASE_URL: url,
+    MIDCTL_ACTOR: "alice",
+    HOME: home,
+    XDG_CONFIG_HOME: join(home, "config"),
+    // Every file's runs share the compiled program.
+    XDG_CACHE_HOME: join(inject("scratch"), "cache"),
+  };
+
+  const run: Desk["run"] = (words, options = {}) =>
+    runCli(splitWords(words), { cwd: directory, ...options, env: { ...env, ...options.env } });
+  const ask: Desk["ask"] = async (words, options) => {
+    const result = await run([...splitWords(words), "--json"], options);
+    expect(result, result.stderr).toMatchObject({ code: 0 });
+    return JSON.parse(result.stdout);
+  };
+  const issue: Desk["issue"] = async (slug, ...words) => {
+    const { token, credential } = await ask(["credential", "issue", slug, ...words]);
+    return { token, id: credential.id };
+  };
+  return {
+    url,
+    directory,
+    env,
+    run,
+    ask,
+    refuse: async (words, options) => readRefusal(await run([...splitWords(words), "--json"], options)),
+    async identity(slug, ...words) {
+      await ask(["identity", "create", slug, "--owner", "platform", ...words]);
+      return slug;
+    },
+    issue,
+    async activeCredential(slug, ...words) {
+      const handed = await issue(slug, ...words);
+      await ask("credential activate", { stdin: `${handed.token}\n` });
+      return handed;
+    },
+    sql: (text, params) => runSql(url, text, params),
+    dispose: () => database.dispose(),
+  };
+}
+
+/** The one line of JSON that an error is, beside an empty stdout. */
+export function readRefusal(result: CliResult): Refusal {
+  expect(result.stdout).toBe("");
+  expect(result.stderr).toMatch(/^\{.*\}\n$/);
+  const document = JSON.parse(result.stderr);
+  expect(Object.keys(document)).toEqual(["error"]);
+  expect(Object.keys(document.error)).toEqual(["code", "message", "hint", "details"]);
+  return { exit: result.code, ...document.error };
+}
