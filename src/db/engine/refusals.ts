@@ -78,7 +78,7 @@ export function refuseModeless(dir: string): MidctlError {
 }
 
 /** A file system on which no unix socket can be made. */
-export function refuseSocketless(dir: string, log: string): MidctlError {
+function refuseSocketless(dir: string, log: string): MidctlError {
   return new MidctlError(
     "unavailable",
     `No unix socket can be made in ${dir}; the embedded engine did not start.`,
