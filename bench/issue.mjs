@@ -139,7 +139,10 @@ async function runPgbench(server, script, clients) {
 }
 
 function findPgbench() {
-  const places = [options.pgbench, ...[18, 17, 16, 15].map((major) => `/usr/lib/postgresql/${major}/bin/pgbench`)];
+  const places = [
+    options.pgbench,
+    ...[18, 17, 16, 15].map((major) => `/usr/lib/postgresql/${major}/bin/pgbench`),
+  ];
   const found = places.find((place) => place !== undefined && existsSync(place));
   if (found !== undefined) return found;
   return execFileSync("sh", ["-c", "command -v pgbench"], { encoding: "utf8" }).trim();
@@ -163,7 +166,11 @@ try {
     );
     const [ours, theirs] = ["midctl", "pgbench"].map((name) => median(figures.get(name)).toFixed(0));
     rates.push(`${clients} clients: midctl ${ours}/s, pgbench ${theirs}/s`);
-    judge(`issue, ${clients} ${clients === 1 ? "client" : "clients"}, midctl : pgbench`, ratio(figures, "midctl", "pgbench"), { atLeast: 0.5 });
+    judge(
+      `issue, ${clients} ${clients === 1 ? "client" : "clients"}, midctl : pgbench`,
+      ratio(figures, "midctl", "pgbench"),
+      { atLeast: 0.5 },
+    );
   }
   say(`\n${rates.join("; ")}`);
 } finally {

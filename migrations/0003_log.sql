@@ -43,7 +43,7 @@ END $$;
 CREATE FUNCTION midctl_log_identity_births() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
   INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, details)
-  SELECT row_number() OVER () = 1, n."createdAt", midctl_context(), 'identity.create', n."publicId", n.slug,
+  SELECT row_number() OVER (ORDER BY n.id) = 1, n."createdAt", midctl_context(), 'identity.create', n."publicId", n.slug,
          jsonb_build_object('kind', n.kind, 'provider', n.provider, 'threadId', n."threadId", 'displayName', n."displayName",
            'owner', n.owner, 'labels', n.labels, 'parent', (SELECT p.slug FROM machine_identity p WHERE p.id = n."parentId"),
            'expiresAt', midctl_instant(n."expiresAt"), 'idleTtl', n."idleTtl")
@@ -53,8 +53,10 @@ END $$;
 
 CREATE FUNCTION midctl_log_identity_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
+  -- The rules of 0002 update what has come true by the clock: mostly nothing.
+  IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
   INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, details)
-  SELECT row_number() OVER () = 1, midctl_now(), midctl_context(),
+  SELECT row_number() OVER (ORDER BY n.id) = 1, midctl_now(), midctl_context(),
          CASE WHEN n.status = o.status THEN 'identity.update' WHEN n.status = 'paused' THEN 'identity.pause'
               WHEN n.status = 'revoked' THEN 'identity.revoke' ELSE 'identity.resume' END,
          n."publicId", n.slug,
@@ -76,7 +78,7 @@ END $$;
 CREATE FUNCTION midctl_log_credential_births() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
   INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, credential, details)
-  SELECT row_number() OVER () = 1, n."issuedAt", midctl_context(), CASE WHEN n.adopted THEN 'credential.adopt' ELSE 'credential.issue' END,
+  SELECT row_number() OVER (ORDER BY n.id) = 1, n."issuedAt", midctl_context(), CASE WHEN n.adopted THEN 'credential.adopt' ELSE 'credential.issue' END,
          i."publicId", i.slug, n."publicId",
          jsonb_build_object('name', n.name, 'scopes', n.scopes::jsonb, 'expiresAt', midctl_instant(n."expiresAt"),
            'activationDeadline', midctl_instant(n."activationDeadline"), 'graceSeconds', n."graceSeconds",
@@ -87,8 +89,9 @@ END $$;
 
 CREATE FUNCTION midctl_log_credential_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
+  IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
   INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, credential, details)
-  SELECT row_number() OVER () = 1, midctl_now(), midctl_context(),
+  SELECT row_number() OVER (ORDER BY n.id) = 1, midctl_now(), midctl_context(),
          CASE WHEN n.status = o.status THEN 'credential.update'
               WHEN n.status = 'active' THEN CASE o.status WHEN 'pending' THEN 'credential.activate' ELSE 'credential.resume' END
               WHEN n.status = 'paused' THEN 'credential.pause' WHEN n.status = 'superseded' THEN 'credential.supersede'
@@ -110,7 +113,7 @@ END $$;
 CREATE FUNCTION midctl_log_token_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
   INSERT INTO midctl_log_queue (first, at, context, action, token, details)
-  SELECT row_number() OVER () = 1, midctl_now(), midctl_context(), 'token.revoke', n."publicId",
+  SELECT row_number() OVER (ORDER BY n.id) = 1, midctl_now(), midctl_context(), 'token.revoke', n."publicId",
          jsonb_build_object('name', n.name)
     FROM new_rows n JOIN old_rows o USING (id)
    WHERE n."machineIdentityId" IS NULL AND o."revokedAt" IS NULL AND n."revokedAt" IS NOT NULL
@@ -129,7 +132,9 @@ END $$;
 
 -- Appending ----------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION midctl_log_append() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
+-- The queue is walked by its key from this transaction's first row on: what earlier transactions left dead there, up to
+-- the next vacuum, made each issue of a busy minute read the whole table several times.
+CREATE FUNCTION midctl_log_append() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan TO off
 AS $$
 DECLARE
   queued bigint;
@@ -137,13 +142,13 @@ DECLARE
   half text;
 BEGIN
   -- Other transactions' rows are never visible: each empties its own before it commits.
-  SELECT count(*) INTO queued FROM midctl_log_queue;
+  SELECT count(*) INTO queued FROM midctl_log_queue WHERE id >= NEW.id;
   IF queued = 0 THEN RETURN NULL; END IF;
 
   -- Half-made things do not commit: a credential has its one token, a replaced one its successor.
   SELECT q.credential INTO half FROM midctl_log_queue q
     JOIN machine_identity_credential c ON c."publicId" = q.credential
-   WHERE q.action IN ('credential.issue', 'credential.adopt')
+   WHERE q.id >= NEW.id AND q.action IN ('credential.issue', 'credential.adopt')
      AND NOT EXISTS (SELECT FROM agent_token t
                       WHERE t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = c."machineIdentityId");
   IF FOUND THEN
@@ -152,9 +157,9 @@ BEGIN
   END IF;
   SELECT q.credential INTO half FROM midctl_log_queue q
     JOIN machine_identity_credential c ON c."publicId" = q.credential
-   WHERE q.action = 'credential.abandon' AND c."replacedBy" IS NOT NULL
+   WHERE q.id >= NEW.id AND q.action = 'credential.abandon' AND c."replacedBy" IS NOT NULL
      AND NOT EXISTS (SELECT FROM machine_identity_credential s
-                       JOIN midctl_log_queue b ON b.credential = s."publicId" AND b.action IN ('credential.issue', 'credential.adopt')
+                       JOIN midctl_log_queue b ON b.id >= NEW.id AND b.credential = s."publicId" AND b.action IN ('credential.issue', 'credential.adopt')
                       WHERE s."publicId" = c."replacedBy" AND s."machineIdentityId" = c."machineIdentityId" AND s.name = c.name);
   IF FOUND THEN
     PERFORM midctl_refuse('MC001', format('what replaces mc_%s was not issued; nothing was changed', half));
@@ -165,19 +170,18 @@ BEGIN
   IF NOT FOUND THEN
     PERFORM midctl_refuse('MC003', 'the log has no head, so nothing can be recorded; nothing was changed', 'run midctl db migrate');
   END IF;
+  WITH mine AS (DELETE FROM midctl_log_queue WHERE id >= NEW.id RETURNING *)
   INSERT INTO midctl_log ("index", entry, "leafHash")
   SELECT e.at_index, e.entry, sha256(decode('00', 'hex') || convert_to(e.entry, 'UTF8'))
     FROM (
-      SELECT n.at_index, jsonb_build_object(
-               'v', 1, 'index', n.at_index, 'at', midctl_instant(q.at), 'action', q.action,
+      SELECT q.at_index, jsonb_build_object(
+               'v', 1, 'index', q.at_index, 'at', midctl_instant(q.at), 'action', q.action,
                'actor', coalesce(q.context::jsonb -> 'actor', jsonb_build_object('kind', 'sql', 'name', session_user)),
                'sessionUser', session_user, 'identity', q.identity, 'slug', q.slug, 'credential', q.credential, 'token', q.token,
                'reason', q.context::jsonb -> 'reason', 'approval', q.context::jsonb -> 'approval', 'details', q.details)::text AS entry
-        FROM midctl_log_queue q
-        JOIN (SELECT id, base + row_number() OVER (ORDER BY id) - 1 AS at_index FROM midctl_log_queue) n USING (id)
+        FROM (SELECT *, base + row_number() OVER (ORDER BY id) - 1 AS at_index FROM mine) q
     ) e
    ORDER BY e.at_index;
-  DELETE FROM midctl_log_queue;
   RETURN NULL;
 END $$;
 
