@@ -47,5 +47,11 @@ export function issuedOutcome(issued: Issued, source: SecretSource): Outcome<Iss
   };
   return source.shown === null
     ? { document }
-    : { document, secret: source.shown, undelivered: () => source.undelivered() };
+    : { document, secret: source.shown, undelivered: () => explainUndelivered(issued, source) };
+}
+
+async function explainUndelivered(issued: Issued, source: SecretSource): Promise<string> {
+  const withdrawn = await source.undelivered(issued.credential);
+  const ended = issued.revoked.map((publicId) => `mc_${publicId}`).join(", ");
+  return ended === "" ? withdrawn : `${withdrawn}, and so, as asked, was ${ended}`;
 }

@@ -21,8 +21,14 @@ export interface SecretSource {
   readonly shown: string | null;
   /** Runs the change, and takes a new file back where it is certain that nothing was committed. */
   during<T>(issue: () => Promise<T>): Promise<T>;
-  /** For the frame: what to do where stdout did not take the secret. */
-  undelivered(): Promise<string>;
+  /** For the frame: what to do where stdout did not take the secret of this credential. */
+  undelivered(credential: Pending): Promise<string>;
+}
+
+/** As much of an issued credential as there is to say of one that nobody received. */
+interface Pending {
+  readonly id: string;
+  readonly activationDeadline: string | null;
 }
 
 /** Makes or finds the secret. A file is written and synced here, before any row is (SPEC §4). */
@@ -61,7 +67,7 @@ function fromStdout(context: VerbContext, environment: Environment): SecretSourc
     tokenFile: null,
     shown: context.dryRun ? null : token.text,
     during: (issue) => issue(),
-    undelivered: () => withdraw(context, token.publicId),
+    undelivered: (credential) => withdraw(context, token.publicId, credential),
   };
 }
 
@@ -106,8 +112,12 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
 }
 
 /** Revokes the pending row of a secret that nobody received; the sentence says what became of it. */
-async function withdraw(context: VerbContext, publicId: string): Promise<string> {
-  const db = await context.database();
-  const ended = await withdrawCredential(db, requestFrom(context), publicId);
-  return ended ? `mc_${publicId} was revoked` : `mc_${publicId} is in use already`;
+async function withdraw(context: VerbContext, publicId: string, credential: Pending): Promise<string> {
+  try {
+    const db = await context.database();
+    const ended = await withdrawCredential(db, requestFrom(context), publicId);
+    return ended ? `${credential.id} was revoked` : `${credential.id} is in use already`;
+  } catch {
+    return `${credential.id} could not be revoked: whoever has its secret can use it until ${credential.activationDeadline ?? "its expiry"}`;
+  }
 }
