@@ -70,7 +70,7 @@ export async function renderRootHelp(): Promise<string> {
     if (present.length > 0)
       sections.push(`${title}:\n${rowsOf(present.map((path) => [path, heads.get(path) ?? ""]))}`);
   }
-  return `midctl: who your machines and agents are, which credentials they hold, who did what
+  return `midctl: machine identities, their credentials, and who did what with them
 
 Usage: midctl COMMAND [ARGUMENTS] [OPTIONS]
 

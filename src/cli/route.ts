@@ -57,7 +57,7 @@ export function routeArgv(argv: readonly string[]): Route {
     path = next;
   }
 
-  if (help || (entry?.path !== "help" && asksForHelp(words))) return { kind: "help", path };
+  if (help || asksForHelp(words)) return { kind: "help", path };
   entry ??= defaultOf(path);
   if (
     entry === undefined &&

@@ -31,11 +31,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The variables that are read, for `midctl help environment`. */
 export const environmentVariables = {
-  MIDCTL_DATABASE_URL: "the PostgreSQL to use, e.g. postgres://midctl@db.example/midctl?sslmode=verify-full",
+  MIDCTL_DATABASE_URL: "the PostgreSQL to use: postgres://user@host/database",
   MIDCTL_CONTEXT: "the context to use",
   MIDCTL_DATA_DIR: "the store of the embedded PostgreSQL",
   MIDCTL_TRUST_DIR: "trust root for approvals",
-  MIDCTL_ACTOR: "the name that the log shows for you; default: your user name",
+  MIDCTL_ACTOR: "the name that the log shows for you, else your user name",
   MIDCTL_REASON: "as --reason",
   MIDCTL_OUTPUT: "as --output",
   MIDCTL_NO_INPUT: "any value but 0: as --no-input",
