@@ -1,4 +1,3 @@
-import { PGlite } from "@electric-sql/pglite";
 import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
 import { drizzle as drizzlePostgres } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
@@ -6,10 +5,9 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import type { Tx } from "../../src/db/database.ts";
 import { fromDrizzle } from "../../src/db/drizzle.ts";
 import { toMidctlError } from "../../src/db/failure.ts";
-import { fromPglite } from "../../src/db/pglite.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { MidctlError } from "../../src/domain/errors.ts";
-import { urlOf } from "../support/databases.ts";
+import { PGLITE, urlOf } from "../support/databases.ts";
 
 /** Everything that anybody could get to see of an error, causes and hidden properties included. */
 function expose(error: unknown): string {
@@ -53,15 +51,16 @@ function carriers(): Carrier[] {
     {
       name: "PGlite",
       open: async () => {
-        const pglite = await PGlite.create();
-        return { tx: fromPglite(pglite), close: () => pglite.close() };
+        const { db, dispose } = await PGLITE.createBare();
+        return { tx: db, close: dispose };
       },
     },
     {
       name: "drizzle over PGlite",
       open: async () => {
-        const pglite = await PGlite.create();
-        return { tx: fromDrizzle(drizzlePglite(pglite)), close: () => pglite.close() };
+        const { pglite, dispose } = await PGLITE.createBare();
+        if (pglite === null) throw new Error("no PGlite");
+        return { tx: fromDrizzle(drizzlePglite(pglite)), close: dispose };
       },
     },
   ];

@@ -63,7 +63,7 @@ describe.each(databases())("migrations on $name", ({ createBare }) => {
     write("0003_third.sql", "INSERT INTO first VALUES (3); INSERT INTO first VALUES ('three');");
 
     await expect(migrate(database.db, { directory })).rejects.toMatchObject({
-      message: /0003_third\.sql failed/,
+      message: expect.stringMatching(/0003_third\.sql failed/),
       details: { migration: "0003_third.sql" },
     });
     expect(await readSchemaState(database.db, { directory })).toMatchObject({ state: "absent", applied: 0 });
@@ -83,7 +83,7 @@ describe.each(databases())("migrations on $name", ({ createBare }) => {
 
     await expect(migrate(database.db, { directory })).rejects.toMatchObject({
       code: "schema_version",
-      message: /0001_first\.sql was edited/,
+      message: expect.stringMatching(/0001_first\.sql was edited/),
     });
     expect(await database.db.query("SELECT to_regclass('third') AS third")).toEqual([{ third: null }]);
   });
@@ -94,7 +94,7 @@ describe.each(databases())("migrations on $name", ({ createBare }) => {
 
     await expect(migrate(database.db, { directory })).rejects.toMatchObject({
       code: "schema_version",
-      message: /0001_first\.sql was never applied/,
+      message: expect.stringMatching(/0001_first\.sql was never applied/),
     });
   });
 
@@ -104,8 +104,8 @@ describe.each(databases())("migrations on $name", ({ createBare }) => {
 
     await expect(migrate(database.db, { directory })).rejects.toMatchObject({
       code: "schema_version",
-      message: /0002_second\.sql, which this midctl does not know/,
-      hint: /upgrade midctl/,
+      message: expect.stringMatching(/0002_second\.sql, which this midctl does not know/),
+      hint: expect.stringMatching(/upgrade midctl/),
     });
     expect(await readSchemaState(database.db, { directory })).toEqual({
       state: "newer",

@@ -21,7 +21,7 @@ describe("the package's migrations are found", () => {
     expect(readMigrations()[0]).toMatchObject({
       name: "0001_tables.sql",
       position: 1,
-      hash: /^[0-9a-f]{64}$/,
+      hash: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
   });
 

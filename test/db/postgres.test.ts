@@ -31,13 +31,18 @@ function open(max?: number): Database {
   return db;
 }
 
+function nameOf(target: string): string {
+  return new URL(target).pathname.slice(1);
+}
+
 async function notes(): Promise<string[]> {
   const rows = await runSql<{ text: string }>(url, "SELECT text FROM note ORDER BY text");
   return rows.map(({ text }) => text);
 }
 
 describe("a session", () => {
-  it("runs in UTC under the name it was given", async () => {
+  it("runs in UTC, whatever the database's default, under the name it was given", async () => {
+    await runSql(url, `ALTER DATABASE ${nameOf(url)} SET timezone TO 'Asia/Kolkata'`);
     const db = openPostgres({ url }, { applicationName: "midctl test" });
     opened.push(db);
 
@@ -141,13 +146,7 @@ describe("connections", () => {
 
 describe("a transaction", () => {
   it("is READ COMMITTED whatever the database's default", async () => {
-    await runSql(
-      url,
-      "ALTER DATABASE current SET default_transaction_isolation TO serializable".replace(
-        "current",
-        new URL(url).pathname.slice(1),
-      ),
-    );
+    await runSql(url, `ALTER DATABASE ${nameOf(url)} SET default_transaction_isolation TO serializable`);
 
     const rows = await open().transaction((tx) =>
       tx.query("SELECT current_setting('transaction_isolation') AS level"),
@@ -267,7 +266,10 @@ describe("a connection that goes", () => {
       await tx.query("INSERT INTO note VALUES ($1)", ["d"]);
     });
 
-    await expect(failing).rejects.toMatchObject({ code: "unavailable", message: /nothing was changed/ });
+    await expect(failing).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringMatching(/nothing was changed/),
+    });
     expect(await notes()).toEqual([]);
   });
 

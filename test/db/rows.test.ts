@@ -1,13 +1,11 @@
-import { PGlite } from "@electric-sql/pglite";
 import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
 import { drizzle as drizzlePostgres } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import type { Tx } from "../../src/db/database.ts";
 import { fromDrizzle } from "../../src/db/drizzle.ts";
-import { fromPglite } from "../../src/db/pglite.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
-import { urlOf } from "../support/databases.ts";
+import { PGLITE, urlOf } from "../support/databases.ts";
 
 /** [SQL expression, the value every carrier gives] */
 const VALUES: [string, unknown][] = [
@@ -99,15 +97,16 @@ function carriers(): Carrier[] {
     {
       name: "PGlite",
       open: async () => {
-        const pglite = await PGlite.create();
-        return { tx: fromPglite(pglite), close: () => pglite.close() };
+        const { db, dispose } = await PGLITE.createBare();
+        return { tx: db, close: dispose };
       },
     },
     {
       name: "a host's drizzle over PGlite",
       open: async () => {
-        const pglite = await PGlite.create();
-        return { tx: fromDrizzle(drizzlePglite(pglite)), close: () => pglite.close() };
+        const { pglite, dispose } = await PGLITE.createBare();
+        if (pglite === null) throw new Error("no PGlite");
+        return { tx: fromDrizzle(drizzlePglite(pglite)), close: dispose };
       },
     },
   ];

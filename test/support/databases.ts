@@ -118,7 +118,8 @@ async function makeTemplate(server: TestServer): Promise<string> {
   return name;
 }
 
-const PGLITE: DatabaseFactory = {
+/** PGlite alone: for what needs the PGlite itself. */
+export const PGLITE: DatabaseFactory = {
   name: "PGlite",
   create: async () => {
     const database = await createPglite();
