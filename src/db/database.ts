@@ -13,6 +13,8 @@ export interface Tx {
   /**
    * Runs one statement with `$1…` parameters and returns its rows, whatever carries it: `bigint`, `numeric`,
    * `timestamp` and `timestamptz` as strings (PostgreSQL's own text), `json`/`jsonb` parsed, `bytea` as Uint8Array.
+   * A transaction runs its statements in the order in which they are given, awaited or not: what does not depend on an
+   * answer is sent behind (`Promise.all`), and costs no round trip of its own.
    * Errors are MidctlError already (see db/failure.ts): guard refusals as `conflict`/`illegal_transition`,
    * lost connections as `unavailable`; none holds parameters.
    */

@@ -5,7 +5,7 @@ import type { Commitment } from "../domain/token.ts";
 import {
   type Credential,
   findCredential,
-  findCredentialByHash,
+  findIssued,
   insertCredential,
   type NameHolders,
   readHolders,
@@ -100,9 +100,8 @@ export function rotateCredential(
 export async function issueWithin(tx: Tx, request: Request, issuance: Issuance, seen: Seen): Promise<Issued> {
   const identity = await holdIdentity(tx, request, issuance);
   requireEnd(issuance, seen.environment);
-  const before = await retried(tx, issuance, identity, "issue", null);
-  if (before !== null) return before;
-  const { current, pending } = await readHolders(tx, identity.slug, issuance.name);
+  const { known, current, pending } = await readStanding(tx, issuance, identity);
+  if (known !== null) return retried(known, issuance, identity, "issue", null);
   if (current !== null) {
     throw new MidctlError(
       "conflict",
@@ -131,9 +130,8 @@ export async function rotateWithin(
 ): Promise<Issued> {
   const identity = await holdIdentity(tx, request, rotation);
   requireEnd(rotation, seen.environment);
-  const before = await retried(tx, rotation, identity, "rotate", rotation.expectCurrent);
-  if (before !== null) return before;
-  const { current, pending } = await readHolders(tx, identity.slug, rotation.name);
+  const { known, current, pending } = await readStanding(tx, rotation, identity);
+  if (known !== null) return retried(known, rotation, identity, "rotate", rotation.expectCurrent);
   const live = rotation.compromised ? await readLive(tx, identity.slug, rotation.name) : [];
   const latest = live[0] === undefined ? null : await findCredential(tx, live[0]);
   const predecessor = current ?? latest;
@@ -216,8 +214,21 @@ async function holdIdentity(tx: Tx, request: Request, issuance: Issuance): Promi
       details: { slug, effectiveStatus },
     });
   }
-  await settleIdentity(tx, slug);
   return identity;
+}
+
+/** What the name holds once the clock's changes are stored, and whether this very secret is known. */
+async function readStanding(
+  tx: Tx,
+  issuance: Issuance,
+  identity: Identity,
+): Promise<NameHolders & { readonly known: Credential | null }> {
+  const [, known, holders] = await Promise.all([
+    settleIdentity(tx, identity.slug),
+    findIssued(tx, issuance.secret),
+    readHolders(tx, identity.slug, issuance.name),
+  ]);
+  return { known, ...holders };
 }
 
 function requireEnd(issuance: Issuance, environment: Environment): void {
@@ -231,18 +242,17 @@ function requireEnd(issuance: Issuance, environment: Environment): void {
 }
 
 /** The retry rule of SPEC §4: this very secret is known already, and the call asks for what was done with it. */
-async function retried(
-  tx: Tx,
+function retried(
+  known: Credential,
   issuance: Issuance,
   identity: Identity,
   verb: "issue" | "rotate",
   replaced: string | null,
-): Promise<Issued | null> {
-  const { publicId, hash } = issuance.secret;
-  const known = (await findCredentialByHash(tx, hash)) ?? (await findCredential(tx, publicId));
-  if (known === null) return null;
+): Issued {
   const same =
-    known.identity === identity.slug && known.name === issuance.name && known.id === `mc_${publicId}`;
+    known.identity === identity.slug &&
+    known.name === issuance.name &&
+    known.id === `mc_${issuance.secret.publicId}`;
   const scoped =
     issuance.scopes === null
       ? verb === "rotate" || known.scopes.length === 0
@@ -308,20 +318,24 @@ async function write(
   plan: { replaces: string | null; scopes: readonly string[]; grace: number; revoked: readonly string[] },
 ): Promise<Issued> {
   const { secret } = issuance;
-  const written = await insertCredential(tx, {
-    publicId: secret.publicId,
-    tokenHash: secret.hash,
-    tokenPrefix: `mid_${secret.environment}`,
-    live: secret.environment === "live",
-    identity: identity.slug,
-    name: issuance.name,
-    scopes: plan.scopes,
-    expiresIn: issuance.expiresIn === "never" ? null : issuance.expiresIn,
-    activateWithin: issuance.activateWithin,
-    replaces: plan.replaces,
-    grace: plan.grace,
-    issuedBy: request.actor.name,
-  });
+  const [written, credential, made] = await Promise.all([
+    insertCredential(tx, {
+      publicId: secret.publicId,
+      tokenHash: secret.hash,
+      tokenPrefix: `mid_${secret.environment}`,
+      live: secret.environment === "live",
+      identity: identity.slug,
+      name: issuance.name,
+      scopes: plan.scopes,
+      expiresIn: issuance.expiresIn === "never" ? null : issuance.expiresIn,
+      activateWithin: issuance.activateWithin,
+      replaces: plan.replaces,
+      grace: plan.grace,
+      issuedBy: request.actor.name,
+    }),
+    findCredential(tx, secret.publicId),
+    findIdentity(tx, identity.slug),
+  ]);
   if (!written) {
     throw new MidctlError(
       "conflict",
@@ -329,10 +343,6 @@ async function write(
       { hint: "Make the token for this environment: midctl status names its kind." },
     );
   }
-  const [credential, made] = await Promise.all([
-    findCredential(tx, secret.publicId),
-    findIdentity(tx, identity.slug),
-  ]);
   if (credential === null || made === null)
     throw new MidctlError("internal", "The credential was written and cannot be read; nothing was issued.");
   return { created: true, identity: made, credential, revoked: plan.revoked };

@@ -9,6 +9,7 @@ import {
   insertIdentity,
   lockIdentity,
   readWorkspace,
+  type Workspace,
 } from "../repository/identity.ts";
 import { change, type Request } from "./change.ts";
 import { notFound } from "./lookup.ts";
@@ -66,7 +67,10 @@ export function createIdentity(
  * was given is a `conflict` that names each difference.
  */
 export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec): Promise<IdentityCreated> {
-  const existing = await lockIdentity(tx, spec.slug);
+  const [existing, workspace] = await Promise.all([
+    lockIdentity(tx, spec.slug),
+    readWorkspace(tx, spec.workspace),
+  ]);
   if (existing !== null) return { created: false, identity: requireSame(existing, spec) };
   if (spec.owner === null) {
     throw new MidctlError("usage", `${spec.slug} is new and needs an owner; nothing was created.`, {
@@ -76,23 +80,25 @@ export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec):
   if (spec.parent !== null && (await findIdentity(tx, spec.parent)) === null) {
     throw await notFound(tx, { kind: "identity", slug: spec.parent });
   }
-  await requireWorkspace(tx, spec.workspace);
-  const made = await insertIdentity(tx, {
-    publicId: createPublicId(randomBytes),
-    slug: spec.slug,
-    displayName: spec.displayName ?? spec.slug,
-    kind: spec.kind,
-    provider: spec.provider,
-    threadId: spec.threadId,
-    owner: spec.owner,
-    labels: spec.labels ?? {},
-    parent: spec.parent,
-    workspace: spec.workspace,
-    expiresIn: spec.expiresIn,
-    idleTtl: spec.idleTtl,
-    createdBy: actor,
-  });
-  const identity = await lockIdentity(tx, spec.slug);
+  requireWorkspace(workspace, spec.workspace);
+  const [made, identity] = await Promise.all([
+    insertIdentity(tx, {
+      publicId: createPublicId(randomBytes),
+      slug: spec.slug,
+      displayName: spec.displayName ?? spec.slug,
+      kind: spec.kind,
+      provider: spec.provider,
+      threadId: spec.threadId,
+      owner: spec.owner,
+      labels: spec.labels ?? {},
+      parent: spec.parent,
+      workspace: spec.workspace,
+      expiresIn: spec.expiresIn,
+      idleTtl: spec.idleTtl,
+      createdBy: actor,
+    }),
+    lockIdentity(tx, spec.slug),
+  ]);
   if (identity !== null) return { created: made, identity: made ? identity : requireSame(identity, spec) };
   const other =
     spec.provider === null || spec.threadId === null
@@ -148,8 +154,7 @@ function canonical(labels: Readonly<Record<string, string>>): string {
   return JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-async function requireWorkspace(tx: Tx, slug: string | null): Promise<void> {
-  const { hosted, exists } = await readWorkspace(tx, slug);
+function requireWorkspace({ hosted, exists }: Workspace, slug: string | null): void {
   if (hosted && slug === null) {
     throw new MidctlError(
       "usage",

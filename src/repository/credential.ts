@@ -109,6 +109,19 @@ export async function findCredentialByHash(tx: Tx, tokenHash: string): Promise<C
   return row ?? null;
 }
 
+/** The credential that a secret was issued as, or else the one whose public id it has. */
+export async function findIssued(
+  tx: Tx,
+  secret: { readonly publicId: string; readonly hash: string },
+): Promise<Credential | null> {
+  const [row] = await tx.query<Credential>(
+    `SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."tokenHash" = $1 OR c."publicId" = $2
+      ORDER BY c."tokenHash" = $1 DESC LIMIT 1`,
+    [secret.hash, secret.publicId],
+  );
+  return row ?? null;
+}
+
 /** All credentials of an identity, newest first. */
 export async function readCredentials(tx: Tx, identity: string, limit: number): Promise<Credential[]> {
   return tx.query<Credential>(

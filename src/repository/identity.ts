@@ -104,10 +104,11 @@ export async function findThread(tx: Tx, provider: string, threadId: string): Pr
  * events may still refer to it meanwhile (FOR NO KEY UPDATE).
  */
 export async function lockIdentity(tx: Tx, slug: string): Promise<Identity | null> {
-  const locked = await tx.query(`SELECT 1 AS held FROM machine_identity WHERE slug = $1 FOR NO KEY UPDATE`, [
-    slug,
+  const [locked, identity] = await Promise.all([
+    tx.query(`SELECT 1 AS held FROM machine_identity WHERE slug = $1 FOR NO KEY UPDATE`, [slug]),
+    findIdentity(tx, slug),
   ]);
-  return locked.length === 0 ? null : findIdentity(tx, slug);
+  return locked.length === 0 ? null : identity;
 }
 
 /**
@@ -197,11 +198,13 @@ export async function readChildren(
 }
 
 /** Whether this database has workspaces, as Kan's does: then every identity belongs to one. */
-export async function readWorkspace(
-  tx: Tx,
-  slug: string | null,
-): Promise<{ hosted: boolean; exists: boolean }> {
-  const [row] = await tx.query<{ hosted: boolean; exists: boolean }>(
+export interface Workspace {
+  readonly hosted: boolean;
+  readonly exists: boolean;
+}
+
+export async function readWorkspace(tx: Tx, slug: string | null): Promise<Workspace> {
+  const [row] = await tx.query<Workspace>(
     `SELECT to_regclass('workspace') IS NOT NULL AS hosted, midctl_workspace_id($1::text) IS NOT NULL AS exists`,
     [slug],
   );
