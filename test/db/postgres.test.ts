@@ -225,14 +225,15 @@ describe("a transaction", () => {
     expect(await notes()).toEqual(["third time lucky"]);
   });
 
-  it("sends statements without waiting in between, in order", async () => {
-    const texts = Array.from({ length: 50 }, (_, at) => `n${String(at).padStart(2, "0")}`);
+  it("runs statements in the order given, awaited or not, prepared already or not", async () => {
+    const texts = Array.from({ length: 50 }, (_, at) => `n${at}`);
+    // Every third is a statement of its own, which has to be described before it can run.
+    const insert = (at: number) => `INSERT INTO note VALUES ($1)${at % 3 === 0 ? ` -- ${at}` : ""}`;
 
-    await open().transaction((tx) =>
-      Promise.all(texts.map((text) => tx.query("INSERT INTO note VALUES ($1)", [text]))),
-    );
+    await open().transaction((tx) => Promise.all(texts.map((text, at) => tx.query(insert(at), [text]))));
 
-    expect(await notes()).toEqual(texts);
+    const stored = await runSql<{ text: string }>(url, "SELECT text FROM note ORDER BY ctid");
+    expect(stored.map(({ text }) => text)).toEqual(texts);
   });
 });
 
