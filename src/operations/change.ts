@@ -16,29 +16,56 @@ const APART = 250;
 
 /**
  * The one way in which anything changes: one transaction that says who acts, so that change and log entry exist
- * together or not at all. Where the connection is lost during COMMIT, the server is asked what became of it: committed
- * counts as done, aborted is `unavailable` with nothing changed; only if nobody answers does it stay unknown.
+ * together or not at all; on a dry run rolled back. As `commitKnowingly` and `rehearse` otherwise.
  */
-export async function change<T>(db: Database, request: Request, work: (tx: Tx) => Promise<T>): Promise<T> {
-  let attempt: { readonly transaction: string; readonly result: T } | null = null;
+export function change<T>(db: Database, request: Request, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const claimed = async (tx: Tx) => {
+    const transaction = await claimTransaction(tx, request);
+    return { transaction, result: await work(tx) };
+  };
+  if (request.dryRun === true) return rehearse(db, async (tx) => (await claimed(tx)).result);
+  return commitKnowingly(db, claimed);
+}
+
+/** Runs the real transaction, deferred checks included, rolls it back and returns what it came to. */
+export async function rehearse<T>(db: Database, work: (tx: Tx) => Promise<T>): Promise<T> {
   try {
     return await db.transaction(async (tx) => {
-      attempt = null;
-      const transaction = await claimTransaction(tx, request);
       const result = await work(tx);
-      if (request.dryRun === true) {
-        await tx.query("SET CONSTRAINTS ALL IMMEDIATE");
-        throw new RolledBack(result);
-      }
-      attempt = { transaction, result };
-      return result;
+      await tx.query("SET CONSTRAINTS ALL IMMEDIATE");
+      throw new RolledBack(result);
     });
   } catch (error) {
     if (error instanceof RolledBack) return error.result as T;
+    throw error;
+  }
+}
+
+/** What a transaction came to. */
+interface Attempt<T> {
+  /** Its id, by which its fate can be asked; null where it changed nothing that must be known. */
+  readonly transaction: string | null;
+  readonly result: T;
+}
+
+/**
+ * A transaction whose end is known. Where the connection is lost during COMMIT, the server is asked what became of it:
+ * committed counts as done, aborted is `unavailable` with nothing changed; only if nobody answers does it stay unknown.
+ */
+export async function commitKnowingly<T>(db: Database, work: (tx: Tx) => Promise<Attempt<T>>): Promise<T> {
+  let attempt: Attempt<T> | null = null;
+  try {
+    const { result } = await db.transaction(async (tx) => {
+      attempt = null;
+      attempt = await work(tx);
+      return attempt;
+    });
+    return result;
+  } catch (error) {
     // Narrowing does not see the assignment inside the callback.
-    const sent = attempt as { readonly transaction: string; readonly result: T } | null;
+    const sent = attempt as Attempt<T> | null;
     if (!(error instanceof CommitUnknown) || sent === null) throw error;
-    if (await committed(db, sent.transaction, error)) return sent.result;
+    if (sent.transaction === null || (await committed(db, sent.transaction, error))) return sent.result;
     throw new MidctlError(
       "unavailable",
       "The connection was lost during COMMIT, and the change did not happen; nothing was changed.",

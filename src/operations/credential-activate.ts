@@ -1,8 +1,9 @@
-import type { Database } from "../db/database.ts";
+import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { claimTransaction } from "../repository/claim.ts";
 import { activatePending, lockOwner } from "../repository/credential.ts";
 import { recordUse } from "../repository/token.ts";
+import { commitKnowingly, rehearse } from "./change.ts";
 import { type Accepted, type Decision, decide } from "./decide.ts";
 
 export interface Used {
@@ -15,28 +16,35 @@ export interface Used {
  * Uses a token: activates its credential if that is pending, which supersedes the predecessor in the same
  * transaction (SPEC §3). Whoever comes second finds it active. Throws where it cannot be written.
  */
-export function useToken(db: Database, token: string, scope: string | null): Promise<Used> {
-  return db.transaction(async (tx) => {
-    const looked = await decide(tx, token, scope);
-    const { decision, publicId } = looked;
-    if (!decision.ok || publicId === null) return { decision, activated: false };
-    if (!looked.pending) {
-      if (looked.stale) await recordUse(tx, publicId);
-      return { decision, activated: false };
-    }
-    await claimTransaction(tx, {
-      actor: { kind: "machine_identity", name: decision.actor.slug },
-      reason: null,
-    });
-    await lockOwner(tx, publicId);
-    // The lock may have been waited for: what was decided before it is decided again.
-    const now = await decide(tx, token, scope);
-    if (!now.decision.ok || !now.pending) return { decision: now.decision, activated: false };
-    const activated = await activatePending(tx, publicId);
-    await recordUse(tx, publicId);
-    const after = await decide(tx, token, scope);
-    return { decision: after.decision, activated };
+export async function useToken(db: Database, token: string, scope: string | null): Promise<Used> {
+  return (await db.transaction((tx) => useWithin(tx, token, scope))).result;
+}
+
+async function useWithin(
+  tx: Tx,
+  token: string,
+  scope: string | null,
+): Promise<{ transaction: string | null; result: Used }> {
+  const looked = await decide(tx, token, scope);
+  const { decision, publicId } = looked;
+  if (!decision.ok || publicId === null || !looked.pending) {
+    if (decision.ok && publicId !== null && looked.stale) await recordUse(tx, publicId);
+    return { transaction: null, result: { decision, activated: false } };
+  }
+  const transaction = await claimTransaction(tx, {
+    actor: { kind: "machine_identity", name: decision.actor.slug },
+    reason: null,
   });
+  await lockOwner(tx, publicId);
+  // The lock may have been waited for: what was decided before it is decided again.
+  const now = await decide(tx, token, scope);
+  if (!now.decision.ok || !now.pending) {
+    return { transaction, result: { decision: now.decision, activated: false } };
+  }
+  const activated = await activatePending(tx, publicId);
+  await recordUse(tx, publicId);
+  const after = await decide(tx, token, scope);
+  return { transaction, result: { decision: after.decision, activated } };
 }
 
 /**
@@ -46,8 +54,11 @@ export function useToken(db: Database, token: string, scope: string | null): Pro
 export async function activateCredential(
   db: Database,
   token: string,
+  options: { readonly dryRun: boolean },
 ): Promise<{ changed: boolean; accepted: Accepted }> {
-  const used = await useToken(db, token, null);
+  const used = options.dryRun
+    ? await rehearse(db, async (tx) => (await useWithin(tx, token, null)).result)
+    : await commitKnowingly(db, (tx) => useWithin(tx, token, null));
   if (used.decision.ok && used.decision.credential !== null)
     return { changed: used.activated, accepted: used.decision };
   if (used.decision.ok) {

@@ -23,7 +23,14 @@ export interface Initialized {
  * `live` once credentials exist.
  */
 export async function initDatabase(db: Database, request: Request, wish: InitWish): Promise<Initialized> {
-  const { applied } = await migrate(db);
+  const { applied } = await migrate(db, { dryRun: request.dryRun === true });
+  if (request.dryRun === true && applied.length > 0) {
+    throw new MidctlError(
+      "schema_version",
+      "A dry run can name only an environment that is there, and this database's schema is not made yet; nothing was changed.",
+      { hint: "Run midctl db migrate first; its own --dry-run lists what it would apply." },
+    );
+  }
   return change(db, request, async (tx) => {
     const before = await lockEnvironment(tx);
     if (before === null)

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { expect, inject } from "vitest";
 import type { Param } from "../../src/db/database.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
 import { type CliOptions, type CliResult, runCli } from "../support/cli.ts";
 import { postgresDatabases, runSql } from "../support/databases.ts";
 
@@ -110,4 +111,27 @@ export function readRefusal(result: CliResult): Refusal {
   expect(Object.keys(document)).toEqual(["error"]);
   expect(Object.keys(document.error)).toEqual(["code", "message", "hint", "details"]);
   return { exit: result.code, ...document.error };
+}
+
+/** An identity's lock in another session's hand: whoever changes the identity has to wait. */
+export async function holdIdentity(desk: Desk, slug: string) {
+  const db = openPostgres({ url: desk.url }, { max: 1, applicationName: "second connection" });
+  await db.query("BEGIN");
+  await db.query("SELECT FROM machine_identity WHERE slug = $1 FOR UPDATE", [slug]);
+  return {
+    /** Resolves with their process ids once so many of our program's sessions wait for a lock. */
+    async waiting(sessions: number): Promise<number[]> {
+      for (;;) {
+        const rows = await desk.sql<{ pid: number }>(
+          `SELECT pid FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'midctl' AND wait_event_type = 'Lock'`,
+        );
+        if (rows.length >= sessions) return rows.map(({ pid }) => pid);
+      }
+    },
+    async release(): Promise<void> {
+      await db.query("COMMIT");
+      await db.close();
+    },
+  };
 }
