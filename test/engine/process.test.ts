@@ -94,8 +94,12 @@ test("the server runs under a user of its own where midctl is root, else under o
   expect(uid).not.toBe(65_534);
 });
 
-test("a start under an exclusive lock is refused to a second server by flock, not by a process number", async () => {
+test("a server holds the store's lock for as long as it lives, from its first start and from any later one", async () => {
   const store = place.newStore();
+  await startEngine(store, { host: prepared });
+  const first = await runToEnd("flock", ["-n", join(store.dir, "engine.lock"), "true"]);
+  expect(first.code).toBe(1);
+  await stopEngine(store);
   await startEngine(store, { host: prepared });
 
   const lock = await runToEnd("flock", ["-n", join(store.dir, "engine.lock"), "true"]);

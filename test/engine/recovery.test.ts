@@ -1,13 +1,14 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { actAs } from "../../src/db/engine/account.ts";
+import { actAs, spawnIdentity } from "../../src/db/engine/account.ts";
 import { inspectEngine, startEngine, stopEngine } from "../../src/db/engine/engine.ts";
 import type { Host } from "../../src/db/engine/host.ts";
 import { addressOf, type StoreLocation } from "../../src/db/engine/location.ts";
 import { surveyStore } from "../../src/db/engine/store.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
-import { ask, Place } from "./fixture.ts";
+import { ask, Place, serverAccount } from "./fixture.ts";
 
 let place: Place;
 let prepared: Host;
@@ -84,14 +85,20 @@ test("a server found in smart shutdown is made fast and started again", async ()
   await lingering.close();
 });
 
-test("a left-over postmaster.pid whose number is another living process does not stop the start", async () => {
+test("a left-over postmaster.pid whose number is another process of the same user does not stop the start", async () => {
   const { store } = await startNew();
   await stopEngine(store);
-  write(store, "data/postmaster.pid", note(store, process.pid));
-
-  const started = await startEngine(store, { host: prepared });
-
-  expect(started.started).toBe(true);
+  const bystander = spawn("cat", [], {
+    stdio: ["pipe", "ignore", "ignore"],
+    ...spawnIdentity(serverAccount()),
+  });
+  write(store, "data/postmaster.pid", note(store, bystander.pid ?? 0));
+  try {
+    expect((await startEngine(store, { host: prepared })).started).toBe(true);
+    expect(bystander.exitCode).toBeNull();
+  } finally {
+    bystander.stdin.end();
+  }
 });
 
 test("a left-over postmaster.pid whose number is another server of the same user does not stop the start", async () => {
@@ -120,7 +127,6 @@ test("what an interrupted first use left is thrown away", async () => {
   await stopEngine(store);
   const found = surveyStore(store);
   if (found === null) throw new Error("no store");
-  const { renameSync } = await import("node:fs");
   actAs(found.account, () => renameSync(found.dataDir, `${found.dataDir}.new`));
   write(store, "data.new/PG_VERSION", "torn");
 
@@ -188,7 +194,6 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 async function holdLock(store: StoreLocation): Promise<{ release(): Promise<void> }> {
-  const { spawn } = await import("node:child_process");
   const holder = spawn("flock", [join(store.dir, "engine.lock"), "sh", "-c", "echo held; cat"], {
     stdio: ["pipe", "pipe", "ignore"],
   });
