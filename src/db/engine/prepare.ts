@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { openPostgres } from "../postgres.ts";
@@ -46,7 +46,9 @@ export async function prepareStore(
     const segment = await fill(binaries, dataDir, home, account, migrate);
     const packed = packArchive(readTree(dataDir, binaries.major, segment));
     mkdirSync(dirname(outFile), { recursive: true });
-    writeFileSync(outFile, packed);
+    const fresh = `${outFile}.${process.pid}`;
+    writeFileSync(fresh, packed);
+    renameSync(fresh, outFile); // a command that runs meanwhile sees the old or the new
   } finally {
     actAs(account, () => rmSync(join(home, "data"), { recursive: true, force: true }));
     rmSync(home, { recursive: true, force: true });
