@@ -39,14 +39,20 @@ function runBundle() {
   const { Script } = require("node:vm");
   const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
     filename: file,
-    ...(cache?.data === undefined ? {} : { cachedData: cache.data }),
+    ...(cache === null || cache.data === null ? {} : { cachedData: cache.data }),
   });
-  if (cache !== null && (cache.data === undefined || script.cachedDataRejected)) {
-    // At the end, so that the functions which this run compiled are in it.
-    process.on("exit", () => writeCodeCache(cache.place, script));
-  }
   const module = { exports: {} };
   script.runInThisContext()(module.exports, require, module, file, root);
+  if (cache !== null) {
+    const known = script.cachedDataRejected === false ? cache.commands : [];
+    // At the end, so that the functions which this run compiled are in it, beside those of earlier commands.
+    process.on("exit", () => {
+      const command = module.exports.finishedCommand() ?? "";
+      if (known.length === 0 || (command !== "" && !known.includes(command))) {
+        writeCodeCache(cache.place, script, [...known, command]);
+      }
+    });
+  }
   module.exports.main(argv);
 }
 
@@ -70,38 +76,41 @@ function openCodeCache(file, source) {
       ...(flags === " " ? [] : [Buffer.from(flags).toString("hex").slice(0, 64)]),
     ].join("-");
     const place = path.join(directory, key);
-    return { place, data: readCodeCache(directory, place) };
+    return { place, ...readCodeCache(directory, place) };
   } catch {
     return null;
   }
 }
 
-const seal = Buffer.from("midctl code cache, whole");
-
+/** A cache ends in a line of its own: how long it is, and the commands whose functions are in it. */
 function readCodeCache(directory, place) {
+  const none = { data: null, commands: [] };
   let descriptor;
   try {
-    if (!isPrivate(fs.lstatSync(directory))) return undefined;
+    if (!isPrivate(fs.lstatSync(directory))) return none;
     descriptor = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
-    if (!isPrivate(fs.fstatSync(descriptor))) return undefined;
+    if (!isPrivate(fs.fstatSync(descriptor))) return none;
     const bytes = fs.readFileSync(descriptor);
-    const end = bytes.length - seal.length;
-    return end > 0 && bytes.subarray(end).equals(seal) ? bytes.subarray(0, end) : undefined;
+    const end = bytes.lastIndexOf("\n");
+    const [, length, commands] = /^midctl (\d+) (.*)$/.exec(bytes.toString("latin1", end + 1)) ?? [];
+    return Number(length) === end ? { data: bytes.subarray(0, end), commands: commands.split(";") } : none;
   } catch {
-    return undefined;
+    return none;
   } finally {
     if (descriptor !== undefined) fs.closeSync(descriptor);
   }
 }
 
-function writeCodeCache(place, script) {
+function writeCodeCache(place, script, commands) {
   const directory = path.dirname(place);
   const fresh = `${place}.${process.pid}`;
   try {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
     if (!isPrivate(fs.lstatSync(directory))) return;
     for (const name of fs.readdirSync(directory)) removeStale(path.join(directory, name));
-    fs.writeFileSync(fresh, Buffer.concat([script.createCachedData(), seal]), { flag: "wx", mode: 0o600 });
+    const data = script.createCachedData();
+    const last = Buffer.from(`\nmidctl ${data.length} ${commands.join(";")}`);
+    fs.writeFileSync(fresh, Buffer.concat([data, last]), { flag: "wx", mode: 0o600 });
     fs.renameSync(fresh, place);
   } catch {
     // No cache, then: the next run is as slow as this one.

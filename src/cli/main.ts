@@ -27,7 +27,16 @@ export async function main(argv: readonly string[]): Promise<never> {
   const code = await runProgram(argv, world, progress, (loaded) => {
     verb = loaded;
   });
+  if (code === 0 && verb !== undefined)
+    finished = `${verb.path.join(" ")}${world.terminal.stdoutIsTerminal ? ":terminal" : ""}`;
   return endProcess(code);
+}
+
+let finished: string | undefined;
+
+/** The command that came to its end, for the launcher, whose code cache grows by what each one compiled. */
+export function finishedCommand(): string | undefined {
+  return finished;
 }
 
 /** What the build stores beside the bundle, so that it need not be made at run time. */

@@ -28,7 +28,7 @@ export function errorAsTrace(error: unknown): string {
 
 /** With a capital and a full stop, wherever the message came from; a flag or a quoted word in front stays as it is. */
 function asSentence(message: string): string {
-  const capitalized = message.replace(/^[a-z](?=[a-z']* )/, (letter) => letter.toUpperCase());
+  const capitalized = message.replace(/^[a-z](?=[a-z']*(?:[ ,;.]|$))/, (letter) => letter.toUpperCase());
   return /[.?!]$/.test(capitalized) ? capitalized : `${capitalized}.`;
 }
 

@@ -6,7 +6,7 @@
  * Writes go to the descriptors by `writeSync`: Node's streams swallow short writes on a full disk, and cut piped
  * output when the process exits.
  */
-import { fstatSync, fsyncSync, readSync, statSync, writeSync } from "node:fs";
+import { fstatSync, fsyncSync, statSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { MidctlError } from "../domain/errors.ts";
 
@@ -60,7 +60,7 @@ export function openTerminal(): Terminal {
         // stderr is gone; the exit code still tells.
       }
     },
-    readInput: (limit) => readWhole(0, limit),
+    readInput: (limit) => readWhole(limit),
   };
 }
 
@@ -85,24 +85,24 @@ async function writeWhole(descriptor: number, text: string): Promise<void> {
   }
 }
 
-async function readWhole(descriptor: number, limit: number): Promise<string> {
-  const buffer = Buffer.alloc(limit + 1);
+/** By the event loop: a blocking read would keep Ctrl-C waiting for the end of input. */
+async function readWhole(limit: number): Promise<string> {
+  const chunks: Buffer[] = [];
   let length = 0;
-  while (length <= limit) {
-    try {
-      const read = readSync(descriptor, buffer, length, buffer.length - length, null);
-      if (read === 0) break;
-      length += read;
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno === "EOF") break;
-      if (errno !== "EAGAIN") throw error;
-      await pause();
+  try {
+    for await (const chunk of process.stdin) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > limit) break;
     }
+  } catch (error) {
+    throw new MidctlError("usage", `stdin cannot be read (${errnoOf(error)}); nothing was done`, {
+      cause: error,
+    });
   }
   if (length > limit)
     throw new MidctlError("usage", `stdin holds more than ${limit} bytes; nothing was done`);
-  return buffer.toString("utf8", 0, length);
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** Node opens a closed stdout as the null device: a secret written there reaches nobody. */
