@@ -23,8 +23,6 @@ export const globalOptions = {
   help: { summary: "show help" },
 } as const satisfies Readonly<Record<string, OptionSpec>>;
 
-export type GlobalName = keyof typeof globalOptions;
-
 /** What the command line alone said; `settings.ts` adds environment, context and defaults. */
 export interface GlobalFlags {
   readonly json: boolean;
