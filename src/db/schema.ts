@@ -115,7 +115,10 @@ export const machineIdentityCredential = pgTable(
   (t) => [
     index("machine_identity_credential_identity_idx").on(t.machineIdentityId, t.name, t.id),
     index("machine_identity_credential_status_idx").on(t.status, t.id),
-    index("machine_identity_credential_expiry_idx").on(sql`coalesce("expiresAt", 'infinity'::timestamp)`, t.id),
+    index("machine_identity_credential_expiry_idx").on(
+      sql`coalesce("expiresAt", 'infinity'::timestamp)`,
+      t.id,
+    ),
     index("machine_identity_credential_replaces_idx").on(t.replacesId).where(sql`"replacesId" IS NOT NULL`),
     check("machine_identity_credential_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
     check("machine_identity_credential_name_check", sql`"name" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
