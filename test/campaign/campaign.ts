@@ -300,13 +300,14 @@ export class Campaign {
     }
   }
 
-  /** Half the kills anywhere in the command, the others where it matters: at the token file and at the commit. */
+  /** Half the kills anywhere in the command, the others where it matters: at the token file, the commit, the output. */
   #chooseMoment(random: Random, step: Step, cold: boolean): Moment {
     const usual = this.#clock.median(step.verb, 150);
     const after = random.unit() * usual * (cold ? 3 : 1.1);
     if (cold || random.chance(0.5)) return { kind: "time", after };
     if (step.tokenFile !== null && random.chance(0.5))
       return { kind: "file", after: random.unit() * usual * 0.2 };
+    if (step.tokenFile === null && random.chance(0.3)) return { kind: "output", after: 0 };
     return { kind: "commit", after: random.chance(0.5) ? 0 : random.unit() * usual * 0.1 };
   }
 

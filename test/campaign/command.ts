@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { watch } from "node:fs";
+import type { Readable } from "node:stream";
 import type { Ground } from "./ground.ts";
 
 export interface Invocation {
@@ -14,6 +15,8 @@ export type Moment =
   | { readonly kind: "time"; readonly after: number }
   /** So long after the first change in the directory of token files. */
   | { readonly kind: "file"; readonly after: number }
+  /** So long after the first that comes on its stdout. */
+  | { readonly kind: "output"; readonly after: number }
   /** So long after somebody else can see what it committed. */
   | { readonly kind: "commit"; readonly after: number };
 
@@ -43,7 +46,7 @@ export function runCommand(ground: Ground, invocation: Invocation, moment?: Mome
         // It has ended by itself.
       }
     };
-    const disarm = moment === undefined ? () => undefined : arm(ground, moment, kill);
+    const disarm = moment === undefined ? () => undefined : arm(ground, moment, child.stdout, kill);
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on("error", () => undefined).end(invocation.stdin ?? "");
@@ -62,7 +65,7 @@ export function runCommand(ground: Ground, invocation: Invocation, moment?: Mome
 }
 
 /** Sets the kill up and returns what calls it off. */
-function arm(ground: Ground, moment: Moment, kill: () => void): () => void {
+function arm(ground: Ground, moment: Moment, stdout: Readable, kill: () => void): () => void {
   let timer: NodeJS.Timeout | null = null;
   let over = false;
   const fire = (): void => {
@@ -72,6 +75,7 @@ function arm(ground: Ground, moment: Moment, kill: () => void): () => void {
   };
   let unwatch = (): void => undefined;
   if (moment.kind === "time") fire();
+  else if (moment.kind === "output") stdout.once("data", fire);
   else if (moment.kind === "file") {
     const watcher = watch(ground.tokens, fire);
     unwatch = () => watcher.close();
