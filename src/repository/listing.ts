@@ -53,12 +53,18 @@ class Where {
   }
 }
 
+/** With no end the row sorts last; `infinity` keeps the row comparison and its index whole. */
+const forever = (row: "i" | "c"): string => `coalesce(${row}."expiresAt", 'infinity'::timestamp)`;
+
+/** The statement's own clock, which an index can be asked with, and a minute for the statement to take. */
+const SOON = `(statement_timestamp() AT TIME ZONE 'UTC') + interval '1 minute'`;
+
 /** What must be stored for an identity to be effectively so: lets an index narrow what the function then decides. */
 const IDENTITY_NARROW: Readonly<Partial<Record<EffectiveStatus, string>>> = {
   active: `i.status = 'active'`,
   paused: `(i.status = 'paused' OR (i.status = 'active' AND i."idleTtl" IS NOT NULL))`,
   revoked: `i.status = 'revoked'`,
-  expired: `i.status IN ('active', 'paused')`,
+  expired: `i.status IN ('active', 'paused') AND (${forever("i")} <= ${SOON} OR i."parentId" IS NOT NULL)`,
   identity_paused: `i.status = 'active' AND i."parentId" IS NOT NULL`,
   identity_revoked: `i.status IN ('active', 'paused') AND i."parentId" IS NOT NULL`,
 };
@@ -75,9 +81,6 @@ const CREDENTIAL_NARROW: Readonly<Record<EffectiveStatus, string>> = {
   identity_paused: `c.status IN ('pending', 'active', 'paused', 'superseded')`,
   identity_revoked: `true`,
 };
-
-/** With no end the row sorts last; `infinity` keeps the row comparison and its index whole. */
-const forever = (row: "i" | "c"): string => `coalesce(${row}."expiresAt", 'infinity'::timestamp)`;
 
 export async function listIdentityRows(
   tx: Tx,
