@@ -166,7 +166,8 @@ BEGIN
   END IF;
 
   -- The head last: from here to the end of the commit writers take turns.
-  UPDATE midctl_log_head SET size = size + queued RETURNING size - queued INTO base;
+  -- By its key: a scan that is switched off is priced so high that PostgreSQL before 18 would compile it each time.
+  UPDATE midctl_log_head SET size = size + queued WHERE "only" RETURNING size - queued INTO base;
   IF NOT FOUND THEN
     PERFORM midctl_refuse('MC003', 'the log has no head, so nothing can be recorded; nothing was changed', 'run midctl db migrate');
   END IF;

@@ -66,7 +66,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_is_live: "f21357796e06823d66ed1cb0720128e858de0b77d20a4eb9dda0aa4453caeabd",
   midctl_keep: "1aedcd9f591b8db9a7b8f5fdba292824eb6a16099d1e74ab05601e752d690341",
   midctl_label_row: "e1dc929d0c4e246906875c040f41ef9a07198e03603d369dc14518a84bf2fb83",
-  midctl_log_append: "2b31ba9a965795041a255edf11d96708f6f918c94f7cb86f36bd498a46f2a150",
+  midctl_log_append: "6c1d29f21abfb772b9fd426951b39262baa4ad016898107e383727937b0ef410",
   midctl_log_credential_births: "f8630f0c3946f213f2a6cc29089894f03442575f1f87fb21cacaa141ae67a512",
   midctl_log_credential_changes: "e1fcf3b4ef1d11c33ae74d2b62e2e042cf66bc8ef11089ab75b57bb0b55e166d",
   midctl_log_environment: "a0d8beb70780a3b7f48e05a6917222dbf0360766765c92c854787fb987533f4a",
