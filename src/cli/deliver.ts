@@ -40,9 +40,18 @@ export async function ignoreClosedPipe(write: () => Promise<void>): Promise<void
 }
 
 async function writeDocument(verb: Verb, document: Document, context: VerbContext): Promise<void> {
-  const { result, notices } = await renderDocument(verb, document, await renderingFor(context, "stdout"));
+  const rendering = await renderingFor(context, "stdout");
+  const { result, notices } = await renderDocument(verb, document, rendering);
   if (result !== "") await context.terminal.writeResult(result);
-  if (notices !== "" && !context.flags.quiet) context.terminal.writeMessage(notices);
+  const messages = verb.changes && context.dryRun && isForPeople(rendering.format) ? rehearsed : notices;
+  if (messages !== "" && !context.flags.quiet) context.terminal.writeMessage(messages);
+}
+
+/** In the place of a view's own notices, which speak of what was done and what to do next. */
+const rehearsed = "Dry run: nothing was changed; this is what would have been.\n";
+
+function isForPeople(format: OutputFormat): boolean {
+  return format === "table" || format === "plain";
 }
 
 async function deliverSecret(
@@ -52,7 +61,7 @@ async function deliverSecret(
   context: VerbContext,
 ): Promise<void> {
   const format = context.settings.output.value;
-  const asJson = format === "json" || format === "ndjson";
+  const asJson = !isForPeople(format);
   try {
     await context.terminal.writeSecret(
       asJson ? secretDocument(verb, outcome.document, secret, format, context) : `${secret}\n`,

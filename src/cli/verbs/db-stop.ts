@@ -15,6 +15,7 @@ export const dbStop = defineVerb({
   description: "The next command starts it again. Without a running one it succeeds and starts none.",
   examples: [{ command: "midctl db stop", does: "before the store is copied or moved" }],
   output: dbStopOutput,
+  changes: true,
   async run(_input, context) {
     const place = describePlace(context);
     if (place.kind === "server") {
@@ -26,8 +27,10 @@ export const dbStop = defineVerb({
         },
       );
     }
-    const { stopEngine } = await import("../../db/engine/engine.ts");
-    const { stopped } = await stopEngine(locateStore({ ...context.env, MIDCTL_DATA_DIR: place.location }));
+    const { inspectEngine, stopEngine } = await import("../../db/engine/engine.ts");
+    const store = locateStore({ ...context.env, MIDCTL_DATA_DIR: place.location });
+    if (context.dryRun) return { document: { place, stopped: (await inspectEngine(store)).running } };
+    const { stopped } = await stopEngine(store);
     return { document: { place, stopped } };
   },
   view: viewDbStop,
