@@ -1,7 +1,7 @@
 /** What issue and rotate print, and how their flags become an issuance. */
 import * as z from "zod/mini";
 import { parseScopes } from "../domain/scope.ts";
-import { DEFAULT_ACTIVATION, DEFAULT_LIFE, type Issued } from "../operations/credential-issue.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LIFE, type Issued } from "../operations/issuance.ts";
 import { credentialSchema, identitySchema } from "./documents.ts";
 import type { SecretSource } from "./secret-source.ts";
 import type { Outcome } from "./verb.ts";

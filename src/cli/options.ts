@@ -12,8 +12,9 @@ import {
 import { parseReference } from "../domain/reference.ts";
 import { parseScope } from "../domain/scope.ts";
 import { parseSlug, threadSlug } from "../domain/slug.ts";
-import { DEFAULT_ACTIVATION, DEFAULT_LIFE, MAX_GRACE } from "../operations/credential-issue.ts";
+import { MAX_GRACE } from "../operations/credential-rotate.ts";
 import type { IdentitySpec } from "../operations/identity-create.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LIFE } from "../operations/issuance.ts";
 import { readWith } from "./parse.ts";
 
 export const duration = readWith((text) => parseDuration(text));

@@ -2,7 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Database, Tx } from "../db/database.ts";
 import { CommitUnknown } from "../db/failure.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { type Claim, claimTransaction, readFate } from "../repository/claim.ts";
+import { type Claim, checkDeferred, claimTransaction, readFate } from "../repository/claim.ts";
 
 /** Who asks for a change, why, and whether it is only to be tried. */
 export interface Request extends Claim {
@@ -32,7 +32,7 @@ export async function rehearse<T>(db: Database, work: (tx: Tx) => Promise<T>): P
   try {
     return await db.transaction(async (tx) => {
       const result = await work(tx);
-      await tx.query("SET CONSTRAINTS ALL IMMEDIATE");
+      await checkDeferred(tx);
       throw new RolledBack(result);
     });
   } catch (error) {

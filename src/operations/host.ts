@@ -3,16 +3,10 @@ import type { Tx } from "../db/database.ts";
 import { createToken } from "../domain/token.ts";
 import { claimTransaction } from "../repository/claim.ts";
 import type { Request } from "./change.ts";
-import {
-  DEFAULT_ACTIVATION,
-  DEFAULT_GRACE,
-  DEFAULT_LIFE,
-  type Issued,
-  issueWithin,
-  previewIssuance,
-  rotateWithin,
-} from "./credential-issue.ts";
+import { issueWithin } from "./credential-issue.ts";
+import { DEFAULT_GRACE, rotateWithin } from "./credential-rotate.ts";
 import type { IdentitySpec } from "./identity-create.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LIFE, type Issued, previewIssuance } from "./issuance.ts";
 
 /** What a host asks for inside its own transaction. Durations are in seconds. */
 export interface HostIssuance {

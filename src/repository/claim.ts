@@ -32,3 +32,8 @@ export async function readFate(
   );
   return row?.fate ?? null;
 }
+
+/** Runs now what would run at COMMIT: for a dry run, which never gets there. */
+export async function checkDeferred(tx: Tx): Promise<void> {
+  await tx.query("SET CONSTRAINTS ALL IMMEDIATE");
+}

@@ -6,15 +6,11 @@ import { listAudit } from "../../src/operations/audit-list.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import type { Request } from "../../src/operations/change.ts";
 import { readTarget } from "../../src/operations/control.ts";
-import {
-  DEFAULT_ACTIVATION,
-  DEFAULT_LIFE,
-  issueCredential,
-  previewIssuance,
-  rotateCredential,
-} from "../../src/operations/credential-issue.ts";
+import { issueCredential } from "../../src/operations/credential-issue.ts";
+import { rotateCredential } from "../../src/operations/credential-rotate.ts";
 import type { IdentitySpec } from "../../src/operations/identity-create.ts";
 import { showIdentity } from "../../src/operations/identity-show.ts";
+import { DEFAULT_ACTIVATION, DEFAULT_LIFE, previewIssuance } from "../../src/operations/issuance.ts";
 import { listCredentials, listIdentities } from "../../src/operations/list.ts";
 import { pauseTarget } from "../../src/operations/pause.ts";
 import { resumeTarget } from "../../src/operations/resume.ts";

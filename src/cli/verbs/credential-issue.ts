@@ -1,5 +1,6 @@
 import { MidctlError } from "../../domain/errors.ts";
-import { issueCredential, previewIssuance } from "../../operations/credential-issue.ts";
+import { issueCredential } from "../../operations/credential-issue.ts";
+import { previewIssuance } from "../../operations/issuance.ts";
 import { issuanceOf, issuedOutcome, issuedOutput } from "../issued-document.ts";
 import {
   duration,

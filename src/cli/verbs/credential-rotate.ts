@@ -1,6 +1,7 @@
 import { MidctlError } from "../../domain/errors.ts";
 import { parseReference } from "../../domain/reference.ts";
-import { DEFAULT_GRACE, previewIssuance, rotateCredential } from "../../operations/credential-issue.ts";
+import { DEFAULT_GRACE, rotateCredential } from "../../operations/credential-rotate.ts";
+import { previewIssuance } from "../../operations/issuance.ts";
 import { issuanceOf, issuedOutcome, issuedOutput } from "../issued-document.ts";
 import { grace, issuanceOptions, parseIdentityReference } from "../options.ts";
 import { readWith } from "../parse.ts";

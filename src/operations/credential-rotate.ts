@@ -1,0 +1,96 @@
+import type { Database, Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { findCredential, readLive, setCredentialStatus } from "../repository/credential.ts";
+import { change, type Request } from "./change.ts";
+import {
+  giveWay,
+  holdIdentity,
+  type Issuance,
+  type Issued,
+  named,
+  readStanding,
+  requireEnd,
+  retried,
+  type Seen,
+  writeCredential,
+} from "./issuance.ts";
+
+/** Longest time that a superseded credential may live on: 24 hours (SPEC §5). */
+export const MAX_GRACE = 86_400;
+/** Grace where nothing is said: an hour. */
+export const DEFAULT_GRACE = 3_600;
+
+export interface Rotation extends Issuance {
+  /** Seconds that the predecessor lives on after the first use. */
+  readonly grace: number;
+  /** Public id of the credential that must be current, or, for a retry, that was replaced. */
+  readonly expectCurrent: string | null;
+  readonly compromised: boolean;
+}
+
+/** Issues a successor of the current credential; nothing changes for that one before the successor's first use. */
+export function rotateCredential(
+  db: Database,
+  request: Request,
+  rotation: Rotation,
+  seen: Seen,
+): Promise<Issued> {
+  return change(db, request, (tx) => rotateWithin(tx, request, rotation, seen));
+}
+
+/** `rotateCredential` inside a transaction that is open already and has said who acts. */
+export async function rotateWithin(
+  tx: Tx,
+  request: Request,
+  rotation: Rotation,
+  seen: Seen,
+): Promise<Issued> {
+  const identity = await holdIdentity(tx, request, rotation);
+  requireEnd(rotation, seen.environment);
+  const { known, current, pending } = await readStanding(tx, rotation, identity);
+  if (known !== null) return retried(known, rotation, identity, "rotate", rotation.expectCurrent);
+  const live = rotation.compromised ? await readLive(tx, identity.slug, rotation.name) : [];
+  const latest = live[0] === undefined ? null : await findCredential(tx, live[0]);
+  const predecessor = current ?? latest;
+  if (predecessor === null) {
+    throw new MidctlError(
+      "conflict",
+      `${identity.slug} has no current credential named ${rotation.name} to rotate; nothing was issued.`,
+      {
+        hint:
+          pending === null
+            ? `Use midctl credential issue ${identity.slug}${named(rotation.name)}.`
+            : `${pending.id} waits for its first use; activate it first, or use credential issue --replace-pending.`,
+      },
+    );
+  }
+  if (rotation.expectCurrent !== null && predecessor.id !== `mc_${rotation.expectCurrent}`) {
+    throw new MidctlError(
+      "conflict",
+      `The current credential of ${identity.slug} is ${predecessor.id}, not mc_${rotation.expectCurrent}; nothing was issued.`,
+      {
+        hint: "Somebody rotated meanwhile. Look at midctl identity show and decide again.",
+        details: { current: predecessor.id },
+      },
+    );
+  }
+  const changed = seen.holders.current?.id;
+  if (!rotation.compromised && changed !== undefined && changed !== predecessor.id) {
+    throw new MidctlError(
+      "conflict",
+      `${identity.slug} was rotated meanwhile: ${predecessor.id} is current now, it was ${changed}. Nothing was issued.`,
+      { hint: "Look again and rotate that one if it is still needed.", details: { current: predecessor.id } },
+    );
+  }
+  if (rotation.compromised) {
+    for (const publicId of live) await setCredentialStatus(tx, publicId, "revoked");
+  } else {
+    await giveWay(tx, rotation, identity, pending, seen);
+  }
+  return writeCredential(tx, request, rotation, identity, {
+    replaces: predecessor.id.slice(3),
+    scopes: rotation.scopes ?? predecessor.scopes,
+    grace: rotation.grace,
+    revoked: live,
+  });
+}
