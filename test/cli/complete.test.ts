@@ -86,7 +86,7 @@ describe("the bash script", () => {
     const program = `${completionScript("bash")}
 COMP_WORDS=(midctl context use "") COMP_CWORD=3; _midctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
 
-    const answer = execFileSync("bash", ["-c", program], {
+    const answer = execFileSync("bash", ["--norc", "-c", program], {
       env: { PATH: `${directory}:${process.env.PATH}` },
       encoding: "utf8",
     });

@@ -144,6 +144,17 @@ describe("midctl context", () => {
     expect(readdirSync(home)).toEqual([]);
   });
 
+  test("set with a field that no result has writes nothing: --fields is judged first", async () => {
+    const home = makeDirectory();
+
+    const { code } = await runInWorld(["context", "set", "a", "--fields", "nam"], {
+      env: { XDG_CONFIG_HOME: home },
+    });
+
+    expect(code).toBe(2);
+    expect(readdirSync(home)).toEqual([]);
+  });
+
   test("use of a context that does not exist exits 3 and changes nothing", async () => {
     const { env, file } = makeConfig(empty);
 

@@ -32,7 +32,7 @@ function homeEnvironment(extra: Record<string, string> = {}) {
 /** Runs a line of shell in which `midctl` is the program. */
 function shell(line: string, env: Record<string, string> = homeEnvironment()) {
   const script = `midctl() { "${process.execPath}" "${program}" "$@"; }; ${line}`;
-  const { status, stdout, stderr } = spawnSync("bash", ["-c", script], { env, encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync("bash", ["--norc", "-c", script], { env, encoding: "utf8" });
   return { code: status, stdout, stderr };
 }
 
