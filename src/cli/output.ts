@@ -1,5 +1,5 @@
 /** The one place that renders: a document becomes JSON, NDJSON, tab-separated text or a table. */
-import { visible } from "../domain/visible.ts";
+import { visible, visibleJson } from "../domain/visible.ts";
 import { selectFields } from "./fields.ts";
 import type { OutputFormat } from "./globals.ts";
 import type { Paint } from "./paint.ts";
@@ -43,7 +43,7 @@ export async function renderDocument(
 
 /** A whole JSON document with its schema version in front. */
 export function renderJson(document: Document, pretty: boolean): string {
-  return `${escapeInvisible(JSON.stringify({ schemaVersion, ...document }, null, pretty ? 2 : undefined))}\n`;
+  return `${visibleJson(JSON.stringify({ schemaVersion, ...document }, null, pretty ? 2 : undefined))}\n`;
 }
 
 /** A document whose list is `elements`, already JSON lines: for lists too long to be held twice. */
@@ -57,7 +57,7 @@ export function joinJsonList(key: string, lines: readonly string[]): string[] {
 }
 
 export function toJsonLine(element: unknown): string {
-  return `${escapeInvisible(JSON.stringify(element))}\n`;
+  return `${visibleJson(JSON.stringify(element))}\n`;
 }
 
 /** The key under which the document has its list, if it has one. */
@@ -164,14 +164,4 @@ function toCell(value: unknown): Cell {
   if (value === null || value === undefined) return null;
   if (typeof value === "string" || typeof value === "number") return value;
   return JSON.stringify(value);
-}
-
-/** JSON stays JSON, but what a terminal might obey travels as \uXXXX. */
-function escapeInvisible(json: string): string {
-  return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu, (character) => {
-    if (character === "\n") return character;
-    return [...Array(character.length).keys()]
-      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
-      .join("");
-  });
 }

@@ -1,12 +1,13 @@
 /** How an error reaches its reader: two lines for a person, one JSON line for a program, always on stderr. */
 import { MidctlError } from "../domain/errors.ts";
-import { visible } from "../domain/visible.ts";
+import { visible, visibleJson } from "../domain/visible.ts";
 import { redact } from "./redact.ts";
 
 /** One line `{"error":{code,message,hint,details}}`. */
 export function errorAsJson(error: unknown): string {
   const { code, message, hint, details } = asMidctlError(error);
-  return `${redact(JSON.stringify({ error: { code, message: redact(asSentence(message)), hint, details } }))}\n`;
+  const document = { error: { code, message: redact(asSentence(message)), hint, details } };
+  return `${visibleJson(redact(JSON.stringify(document)))}\n`;
 }
 
 /** `error: …` and `hint: …`. */
@@ -23,7 +24,8 @@ export function errorAsTrace(error: unknown): string {
   for (let current = error; current instanceof Error && stacks.length < 5; current = current.cause) {
     stacks.push(current.stack ?? current.message);
   }
-  return `${redact(stacks.join("\ncaused by: "))}\n`;
+  const lines = redact(stacks.join("\ncaused by: ")).split("\n");
+  return `${lines.map(visible).join("\n")}\n`;
 }
 
 /** With a capital and a full stop, wherever the message came from; a flag or a quoted word in front stays as it is. */

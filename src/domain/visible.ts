@@ -15,6 +15,16 @@ export function visible(text: string): string {
   });
 }
 
+/** The same for JSON, which stays JSON of the same meaning: what a terminal might obey travels as `\uXXXX`. */
+export function visibleJson(json: string): string {
+  return json.replace(INVISIBLE, (character) => {
+    if (character === "\n") return character;
+    return [...Array(character.length).keys()]
+      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
+      .join("");
+  });
+}
+
 /** Whether `visible` would change the text. */
 export function hasInvisible(text: string): boolean {
   return text.search(INVISIBLE) !== -1;
