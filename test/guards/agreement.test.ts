@@ -110,7 +110,7 @@ describe.each(databases())("domain and database on $name", (factory) => {
           live: isLive(credential, now),
         });
       }),
-      { numRuns: 1_000 },
+      { numRuns: 400 },
     );
   });
 });
@@ -191,7 +191,7 @@ describe.each(databases())("grace on $name", (factory) => {
         };
         expect(until).toBe(graceEnd(before, grace, new Date(NOW)).toISOString());
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 });
