@@ -109,13 +109,15 @@ async function controlIdentity(
   slug: string,
   status: ControlStatus,
 ): Promise<Controlled> {
-  if ((await lockIdentity(tx, slug)) === null) throw await notFound(tx, target.reference);
+  const locked = await lockIdentity(tx, slug);
+  if (locked === null) throw await notFound(tx, target.reference);
   await settleIdentity(tx, slug);
   const before = await findIdentity(tx, slug);
   const change = before?.status !== status;
   if (before !== null && change) {
     if (before.status === "revoked") throw isFinal(slug, "revoked", status);
-    refuseMoved(target, before);
+    // As it was found: what the clock alone has just made of it (idle, so paused) is nobody's change.
+    refuseMoved(target, locked);
     await setIdentityStatus(tx, slug, status);
   }
   const after = await findIdentity(tx, slug);

@@ -103,7 +103,9 @@ describe("no secret and no hash is shown", () => {
   const runs = COMMANDS.map(([words, stdin]) => ({ words, stdin }));
   it.each(runs)("by `$words`, with --debug, for people and for programs", async ({ words, stdin }) => {
     const options = { stdin: stdin === undefined ? "" : tokenIn(stdin) };
-    for (const format of ["plain", "json"]) {
+    // A document holds all that a view can show, so where there is no secret at hand the one run says it for both.
+    const formats = /^(credential|verify|revoke)/.test(words) ? ["json", "plain"] : ["json"];
+    for (const format of formats) {
       expectClean(shownBy(await desk.run(`${words} --debug --output ${format}`, options)), words);
     }
   });
