@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseToken } from "../../src/domain/token.ts";
+import { isAcknowledged, parseDocument, parseError, receivedTokens } from "./answer.ts";
 import { Clock } from "./clock.ts";
-import { type Moment, parseDocument, parseError, type Result, runCommand } from "./command.ts";
+import { type Moment, type Result, runCommand } from "./command.ts";
 import type { CampaignOptions } from "./crash.ts";
 import { Fleet, type IdentityState, isSame, readFleet, tell } from "./fleet.ts";
 import { Ground } from "./ground.ts";
@@ -29,6 +30,7 @@ export class Campaign {
   readonly #log = new LogJudge();
   readonly #options: CampaignOptions;
   readonly #say: (line: string) => void;
+  #interrupted = false;
 
   constructor(options: CampaignOptions, say: (line: string) => void) {
     this.#options = options;
@@ -42,6 +44,11 @@ export class Campaign {
 
   get entries(): number {
     return this.#log.checked;
+  }
+
+  /** Ends the campaign with the round that is being played; `play` then throws. */
+  interrupt(): void {
+    this.#interrupted = true;
   }
 
   /** Makes the store, and measures commands that nobody kills: one by one, then in crowds. */
@@ -63,6 +70,9 @@ export class Campaign {
       const hit = kills.before + kills.after;
       const killed = server.whole + server.postmaster;
       if ((hit >= count && killed >= serverKills) || this.tally.violations.length >= ENOUGH) return round;
+      if (this.#interrupted) throw new Error(`interrupted after round ${round}`);
+      if (round > (count + serverKills + 20) * 5)
+        throw new Error(`after ${round} rounds too many kills came too late`);
       round += 1;
       const random = createRandom(seed, round);
       const turn =
@@ -132,7 +142,6 @@ export class Campaign {
     const moment = (0.25 + random.unit() * 0.85) * this.#clock.median(CROWDED, 500);
     await ground.disconnect();
     let running = steps.length;
-    const began = performance.now();
     const runs = steps.map(async (step) => {
       const result = await runCommand(ground, step);
       running -= 1;
@@ -145,7 +154,7 @@ export class Campaign {
     await ground.recover();
     await ground.settle();
     this.#log.restart();
-    if (caught === 0) this.#clock.note(CROWDED, performance.now() - began);
+    if (caught === 0) for (const { result } of ran) this.#clock.note(CROWDED, result.ms);
     else this.tally.server[whole ? "whole" : "postmaster"] += 1;
     const resolved = [];
     for (const { step, prior, result } of ran) {
@@ -329,21 +338,6 @@ export class Campaign {
 }
 
 const CROWDED = "crowd";
-
-/** Secrets that came by stdout, whether or not the command lived to its end. */
-function receivedTokens(step: Step, result: Result): string[] {
-  if (step.delivery === "json") {
-    const token = parseDocument(result)?.token;
-    return typeof token === "string" ? [token] : [];
-  }
-  const token = step.delivery === "stdout" ? parseToken(result.stdout.trimEnd()) : null;
-  return token === null ? [] : [token.text];
-}
-
-/** Exit 0, or an answer that came whole before the kill. */
-function isAcknowledged(step: Step, result: Result): boolean {
-  return result.code === 0 || parseDocument(result) !== null || receivedTokens(step, result).length > 0;
-}
 
 function told(step: Step): string {
   return `midctl ${step.args.join(" ")}`;

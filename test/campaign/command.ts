@@ -97,26 +97,3 @@ async function watchCommits(ground: Ground, isOver: () => boolean, fire: () => v
     if ((await read()) !== before) return fire();
   }
 }
-
-/** What a command's document says, where one was printed whole; else null. */
-export function parseDocument(result: Result): Record<string, unknown> | null {
-  if (!result.stdout.endsWith("\n")) return null;
-  try {
-    const document: unknown = JSON.parse(result.stdout);
-    return typeof document === "object" ? (document as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The error of a command that ran with --json: its last line on stderr; else null. */
-export function parseError(
-  result: Result,
-): { readonly code: string; readonly details: Record<string, unknown> } | null {
-  try {
-    const line = result.stderr.trimEnd().split("\n").at(-1) ?? "";
-    return (JSON.parse(line) as { error: { code: string; details: Record<string, unknown> } }).error;
-  } catch {
-    return null;
-  }
-}

@@ -30,6 +30,9 @@ function readCount(flag: string, text: string): number {
   return Number(text);
 }
 
+/** They end it in order: its server would otherwise outlive it. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 /** Plays the campaign, says what it found, and returns 0, or 1 where anything was found that must not be. */
 export async function runCampaign(
   options: CampaignOptions,
@@ -38,12 +41,15 @@ export async function runCampaign(
   const began = performance.now();
   const campaign = new Campaign(options, say);
   let rounds = 0;
+  const interrupt = (): void => campaign.interrupt();
+  for (const signal of SIGNALS) process.once(signal, interrupt);
   try {
     await campaign.warmUp();
     rounds = await campaign.play();
     await campaign.judgeAll(rounds);
   } finally {
     await campaign.leave();
+    for (const signal of SIGNALS) process.off(signal, interrupt);
   }
   report(campaign, options, rounds, (performance.now() - began) / 1000, say);
   return campaign.tally.violations.length === 0 ? 0 : 1;
