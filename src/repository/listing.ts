@@ -91,14 +91,18 @@ export async function listIdentityRows(
   const where = new Where();
   const [first, ...others] = filter.labels;
   const byLabel = first !== undefined && sort === "slug";
-  // One label walks the label table in slug order; further ones are looked up per row.
+  // One label walks the label table in slug order; further ones walk beside it, before any identity is fetched.
   const from = byLabel
     ? `midctl_identity_label l JOIN machine_identity i ON i.id = l."machineIdentityId"`
     : `machine_identity i`;
   if (byLabel) where.add(`l.key = ${where.bind(first.key)} AND l.value = ${where.bind(first.value)}`);
   for (const label of byLabel ? others : filter.labels) {
+    let same = `o.slug = ${byLabel ? "l" : "i"}.slug`;
+    // Said of both: the planner does not carry a page's beginning from one to the other, and would walk there.
+    if (byLabel && page.after !== null)
+      same += ` AND o.slug ${page.descending ? "<" : ">"} ${where.bind(page.after[0])}::text`;
     where.add(
-      `EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND o.slug = i.slug)`,
+      `EXISTS (SELECT FROM midctl_identity_label o WHERE o.key = ${where.bind(label.key)} AND o.value = ${where.bind(label.value)} AND ${same})`,
     );
   }
   if (filter.owner !== null) where.add(`i.owner = ${where.bind(filter.owner)}`);
@@ -244,9 +248,11 @@ async function list<Row extends object>(
     );
   }
   const order = tie === "" ? `${key} ${direction}` : `${key} ${direction}, ${tie} ${direction}`;
+  // Written out: with the limit bound, the plan for any limit looks dear and the server plans every page anew.
+  const limit = Math.trunc(page.limit) + 1;
   const rows = await tx.query<Row & { readonly _key: string; readonly _tie: string }>(
     `SELECT ${columns}, (${key})::text AS _key, ${tie === "" ? "''" : `(${tie})::text`} AS _tie
-       FROM ${from} ${where.text} ORDER BY ${order} LIMIT ${where.bind(page.limit + 1)}::int`,
+       FROM ${from} ${where.text} ORDER BY ${order} LIMIT ${limit}`,
     where.params,
   );
   const shown = rows.slice(0, page.limit);

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { Database } from "../../src/db/database.ts";
+import type { Request } from "../../src/operations/change.ts";
+import { createIdentity } from "../../src/operations/identity-create.ts";
+import { listIdentities } from "../../src/operations/list.ts";
+import { databases, type TestDatabase } from "../support/databases.ts";
+
+const ALICE: Request = { actor: { kind: "operator", name: "alice" }, reason: null };
+
+const ANY = {
+  status: [],
+  labels: [],
+  owner: null,
+  provider: null,
+  expiringWithin: null,
+  unusedFor: null,
+  identity: null,
+} as const;
+
+const PROD_AND_RED = [
+  { key: "env", value: "prod" },
+  { key: "team", value: "red" },
+];
+
+async function create(
+  db: Database,
+  slug: string,
+  more: { labels?: Record<string, string>; parent?: string; expiresIn?: number } = {},
+) {
+  const spec = {
+    slug,
+    kind: "service" as const,
+    provider: null,
+    threadId: null,
+    owner: "ops",
+    displayName: null,
+    labels: more.labels ?? null,
+    parent: more.parent ?? null,
+    workspace: null,
+    expiresIn: more.expiresIn ?? null,
+    idleTtl: null,
+  };
+  await createIdentity(db, ALICE, spec, { ifNotExists: false });
+}
+
+/** Every slug of a list, page after page of two. */
+async function readAll(db: Database, filter: Parameters<typeof listIdentities>[1], descending: boolean) {
+  const slugs: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Awaited<ReturnType<typeof listIdentities>> = await listIdentities(db, filter, "slug", {
+      limit: 2,
+      cursor,
+      descending,
+    });
+    slugs.push(...page.identities.map(({ slug }) => slug));
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+  return slugs;
+}
+
+describe.each(databases())("a filtered list on $name", (factory) => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await factory.create();
+    for (const [index, name] of ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"].entries()) {
+      const labels = { env: index === 2 ? "test" : "prod", team: index === 4 ? "blue" : "red" };
+      await create(database.db, name, { labels });
+    }
+  });
+  afterAll(() => database?.dispose());
+
+  test.each([
+    ["upward", false, ["ant", "bee", "dog", "fox", "gnu", "hen"]],
+    ["downward", true, ["hen", "gnu", "fox", "dog", "bee", "ant"]],
+  ])("pages %s through what has both labels, each once and in order", async (_, descending, expected) => {
+    const slugs = await readAll(database.db, { ...ANY, labels: PROD_AND_RED }, descending);
+
+    expect(slugs).toEqual(expected);
+  });
+
+  test("finds what has expired by itself and by its parent", async () => {
+    await create(database.db, "mayfly", { expiresIn: 0.3 });
+    await create(database.db, "mayfly-child", { parent: "mayfly" });
+
+    await vi.waitFor(async () => {
+      const slugs = await readAll(database.db, { ...ANY, status: ["expired"] }, false);
+      expect(slugs).toEqual(["mayfly", "mayfly-child"]);
+    });
+  });
+});
