@@ -4,6 +4,7 @@ import { addressOf, locateStore } from "../db/engine/location.ts";
 import { migrate, readSchemaState, type SchemaState } from "../db/migrate.ts";
 import { openPostgres } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { readEnvironment } from "../repository/environment.ts";
 import type { Opening } from "./context.ts";
 import { redactUrl } from "./redact.ts";
 import type { Settings } from "./settings.ts";
@@ -32,7 +33,7 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
   opening.debug(`embedded PostgreSQL in ${store.dir}`);
   const running = openPostgres(addressOf(store), { max: 2 });
   try {
-    return await bringUpToDate(running, await readSchemaState(running), opening);
+    return await bringUpToDate(running, opening);
   } catch (error) {
     if (!isNotRunning(error)) throw error;
     await running.close();
@@ -43,13 +44,21 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
   opening.debug(created ? "store created, server started" : "server started");
   const database = openPostgres(address, { max: 2 });
   if (created) await migrate(database);
-  else await bringUpToDate(database, await readSchemaState(database), opening);
+  else await bringUpToDate(database, opening);
   return database;
 }
 
-/** A store of our own needs nobody to say `db migrate`; one of a newer midctl is left alone. */
-async function bringUpToDate(database: Database, schema: SchemaState, opening: Opening): Promise<Database> {
-  if (schema.state === "current" || opening.wish.schema === "any") return database;
+/**
+ * A store of our own needs nobody to say `db migrate`; one of a newer midctl is left alone. One without an environment
+ * was copied by a command that ended before it had made the store its own: that is made up for.
+ */
+async function bringUpToDate(database: Database, opening: Opening): Promise<Database> {
+  const [schema, environment] = await Promise.all([
+    readSchemaState(database),
+    // Without a schema there is no table to read it from, which the state says better.
+    readEnvironment(database).catch(() => null),
+  ]);
+  if (opening.wish.schema === "any" || (schema.state === "current" && environment !== null)) return database;
   if (schema.state === "newer") throw explainSchema("newer");
   const { applied } = await migrate(database);
   if (schema.state === "behind")

@@ -30,6 +30,15 @@ async function pidOf(store: StoreLocation): Promise<number> {
   return pid;
 }
 
+/** A session's process may end by itself between being listed and being killed. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 /** Writes into the store as its owner does. */
 function write(store: StoreLocation, path: string, content: string): void {
   const found = surveyStore(store);
@@ -63,7 +72,7 @@ test("a killed server whose sessions are still open is started again", async () 
 test("the unit that started it ends: every process of the server is killed, and the next command recovers", async () => {
   const { store, pid } = await startNew();
   await ask(store, "INSERT INTO seed VALUES ('kept')");
-  for (const child of childrenOf(pid)) process.kill(child, "SIGKILL");
+  for (const child of childrenOf(pid)) killIfThere(child);
   process.kill(pid, "SIGKILL");
 
   await startEngine(store, { host: prepared });

@@ -17,7 +17,7 @@ export interface CliOptions {
   /** Written to standard input, which is then closed; nothing unless told. */
   readonly stdin?: string;
   readonly cwd?: string;
-  /** Milliseconds until SIGKILL; 30,000 unless told. */
+  /** Milliseconds until SIGKILL; 120,000 unless told. */
   readonly timeout?: number;
 }
 
@@ -29,7 +29,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     const child = spawn(process.execPath, [PROGRAM, ...args], {
       cwd: options.cwd,
       env: scrubEnvironment(options.env),
-      timeout: options.timeout ?? 30_000,
+      timeout: options.timeout ?? 120_000,
       killSignal: "SIGKILL",
     });
     const stdout: Buffer[] = [];
