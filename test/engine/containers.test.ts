@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { isRoot } from "../../src/db/engine/account.ts";
 import { inspectEngine, startEngine, stopEngine } from "../../src/db/engine/engine.ts";
 import type { Host } from "../../src/db/engine/host.ts";
 import type { StoreLocation } from "../../src/db/engine/location.ts";
-import { ask, Place, runToEnd } from "./fixture.ts";
+import { ask, mainOf, openPackage, Place, runToEnd } from "./fixture.ts";
 
 let place: Place;
 let prepared: Host;
@@ -94,7 +94,6 @@ if (isRoot()) {
           message: expect.stringContaining("cannot reach"),
         });
       } finally {
-        const { rmSync } = await import("node:fs");
         rmSync(closed, { recursive: true });
       }
     });
@@ -157,6 +156,21 @@ if (canContain) {
       await Promise.all(containers.map((container) => container.end()));
     });
 
+    test("a container's root copies programs that its engine's user cannot read, whole", async () => {
+      const home = mkdtempSync(join(tmpdir(), "midctl-home-"));
+      const store = place.newStore();
+      try {
+        cpSync(openPackage(), join(home, "package"), { recursive: true, verbatimSymlinks: true });
+        const container = openContainer(store, { PACKAGE: mainOf(join(home, "package")) });
+        await container.told;
+
+        expect(await ask(store, "SELECT word FROM seed")).toEqual([{ word: "sown" }]);
+        await container.end();
+      } finally {
+        rmSync(home, { recursive: true });
+      }
+    });
+
     test("a start after the container of the server was killed does not trust the process number it left", async () => {
       const store = place.newStore();
       const container = openContainer(store);
@@ -170,10 +184,13 @@ if (canContain) {
 }
 
 /** A container that starts the engine and lives until it is ended. */
-function openContainer(store: StoreLocation): { told: Promise<{ started: boolean }>; end(): Promise<void> } {
+function openContainer(
+  store: StoreLocation,
+  env: NodeJS.ProcessEnv = {},
+): { told: Promise<{ started: boolean }>; end(): Promise<void> } {
   const script = '"$0" "$1" start; cat';
   const child = spawn("unshare", [...CONTAINER, "sh", "-c", script, process.execPath, driver], {
-    env: environment(store),
+    env: { ...environment(store), ...env },
     stdio: ["pipe", "pipe", "inherit"],
   });
   return {

