@@ -1,8 +1,9 @@
 /** Opens the database that the settings name: a server by URL, or the embedded engine, started where it is not up. */
+
+import { existsSync } from "node:fs";
 import type { Database } from "../db/database.ts";
-import { addressOf, locateStore } from "../db/engine/location.ts";
+import { addressOf, type EngineAddress, locateStore, socketPath } from "../db/engine/location.ts";
 import { migrate, readSchemaState, type SchemaState } from "../db/migrate.ts";
-import { openPostgres } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { readEnvironment } from "../repository/environment.ts";
 import type { Opening } from "./context.ts";
@@ -20,6 +21,7 @@ export async function openDatabase(settings: Settings, opening: Opening): Promis
 
 async function openServer(url: string, opening: Opening): Promise<Database> {
   opening.debug(`connect to ${redactUrl(url)}`);
+  const { openPostgres } = await loadDriver();
   const database = openPostgres({ url }, { max: 2 });
   if (opening.wish.schema === "any") return database;
   const { state } = await readSchemaState(database);
@@ -31,16 +33,13 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
   const { value: dataDir } = settings.dataDir;
   const store = locateStore(dataDir === null ? opening.env : { ...opening.env, MIDCTL_DATA_DIR: dataDir });
   opening.debug(`embedded PostgreSQL in ${store.dir}`);
-  const running = openPostgres(addressOf(store), { max: 2 });
-  try {
-    return await bringUpToDate(running, opening);
-  } catch (error) {
-    if (!isNotRunning(error)) throw error;
-    await running.close();
-  }
+  const running = await tryRunning(addressOf(store), opening);
+  if (running !== null) return running;
   if (opening.wish.mayStart === false) throw notRunning(store.dir);
   const { startEngine } = await import("../db/engine/engine.ts");
-  const { address, created } = await startEngine(store, { notice: opening.notice });
+  const starting = startEngine(store, { notice: opening.notice });
+  // Loaded while the server comes up.
+  const [{ address, created }, { openPostgres }] = await Promise.all([starting, loadDriver()]);
   opening.debug(created ? "store created, server started" : "server started");
   const database = openPostgres(address, { max: 2 });
   if (created) await migrate(database);
@@ -48,16 +47,32 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
   return database;
 }
 
+/** The store's server where it is up; null where it has to be started. Without a socket nobody need be asked. */
+async function tryRunning(address: EngineAddress, opening: Opening): Promise<Database | null> {
+  if (!existsSync(socketPath(address))) return null;
+  const { openPostgres } = await loadDriver();
+  const running = openPostgres(address, { max: 2 });
+  try {
+    return await bringUpToDate(running, opening);
+  } catch (error) {
+    if (!isNotRunning(error)) throw error;
+    await running.close();
+    return null;
+  }
+}
+
+function loadDriver(): Promise<typeof import("../db/postgres.ts")> {
+  return import("../db/postgres.ts");
+}
+
 /**
  * A store of our own needs nobody to say `db migrate`; one of a newer midctl is left alone. One without an environment
  * was copied by a command that ended before it had made the store its own: that is made up for.
  */
 async function bringUpToDate(database: Database, opening: Opening): Promise<Database> {
-  const [schema, environment] = await Promise.all([
-    readSchemaState(database),
-    // Without a schema there is no table to read it from, which the state says better.
-    readEnvironment(database).catch(() => null),
-  ]);
+  const schema = await readSchemaState(database);
+  // One after the other: a second session costs a fresh server more than a second answer.
+  const environment = schema.state === "current" ? await readEnvironment(database) : null;
   if (opening.wish.schema === "any" || (schema.state === "current" && environment !== null)) return database;
   if (schema.state === "newer") throw explainSchema("newer");
   const { applied } = await migrate(database);

@@ -51,18 +51,23 @@ class DryRun extends Error {
   result: MigrateResult | null = null;
 }
 
-/** How the database's schema stands to this program's: two cheap queries, no lock, no change. */
+/**
+ * How the database's schema stands to this program's: one cheap query, no lock, no change. Not for use within a
+ * transaction, which a database without our tables would fail.
+ */
 export async function readSchemaState(
-  tx: Tx,
+  db: Database,
   options: { readonly directory?: string } = {},
 ): Promise<SchemaState> {
   const known = listMigrations(options.directory);
-  const names = (await hasTable(tx, "midctl_migration")) ? await readAppliedNames(tx) : [];
+  const names = await readAppliedNames(db);
   const counts = { applied: names.length, known: known.length };
   if (names.some((name) => !known.includes(name))) return { state: "newer", ...counts };
   if (names.length === 0 && known.length > 0) return { state: "absent", ...counts };
   return { state: names.length < known.length ? "behind" : "current", ...counts };
 }
+
+const UNDEFINED_TABLE = "42P01";
 
 /** The bytes of "midctl" as a number: a key of our own among a host's advisory locks. */
 const LOCK = 120299423233132;
@@ -118,9 +123,14 @@ async function readHistory(tx: Tx): Promise<Applied[]> {
   return tx.query<Applied>("SELECT name, hash FROM midctl_migration ORDER BY position");
 }
 
-async function readAppliedNames(tx: Tx): Promise<string[]> {
-  const rows = await tx.query<{ name: string }>("SELECT name FROM midctl_migration ORDER BY position");
-  return rows.map(({ name }) => name);
+async function readAppliedNames(db: Database): Promise<string[]> {
+  try {
+    const rows = await db.query<{ name: string }>("SELECT name FROM midctl_migration ORDER BY position");
+    return rows.map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof MidctlError && error.details.sqlState === UNDEFINED_TABLE) return [];
+    throw error;
+  }
 }
 
 function checkHistory(applied: readonly Applied[], known: readonly Migration[]): void {

@@ -1,4 +1,4 @@
-import type { Tx } from "../db/database.ts";
+import type { Database } from "../db/database.ts";
 import { readSchemaState, type SchemaState } from "../db/migrate.ts";
 import { type Environment, readEnvironment } from "../repository/environment.ts";
 import { type LogFacts, readLogFacts, readServer, type ServerFacts } from "../repository/overview.ts";
@@ -12,7 +12,7 @@ export interface DatabaseStatus {
 }
 
 /** How the database stands, whether it has our schema or not. Changes nothing. */
-export async function readDatabaseStatus(db: Tx): Promise<DatabaseStatus> {
+export async function readDatabaseStatus(db: Database): Promise<DatabaseStatus> {
   const [schema, server] = await Promise.all([readSchemaState(db), readServer(db)]);
   if (schema.state === "absent") return { schema, server, environment: null, log: null };
   const [environment, log] = await Promise.all([readEnvironment(db), readLogFacts(db)]);

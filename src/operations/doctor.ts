@@ -1,4 +1,4 @@
-import type { Tx } from "../db/database.ts";
+import type { Database } from "../db/database.ts";
 import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
 import { readSchemaState } from "../db/migrate.ts";
 import { readEnvironment } from "../repository/environment.ts";
@@ -27,7 +27,7 @@ const CLOCK_TOLERANCE = 2_000;
  * Examines a database: schema, guards, log, clock, rights, engine. Changes nothing. `localClock` is the caller's, in
  * milliseconds since the epoch.
  */
-export async function diagnose(db: Tx, localClock: () => number): Promise<Diagnosis> {
+export async function diagnose(db: Database, localClock: () => number): Promise<Diagnosis> {
   const checks: string[] = [];
   const findings: Finding[] = [];
   const check = (name: string, found: readonly Omit<Finding, "check">[]): void => {

@@ -58,6 +58,11 @@ export function addressOf(store: StoreLocation): EngineAddress {
   };
 }
 
+/** The file of the socket that the store's server listens on while it runs. */
+export function socketPath(address: EngineAddress): string {
+  return join(address.socketDir, `.s.PGSQL.${address.port}`);
+}
+
 /**
  * The directory of the store's socket: in the store, or a private one under `/tmp` where that path is too long.
  * @throws MidctlError `unavailable` if the one under `/tmp` is not a private directory of the store's owner: somebody

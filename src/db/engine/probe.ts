@@ -1,6 +1,5 @@
 import { connect } from "node:net";
-import { join } from "node:path";
-import type { EngineAddress } from "./location.ts";
+import { type EngineAddress, socketPath } from "./location.ts";
 
 /** What answers on a socket. `refused`: nothing does. */
 export type Answer = "ready" | "starting" | "stopping" | "refused";
@@ -12,7 +11,7 @@ export type Answer = "ready" | "starting" | "stopping" | "refused";
  */
 export function probe(address: EngineAddress, patience = 2000): Promise<Answer> {
   return new Promise((resolve) => {
-    const socket = connect(join(address.socketDir, `.s.PGSQL.${address.port}`));
+    const socket = connect(socketPath(address));
     let heard = "";
     const finish = (answer: Answer) => {
       socket.destroy();
