@@ -17,6 +17,7 @@ export { fromPglite } from "./db/pglite.ts";
 export { openPostgres } from "./db/postgres.ts";
 export { type ErrorCode, MidctlError } from "./domain/errors.ts";
 export { type Authenticator, createAuthenticator } from "./operations/authenticate.ts";
+export { authenticateHeader, type HeaderAnswer, type HeaderAuthenticator } from "./operations/bearer.ts";
 export type { Accepted, Actor, Decision, RefusalCode, Refused } from "./operations/decide.ts";
 export type { HostIssuance, HostRotation, IssuedToHost } from "./operations/host.ts";
 export type { IdentitySpec } from "./operations/identity-create.ts";

@@ -8,7 +8,7 @@ const root = resolve(import.meta.dirname, "..");
 const src = join(root, "src");
 
 /** The rooms, from the outside in: a file may import its own and those after it (SPEC §11). */
-const layers = ["cli", "operations", "repository", "db", "domain"];
+const layers = ["cli", "server", "operations", "repository", "db", "domain"];
 
 const files = readdirSync(src, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".ts"))
@@ -77,14 +77,21 @@ describe("dependencies run one way", () => {
     }
   });
 
-  test("every file has a room, but the library's entry", () => {
-    expect(files.filter((file) => layerOf(file) === undefined)).toEqual(["index.ts"]);
+  test("every file has a room, but the library's entries", () => {
+    expect(files.filter((file) => layerOf(file) === undefined)).toEqual(["hono.ts", "index.ts"]);
   });
 
-  test("the library's entry leaves the command line alone", () => {
-    const entry = sources.find(({ file }) => file === "index.ts");
+  test("the library's entries leave command line and server alone", () => {
+    const entries = sources.filter(({ file }) => file === "index.ts" || file === "hono.ts");
+    const names = entries.flatMap(({ imports }) => imports);
 
-    expect(entry?.imports.filter((name) => name.startsWith("./cli/"))).toEqual([]);
+    expect(names.filter((name) => /^\.\/(cli|server)\//.test(name))).toEqual([]);
+  });
+
+  test("the library loads no web framework: a host brings its own", () => {
+    const packages = [...loadedAtStart("index.ts"), ...loadedAtStart("hono.ts")];
+
+    expect(packages.filter((name) => /hono|modelcontextprotocol/.test(name))).toEqual([]);
   });
 
   test("domain reaches nothing outside of itself but node:crypto", () => {
