@@ -3,6 +3,13 @@
 import type { Tx } from "./db/database.ts";
 import { type DrizzleHandle, fromDrizzle } from "./db/drizzle.ts";
 import {
+  type ActivityQuery,
+  type AgentEvent,
+  type RecentActivity,
+  readRecentActivity as readInTransaction,
+  recordAgentEvents as recordInTransaction,
+} from "./operations/agent-events.ts";
+import {
   type HostIssuance,
   type HostRotation,
   type IssuedToHost,
@@ -16,6 +23,12 @@ export { migrate } from "./db/migrate.ts";
 export { fromPglite } from "./db/pglite.ts";
 export { openPostgres } from "./db/postgres.ts";
 export { type ErrorCode, MidctlError } from "./domain/errors.ts";
+export type {
+  ActivityQuery,
+  AgentAuditEvent,
+  AgentEvent,
+  RecentActivity,
+} from "./operations/agent-events.ts";
 export { type Authenticator, createAuthenticator } from "./operations/authenticate.ts";
 export { authenticateHeader, type HeaderAnswer, type HeaderAuthenticator } from "./operations/bearer.ts";
 export type { Accepted, Actor, Decision, RefusalCode, Refused } from "./operations/decide.ts";
@@ -30,6 +43,19 @@ export function issueCredential(tx: Tx | DrizzleHandle, issuance: HostIssuance):
 /** Rotates a credential in the host's transaction: a drizzle handle, or a `Tx` of this library. */
 export function rotateCredential(tx: Tx | DrizzleHandle, rotation: HostRotation): Promise<IssuedToHost> {
   return rotateInTransaction(carry(tx), rotation);
+}
+
+/**
+ * Writes what agents did, in one statement of the host's transaction: all or none. Each is attributed to its token and the
+ * machine identity behind it. Returns their ids, `ev_…`.
+ */
+export function recordAgentEvents(tx: Tx | DrizzleHandle, events: readonly AgentEvent[]): Promise<string[]> {
+  return recordInTransaction(carry(tx), events);
+}
+
+/** What agents did lately in a token's workspace, newest first. */
+export function readRecentActivity(tx: Tx | DrizzleHandle, query: ActivityQuery): Promise<RecentActivity> {
+  return readInTransaction(carry(tx), query);
 }
 
 function carry(tx: Tx | DrizzleHandle): Tx {

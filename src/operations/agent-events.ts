@@ -1,0 +1,134 @@
+import { randomBytes } from "node:crypto";
+import type { Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { parseReference } from "../domain/reference.ts";
+import { containsSecret, createPublicId } from "../domain/token.ts";
+import { quote } from "../domain/visible.ts";
+import {
+  type AgentAuditEvent,
+  findEventPosition,
+  findWorkplace,
+  insertEvents,
+  readWorkspaceEvents,
+} from "../repository/event.ts";
+
+export type { AgentAuditEvent } from "../repository/event.ts";
+
+/** What an agent did, for the host's audit. Lengths are in characters. */
+export interface AgentEvent {
+  /** `mc_…` or `at_…`: of an accepted decision, `credential?.id ?? actor.slug`. */
+  readonly token: string;
+  /** 1 to 64: `card.move`. */
+  readonly action: string;
+  /** Up to 32: `card`. */
+  readonly entityType?: string | null;
+  /** Up to 64. */
+  readonly entityId?: string | null;
+  /** Stored as JSON; no token may be in it. */
+  readonly metadata?: Readonly<Record<string, unknown>> | null;
+}
+
+/**
+ * Writes what agents did, in one statement: each attributed to its token and the machine identity behind it, in the
+ * token's workspace, at the database's time. All or none. Returns their ids (`ev_…`) in the order given.
+ * @throws MidctlError `usage` for what does not fit, `not_found` for a token that is not there
+ */
+export async function recordAgentEvents(tx: Tx, events: readonly AgentEvent[]): Promise<string[]> {
+  if (events.length === 0) return [];
+  const rows = events.map((event) => ({
+    publicId: createPublicId(randomBytes),
+    token: publicIdOf(event.token),
+    action: judgeText("An action", event.action, 1, 64),
+    entityType: judgeOptional("An entity's type", event.entityType, 32),
+    entityId: judgeOptional("An entity's id", event.entityId, 64),
+    metadata: judgeMetadata(event.metadata),
+  }));
+  const [missing] = await insertEvents(tx, rows);
+  if (missing !== undefined) {
+    throw new MidctlError("not_found", `There is no agent token ${quote(missing)}; no event was recorded.`, {
+      hint: "The host may have deleted it meanwhile, or its workspace.",
+    });
+  }
+  return rows.map(({ publicId }) => `ev_${publicId}`);
+}
+
+export interface RecentActivity {
+  readonly agentAudit: readonly AgentAuditEvent[];
+  /** To be given as `before` for the page that follows; null where there is none. */
+  readonly nextBefore: string | null;
+}
+
+export const MAX_ACTIVITY = 200;
+
+export interface ActivityQuery {
+  /** `mc_…` or `at_…`: whose workspace. */
+  readonly token: string;
+  /** 1 to 200. */
+  readonly limit: number;
+  /** An event's id (`ev_…`): only what came before it. */
+  readonly before?: string | undefined;
+}
+
+/**
+ * What agents did lately in the workspace of a token, newest first; in a database without workspaces, all of it.
+ * @throws MidctlError `usage` for a `before` that is no event of that workspace
+ */
+export async function readRecentActivity(tx: Tx, query: ActivityQuery): Promise<RecentActivity> {
+  const place = await findWorkplace(tx, publicIdOf(query.token));
+  if (place === null) return { agentAudit: [], nextBefore: null };
+  const limit = Math.min(Math.max(Math.trunc(query.limit), 1), MAX_ACTIVITY);
+  const position =
+    query.before === undefined
+      ? null
+      : await findEventPosition(tx, place, /^ev_(\S{1,12})$/.exec(query.before)?.[1] ?? "");
+  if (query.before !== undefined && position === null) {
+    throw new MidctlError("usage", `There is no event ${quote(query.before)} in this workspace.`, {
+      hint: "Give the id of an event that was shown, ev_…, or leave `before` out.",
+    });
+  }
+  const events = await readWorkspaceEvents(tx, place, limit + 1, position);
+  const agentAudit = events.slice(0, limit);
+  return { agentAudit, nextBefore: events.length > limit ? (agentAudit.at(-1)?.id ?? null) : null };
+}
+
+function publicIdOf(text: string): string {
+  const reference = parseReference(text);
+  if (reference.kind === "credential" || reference.kind === "token") return reference.publicId;
+  throw new MidctlError("usage", `${quote(text)} names no token.`, {
+    hint: "Give the credential's mc_… or the token's at_….",
+  });
+}
+
+/** What PostgreSQL cannot store (NUL, lone surrogates) and what a terminal may obey stays out. */
+const CONTROL = /[\p{Cc}\p{Cs}]/u;
+
+function judgeText(what: string, text: string, atLeast: number, atMost: number): string {
+  const length = [...text].length;
+  if (length >= atLeast && length <= atMost && !CONTROL.test(text) && !containsSecret(text)) return text;
+  throw new MidctlError("usage", `${what} cannot be ${quote(text)}; no event was recorded.`, {
+    hint: `It has ${atLeast} to ${atMost} characters, none of them a control character, and is no token.`,
+  });
+}
+
+function judgeOptional(what: string, text: string | null | undefined, atMost: number): string | null {
+  return text === null || text === undefined ? null : judgeText(what, text, 0, atMost);
+}
+
+function judgeMetadata(metadata: AgentEvent["metadata"]): string | null {
+  if (metadata === null || metadata === undefined) return null;
+  const json = toJson(metadata);
+  if (containsSecret(json)) {
+    throw new MidctlError("usage", "An event's metadata holds a token; no event was recorded.", {
+      hint: "Name the credential by its id, mc_…, and treat that token as leaked.",
+    });
+  }
+  return json;
+}
+
+function toJson(metadata: Readonly<Record<string, unknown>>): string {
+  try {
+    return JSON.stringify(metadata);
+  } catch {
+    throw new MidctlError("usage", "An event's metadata is no JSON; no event was recorded.");
+  }
+}

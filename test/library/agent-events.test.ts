@@ -1,0 +1,242 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { migrate } from "../../src/db/migrate.ts";
+import {
+  type AgentEvent,
+  issueCredential,
+  type MidctlError,
+  readRecentActivity,
+  recordAgentEvents,
+} from "../../src/index.ts";
+import { databases, type TestDatabase } from "../support/databases.ts";
+
+const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
+const LEGACY = "at_legacyopen01";
+
+const SPEC = {
+  kind: "thread",
+  provider: "codex",
+  owner: "platform",
+  labels: null,
+  parent: null,
+  expiresIn: null,
+  idleTtl: null,
+} as const;
+
+describe.each(databases())("events in a host's own tables on $name", (factory) => {
+  let database: TestDatabase;
+  let mine: string;
+
+  beforeAll(async () => {
+    database = await factory.createBare();
+    await database.db.transaction((tx) => tx.script(KAN));
+    await migrate(database.db);
+    mine = await issueIn("one", "t1", "Codex, thread 1");
+  });
+  afterAll(() => database.dispose());
+
+  /** Issues a credential to a new identity in a workspace; returns `mc_…`. */
+  async function issueIn(workspace: string, threadId: string, displayName: string): Promise<string> {
+    const { credential } = await database.db.transaction((tx) =>
+      issueCredential(tx, {
+        identity: { ...SPEC, slug: `codex-${threadId}`, threadId, displayName, workspace },
+        actor: "host",
+      }),
+    );
+    return credential.id;
+  }
+
+  const record = (...events: AgentEvent[]) => database.db.transaction((tx) => recordAgentEvents(tx, events));
+
+  test("are attributed to the token, the machine identity behind it, and the token's workspace", async () => {
+    const [id] = await record({
+      token: mine,
+      action: "card.move",
+      entityType: "card",
+      entityId: "c1",
+      metadata: { from: "todo", to: "done" },
+    });
+
+    const [row] = await database.db.query(
+      `SELECT 'ev_' || e."publicId" AS id, w.slug AS workspace, t."publicId" AS token, i.slug AS identity,
+              e.action, e."entityType", e."entityId", e.metadata, abs(extract(epoch FROM midctl_now() - e."createdAt")) < 60 AS recent
+         FROM agent_audit_event e JOIN workspace w ON w.id = e."workspaceId" JOIN agent_token t ON t.id = e."agentTokenId"
+         JOIN machine_identity i ON i.id = e."machineIdentityId" ORDER BY e.id DESC LIMIT 1`,
+    );
+    expect(row).toEqual({
+      id,
+      workspace: "one",
+      token: mine.slice(3),
+      identity: "codex-t1",
+      action: "card.move",
+      entityType: "card",
+      entityId: "c1",
+      metadata: '{"from":"todo","to":"done"}',
+      recent: true,
+    });
+  });
+
+  test("are kept in UTC, whatever zone the host's session is in", async () => {
+    await database.db.transaction(async (tx) => {
+      await tx.query("SET LOCAL TimeZone = 'Pacific/Auckland'");
+      await recordAgentEvents(tx, [{ token: mine, action: "zone.test" }]);
+    });
+
+    const [row] = await database.db.query(
+      `SELECT abs(extract(epoch FROM midctl_now() - "createdAt")) < 60 AS recent FROM agent_audit_event WHERE action = 'zone.test'`,
+    );
+    expect(row).toEqual({ recent: true });
+  });
+
+  test("of several tokens are written in the order given, and shown newest first", async () => {
+    const ids = await record(
+      { token: mine, action: "first" },
+      { token: LEGACY, action: "second" },
+      { token: mine, action: "third" },
+    );
+
+    const { agentAudit } = await readRecentActivity(database.db, { token: mine, limit: 3 });
+
+    expect(agentAudit.map(({ id }) => id)).toEqual(ids.toReversed());
+  });
+
+  test("carry the token's fields and the machine identity's, and prefer its display name", async () => {
+    await record({ token: mine, action: "card.move" });
+
+    const { agentAudit } = await readRecentActivity(database.db, { token: LEGACY, limit: 1 });
+
+    expect(agentAudit).toEqual([
+      expect.objectContaining({
+        action: "card.move",
+        displayName: "Codex, thread 1",
+        token: expect.objectContaining({ id: `at_${mine.slice(3)}`, name: "codex-t1/default", scopes: [] }),
+        machineIdentity: {
+          id: expect.stringMatching(/^[0-9A-Za-z]{12}$/),
+          slug: "codex-t1",
+          displayName: "Codex, thread 1",
+          kind: "thread",
+          owner: "platform",
+          credential: mine,
+        },
+      }),
+    ]);
+    expect(agentAudit[0]?.at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  });
+
+  test("of a legacy token go by its own name and have no machine identity", async () => {
+    await record({ token: LEGACY, action: "card.read" });
+
+    const { agentAudit } = await readRecentActivity(database.db, { token: mine, limit: 1 });
+
+    expect(agentAudit).toMatchObject([
+      { displayName: "open", token: { id: LEGACY, prefix: "kanagent_0001" }, machineIdentity: null },
+    ]);
+  });
+
+  test("of another workspace are not shown", async () => {
+    const elsewhere = await issueIn("two", "t2", "Codex, thread 2");
+    await record({ token: elsewhere, action: "secret.plan" });
+
+    const here = await readRecentActivity(database.db, { token: mine, limit: 200 });
+    const there = await readRecentActivity(database.db, { token: elsewhere, limit: 200 });
+
+    expect(here.agentAudit.map(({ action }) => action)).not.toContain("secret.plan");
+    expect(there.agentAudit.map(({ action }) => action)).toEqual(["secret.plan", "card.move"]);
+  });
+
+  test("are paged: each once, the oldest last, whether or not the host deleted their token", async () => {
+    const seen: string[] = [];
+    let before: string | undefined;
+    do {
+      const page = await readRecentActivity(database.db, { token: mine, limit: 2, before });
+      seen.push(...page.agentAudit.map(({ id }) => id));
+      before = page.nextBefore ?? undefined;
+    } while (before !== undefined);
+
+    const whole = await readRecentActivity(database.db, { token: mine, limit: 200 });
+    expect(seen).toEqual(whole.agentAudit.map(({ id }) => id));
+    expect(seen.at(-2)).toBe("ev_legacyevent2");
+    expect(whole.agentAudit.at(-2)).toMatchObject({ token: null, displayName: null });
+  });
+
+  test("cannot be paged from an event of another workspace, which is not even confirmed", async () => {
+    const page = (before: string) => readRecentActivity(database.db, { token: mine, limit: 2, before });
+
+    for (const id of ["ev_legacyevent3", "ev_nosuchevent0", "nonsense"]) {
+      await expect(page(id)).rejects.toMatchObject({
+        code: "usage",
+        message: `There is no event "${id}" in this workspace.`,
+      });
+    }
+  });
+
+  test("are all written or none: one whose token is not there takes the others with it", async () => {
+    const count = async () => {
+      const [row] = await database.db.query<{ n: number }>(
+        "SELECT count(*)::int AS n FROM agent_audit_event",
+      );
+      return row?.n;
+    };
+    const before = await count();
+
+    const refused = recordAgentEvents(database.db, [
+      { token: mine, action: "kept" },
+      { token: "at_nosuchtoken", action: "lost" },
+    ]);
+
+    await expect(refused).rejects.toMatchObject({ code: "not_found" });
+    expect(await count()).toBe(before);
+  });
+
+  test("are written by the thousand in one statement", async () => {
+    const ids = await record(
+      ...Array.from({ length: 5_000 }, (_, n) => ({ token: mine, action: "bulk", entityId: `${n}` })),
+    );
+
+    expect(new Set(ids).size).toBe(5_000);
+  });
+
+  const SECRET = "mid_test_000000000000_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa000000";
+  test.each<[string, Partial<AgentEvent>]>([
+    ["an empty action", { action: "" }],
+    ["an action of 65 characters", { action: "x".repeat(65) }],
+    ["a control character", { action: "card\u0000move" }],
+    ["an entity's type of 33 characters", { entityType: "x".repeat(33) }],
+    ["an entity's id of 65 characters", { entityId: "x".repeat(65) }],
+    ["a token in the metadata", { metadata: { note: SECRET } }],
+    ["a token for an entity", { entityId: SECRET.slice(0, 40) }],
+    ["a token in place of its id", { token: SECRET }],
+    ["an identity's slug in place of a token", { token: "codex-t1" }],
+    ["metadata that is no JSON", { metadata: { big: 1n } }],
+  ])("with %s are refused, without echoing it", async (_, event) => {
+    const refused = await record({ token: mine, action: "card.move", ...event }).catch(
+      (error: MidctlError) => error,
+    );
+
+    expect(refused).toMatchObject({ code: "usage" });
+    expect(JSON.stringify([(refused as MidctlError).message, (refused as MidctlError).hint])).not.toContain(
+      "aaaaaa",
+    );
+  });
+});
+
+test("in a stand-alone database, where there are no workspaces, all events are shown", async () => {
+  const [factory] = databases();
+  const database = await factory?.create();
+  if (database === undefined) throw new Error("there is no test server");
+  try {
+    const { credential } = await database.db.transaction((tx) =>
+      issueCredential(tx, {
+        identity: { ...SPEC, slug: "codex-a", threadId: "a", displayName: null, workspace: null },
+        actor: "host",
+      }),
+    );
+    await recordAgentEvents(database.db, [{ token: credential.id, action: "card.move" }]);
+
+    const { agentAudit } = await readRecentActivity(database.db, { token: credential.id, limit: 10 });
+
+    expect(agentAudit).toMatchObject([{ action: "card.move", machineIdentity: { slug: "codex-a" } }]);
+  } finally {
+    await database.dispose();
+  }
+});
