@@ -10,6 +10,9 @@ import {
   recordAgentEvents as recordInTransaction,
 } from "./operations/agent-events.ts";
 import {
+  type ControlledByHost,
+  controlInTransaction,
+  type HostControl,
   type HostIssuance,
   type HostRotation,
   type IssuedToHost,
@@ -29,10 +32,21 @@ export type {
   AgentEvent,
   RecentActivity,
 } from "./operations/agent-events.ts";
-export { type Authenticator, createAuthenticator } from "./operations/authenticate.ts";
+export {
+  type Authenticator,
+  type AuthenticatorCounters,
+  type AuthenticatorOptions,
+  createAuthenticator,
+} from "./operations/authenticate.ts";
 export { authenticateHeader, type HeaderAnswer, type HeaderAuthenticator } from "./operations/bearer.ts";
 export type { Accepted, Actor, Decision, RefusalCode, Refused } from "./operations/decide.ts";
-export type { HostIssuance, HostRotation, IssuedToHost } from "./operations/host.ts";
+export type {
+  ControlledByHost,
+  HostControl,
+  HostIssuance,
+  HostRotation,
+  IssuedToHost,
+} from "./operations/host.ts";
 export type { IdentitySpec } from "./operations/identity-create.ts";
 
 /** Issues a credential in the host's transaction: a drizzle handle, or a `Tx` of this library. */
@@ -56,6 +70,21 @@ export function recordAgentEvents(tx: Tx | DrizzleHandle, events: readonly Agent
 /** What agents did lately in a token's workspace, newest first. */
 export function readRecentActivity(tx: Tx | DrizzleHandle, query: ActivityQuery): Promise<RecentActivity> {
   return readInTransaction(carry(tx), query);
+}
+
+/** Pauses an identity or a credential in the host's transaction; `letGo` is awaited after its commit. */
+export function pause(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+  return controlInTransaction(carry(tx), control, "paused");
+}
+
+/** Resumes an identity or a credential in the host's transaction. */
+export function resume(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+  return controlInTransaction(carry(tx), control, "active");
+}
+
+/** Revokes an identity, a credential or a token in the host's transaction; `letGo` is awaited after its commit. */
+export function revoke(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+  return controlInTransaction(carry(tx), control, "revoked");
 }
 
 function carry(tx: Tx | DrizzleHandle): Tx {

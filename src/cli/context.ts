@@ -165,6 +165,7 @@ function missingArgument(missing: Missing): MidctlError {
 function watchTransactions(database: Database, progress: Progress): Database {
   return {
     query: (text, params) => database.query(text, params),
+    listen: (channels, ears) => database.listen(channels, ears),
     close: () => database.close(),
     transaction: async <T>(work: (tx: OwnTx) => Promise<T>): Promise<T> => {
       progress.openTransactions++;

@@ -5,6 +5,7 @@ import { MidctlError } from "../domain/errors.ts";
 import type { Request } from "../operations/change.ts";
 import { type Controlled, readTarget, type Target } from "../operations/control.ts";
 import type { VerbContext } from "./context.ts";
+import { letGoSchema } from "./documents.ts";
 import { requestFrom } from "./request.ts";
 import type { Outcome } from "./verb.ts";
 
@@ -16,15 +17,19 @@ export const controlledOutput = z.object({
       changed: z.boolean(),
       status: z.nullable(z.string()),
       effectiveStatus: z.nullable(z.string()),
-      letGo: z.nullable(
-        z.object({ verifiers: z.number(), acknowledged: z.number(), expired: z.number(), ms: z.number() }),
-      ),
+      letGo: z.nullable(letGoSchema),
       error: z.nullable(z.object({ code: z.string(), message: z.string(), hint: z.nullable(z.string()) })),
     }),
   ),
 });
 export type ControlledDocument = z.infer<typeof controlledOutput>;
 type Result = ControlledDocument["results"][number];
+
+interface ControlVerb {
+  readonly name: string;
+  readonly confirm: boolean;
+  readonly noWait?: boolean;
+}
 
 type Control = (db: Database, request: Request, target: Target) => Promise<Controlled>;
 
@@ -35,7 +40,7 @@ type Control = (db: Database, request: Request, target: Target) => Promise<Contr
 export async function controlAll(
   refs: readonly string[],
   context: VerbContext,
-  verb: { readonly name: string; readonly confirm: boolean },
+  verb: ControlVerb,
   control: Control,
 ): Promise<Outcome<ControlledDocument>> {
   const db = await context.database();
@@ -48,11 +53,15 @@ export async function controlTargets(
   db: Database,
   targets: readonly Target[],
   context: VerbContext,
-  verb: { readonly name: string; readonly confirm: boolean },
+  verb: ControlVerb,
   control: Control,
 ): Promise<Outcome<ControlledDocument>> {
   await confirm(targets, context, verb);
-  const request = requestFrom(context);
+  const request: Request = {
+    ...requestFrom(context),
+    noWait: verb.noWait === true,
+    onCommitted: () => context.standBy(standing(results.length + 1, targets.length)),
+  };
   const results: Result[] = [];
   for (const target of targets) {
     try {
@@ -67,11 +76,13 @@ export async function controlTargets(
   return results.some((result) => result.error !== null) ? { document, exit: 8 } : { document };
 }
 
-async function confirm(
-  targets: readonly Target[],
-  context: VerbContext,
-  verb: { readonly name: string; readonly confirm: boolean },
-): Promise<void> {
+/** What an interruption while verifiers are waited for has to say. */
+function standing(done: number, of: number): string {
+  const stands = of === 1 ? "the change stands" : `${done} of ${of} were done, and stay so`;
+  return `${stands}; verifiers were still being waited for`;
+}
+
+async function confirm(targets: readonly Target[], context: VerbContext, verb: ControlVerb): Promise<void> {
   const [first, ...others] = targets;
   if (first === undefined || (!verb.confirm && others.length === 0)) return;
   const name = first.reference.kind === "identity" ? first.reference.slug : first.title.split(" ")[0];

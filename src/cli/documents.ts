@@ -101,3 +101,11 @@ export const serverSchema = z.object({
   clock: z.number(),
   size: z.number(),
 });
+
+/** How the verifiers let go of what a change ended (SPEC §8). */
+export const letGoSchema = z.object({
+  verifiers: z.number(),
+  acknowledged: z.number(),
+  expired: z.number(),
+  ms: z.number(),
+});

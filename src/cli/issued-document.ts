@@ -2,7 +2,8 @@
 import * as z from "zod/mini";
 import { parseScopes } from "../domain/scope.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LIFE, type Issued } from "../operations/issuance.ts";
-import { credentialSchema, identitySchema } from "./documents.ts";
+import type { LetGo } from "../operations/let-go.ts";
+import { credentialSchema, identitySchema, letGoSchema } from "./documents.ts";
 import type { SecretSource } from "./secret-source.ts";
 import type { Outcome } from "./verb.ts";
 
@@ -14,6 +15,7 @@ export const issuedOutput = z.object({
   credential: credentialSchema,
   /** Ended by --compromised. */
   revoked: z.readonly(z.array(z.string())),
+  letGo: z.nullable(letGoSchema),
 });
 export type IssuedDocument = z.infer<typeof issuedOutput>;
 
@@ -36,7 +38,10 @@ export function issuanceOf(words: IssuanceWords) {
 }
 
 /** The outcome, its secret apart from the document. */
-export function issuedOutcome(issued: Issued, source: SecretSource): Outcome<IssuedDocument> {
+export function issuedOutcome(
+  issued: Issued & { readonly letGo?: LetGo | null },
+  source: SecretSource,
+): Outcome<IssuedDocument> {
   const document: IssuedDocument = {
     token: null,
     tokenFile: source.tokenFile,
@@ -44,6 +49,7 @@ export function issuedOutcome(issued: Issued, source: SecretSource): Outcome<Iss
     identity: issued.identity,
     credential: issued.credential,
     revoked: issued.revoked.map((publicId) => `mc_${publicId}`),
+    letGo: issued.letGo ?? null,
   };
   return source.shown === null
     ? { document }

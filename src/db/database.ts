@@ -34,6 +34,23 @@ export interface Database extends Tx {
    * `CommitUnknown`.
    */
   transaction<T>(work: (tx: OwnTx) => Promise<T>): Promise<T>;
+  /**
+   * Opens a session of its own that listens. What it hears comes in the order in which the transactions that said it
+   * committed (PostgreSQL's NOTIFY), and what a statement of its own says before that statement's successor answers.
+   * @param channels lower-case words
+   */
+  listen(channels: readonly string[], ears: Ears): Promise<Listener>;
   /** Lets go of every connection at once; what is still under way fails as `unavailable`. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface Ears {
+  heard(channel: string, payload: string): void;
+  /** The session is over, by whatever cause but `close`: what was said since may have been missed. Called once. */
+  lost(): void;
+}
+
+/** A listening session. Its statements run one behind the other, each a transaction of its own. */
+export interface Listener extends Tx {
+  close(): void;
 }

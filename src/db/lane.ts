@@ -26,11 +26,17 @@ export class Lane {
   #opened = false;
   #ended: MidctlError | null = null;
 
-  constructor(endpoint: Endpoint, applicationName: string, onEnd: (lane: Lane) => void) {
+  constructor(
+    endpoint: Endpoint,
+    applicationName: string,
+    onEnd: (lane: Lane) => void,
+    onNotify: (channel: string, payload: string) => void = () => undefined,
+  ) {
     this.#onEnd = onEnd;
     this.#sql = openClient(endpoint, applicationName, {
       openSocket: () => this.#open(endpoint),
       onClose: () => this.#end(connectionLost("CONNECTION_CLOSED")),
+      onNotify,
     });
   }
 
@@ -118,7 +124,11 @@ const asIs = (value: unknown) => `${value}`;
 function openClient(
   endpoint: Endpoint,
   applicationName: string,
-  hooks: { openSocket: () => Promise<Socket>; onClose: () => void },
+  hooks: {
+    openSocket: () => Promise<Socket>;
+    onClose: () => void;
+    onNotify: (channel: string, payload: string) => void;
+  },
 ): postgres.Sql {
   const options: postgres.Options<Record<string, postgres.PostgresType>> & Record<string, unknown> = {
     host: endpoint.host,
@@ -128,6 +138,7 @@ function openClient(
     ...(endpoint.password === null ? {} : { password: endpoint.password }),
     socket: hooks.openSocket,
     onclose: hooks.onClose,
+    onnotify: hooks.onNotify,
     onnotice: () => undefined,
     // Every option that postgres.js would otherwise take from PG* variables of its own invention is given.
     ssl: false,

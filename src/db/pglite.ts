@@ -1,5 +1,5 @@
 import type { PGlite, Transaction } from "@electric-sql/pglite";
-import type { Database, OwnTx, Param } from "./database.ts";
+import type { Database, Ears, Listener, OwnTx, Param } from "./database.ts";
 import { toMidctlError } from "./failure.ts";
 import { swallowedFailure, transactionOver } from "./outcome.ts";
 import { retryConflicts } from "./retry.ts";
@@ -10,7 +10,27 @@ export function fromPglite(pglite: PGlite): Database {
   return {
     query: (text, params = []) => run(pglite, text, params),
     transaction: (work) => retryConflicts(() => attempt(pglite, work)),
+    listen: (channels, ears) => listen(pglite, channels, ears),
     close: () => pglite.close(),
+  };
+}
+
+/** It is one session, which is never lost while the process lives. */
+async function listen(pglite: PGlite, channels: readonly string[], ears: Ears): Promise<Listener> {
+  let wanted = true;
+  const stops = await Promise.all(
+    channels.map((channel) =>
+      pglite.listen(channel, (payload) => {
+        if (wanted) ears.heard(channel, payload);
+      }),
+    ),
+  );
+  return {
+    query: (text, params = []) => run(pglite, text, params),
+    close() {
+      wanted = false;
+      for (const stop of stops) void stop().catch(() => undefined);
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import type { MidctlError } from "../domain/errors.ts";
-import type { Database, OwnTx, Param } from "./database.ts";
+import type { Database, Ears, Listener, OwnTx, Param } from "./database.ts";
 import { CommitUnknown, connectionLost, isConnectionLost } from "./failure.ts";
 import { Lane } from "./lane.ts";
 import { swallowedFailure, transactionOver } from "./outcome.ts";
@@ -35,6 +35,8 @@ class LanePool implements Database {
   readonly #lanes = new Set<Lane>();
   /** Lanes that a transaction holds. */
   readonly #held = new Set<Lane>();
+  /** Lanes outside the pool that listen. */
+  readonly #listening = new Set<Lane>();
   /** Transactions and statements that found every lane held, in order of arrival. */
   readonly #queue: Waiter[] = [];
   #closed = false;
@@ -57,8 +59,41 @@ class LanePool implements Database {
     return retryConflicts(() => this.#onLane(true, (lane) => this.#attempt(lane, work)));
   }
 
+  async listen(channels: readonly string[], ears: Ears): Promise<Listener> {
+    if (this.#closed) throw connectionLost("CONNECTION_ENDED");
+    let wanted = true;
+    const lane = new Lane(
+      this.#endpoint,
+      this.#applicationName,
+      (ended) => {
+        this.#listening.delete(ended);
+        if (wanted) ears.lost();
+      },
+      (channel, payload) => {
+        if (wanted) ears.heard(channel, payload);
+      },
+    );
+    this.#listening.add(lane);
+    const close = () => {
+      wanted = false;
+      lane.close();
+    };
+    try {
+      await lane.runSimple(channels.map((channel) => `LISTEN ${channel}`).join(";"));
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return {
+      query: async <Row extends object>(text: string, params: readonly Param[] = []) =>
+        (await lane.run<Row>(text, params)).rows,
+      close,
+    };
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
+    for (const lane of this.#listening) lane.close();
     for (const waiter of this.#queue.splice(0)) waiter.fail(connectionLost("CONNECTION_ENDED"));
     for (const lane of this.#lanes) lane.close();
   }

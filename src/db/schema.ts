@@ -1,6 +1,6 @@
 /**
  * The tables, as drizzle sees them (SPEC §2). `migrations/0001_tables.sql` is generated from here; guards and log
- * (0002, 0003) are hand-written SQL, since no generator speaks triggers. Hosts import this as `midctl/schema`.
+ * (0002, 0003) and what verifiers need (0005) are hand-written SQL, since no generator speaks triggers. Hosts import this as `midctl/schema`.
  *
  * The four tables without prefix keep Kan's conventions; their timestamps carry no zone and are UTC.
  */
@@ -233,8 +233,40 @@ export const logHead = pgTable(
   {
     only: boolean().primaryKey().default(true),
     size: bigint({ mode: "bigint" }).notNull().default(sql`0`),
+    /** Size of the log after the last change that verifiers were told of. */
+    told: bigint({ mode: "bigint" }).notNull().default(sql`0`),
   },
   (_t) => [check("midctl_log_head_only_check", sql`"only"`)],
+);
+
+/** One row for each verifier that caches: its lease (SPEC §8). */
+export const verifier = pgTable(
+  "midctl_verifier",
+  {
+    id: uuid().primaryKey(),
+    /** Host and process, for people. */
+    name: varchar({ length: 255 }).notNull(),
+    leaseMs: integer().notNull(),
+    renewals: bigint({ mode: "bigint" }).notNull().default(sql`0`),
+    renewedAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
+    /** It has let go of whatever log entries below this index changed. */
+    letGo: bigint({ mode: "bigint" }).notNull(),
+  },
+  (_t) => [check("midctl_verifier_lease_check", sql`"leaseMs" BETWEEN 100 AND 60000`)],
+);
+
+/** Uses of what has ended, by whoever still has the right secret: one row per token. */
+export const refusedUse = pgTable(
+  "midctl_refused_use",
+  {
+    publicId: varchar({ length: 12 }).primaryKey(),
+    /** Why the last one was refused. */
+    code: varchar({ length: 32 }).notNull(),
+    uses: bigint({ mode: "bigint" }).notNull(),
+    firstAt: utc().notNull(),
+    lastAt: utc().notNull(),
+  },
+  (t) => [index("midctl_refused_use_last_idx").on(t.lastAt)],
 );
 
 /** What the running transaction has yet to append; always empty to everybody else. */

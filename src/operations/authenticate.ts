@@ -1,7 +1,48 @@
 import type { Database } from "../db/database.ts";
-import { recordUse } from "../repository/token.ts";
+import { grants } from "../domain/scope.ts";
 import { useToken } from "./credential-activate.ts";
-import { type Decision, decide } from "./decide.ts";
+import {
+  type Decision,
+  endOf,
+  judge,
+  type Looked,
+  noteEvery,
+  quickHash,
+  type RefusalCode,
+  staleAt,
+  type Wanted,
+  wantedFor,
+} from "./decide.ts";
+import { DecisionCache } from "./verifier/cache.ts";
+import { DEFAULT_LEASE, LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
+import { type Found, Lookups } from "./verifier/lookups.ts";
+import { Uses } from "./verifier/uses.ts";
+
+export interface AuthenticatorOptions {
+  /** A pool of its own, never a host's transaction: an activation must not be rolled back after the answer. */
+  readonly db: Database;
+  /**
+   * Whether good answers are kept under a lease (SPEC §8), and how: `entries` at most (10,000 unless told, about 1 KB
+   * each), `leaseMs` from 100 to 60,000 (3,000 unless told): what a revocation waits at most for a verifier that died.
+   */
+  readonly cache?: boolean | { readonly entries?: number; readonly leaseMs?: number };
+  /** As the database shows this verifier; host and process unless told. */
+  readonly name?: string;
+}
+
+/** What has been decided so far, for metrics. */
+export interface AuthenticatorCounters {
+  readonly decisions: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly unavailable: number;
+  /** Decided without the database. */
+  readonly cached: number;
+  /** Statements sent: one for many decisions that came together. */
+  readonly lookups: number;
+  /** Answers that are kept now. */
+  readonly entries: number;
+}
 
 export interface Authenticator {
   /**
@@ -10,40 +51,136 @@ export interface Authenticator {
    * cannot be asked, or an activation cannot be written, the code is `unavailable`.
    */
   authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision>;
-  /** Resolves when every use that was accepted so far has been noted, or could not be. */
+  /** Resolves when every use that was seen so far has been noted, or could not be. */
   settled(): Promise<void>;
+  readonly counters: AuthenticatorCounters;
+  /** Notes what is to be noted and gives the lease up, so that no revocation waits for it. The database stays open. */
+  close(): Promise<void>;
 }
 
-/**
- * Takes a pool of its own, never a host's transaction: an activation must not be rolled back after the answer.
- */
-export function createAuthenticator(options: { readonly db: Database }): Authenticator {
-  const { db } = options;
-  const notes = new Set<Promise<void>>();
+/** Longer is neither ours nor legacy. */
+const LONGEST_TOKEN = 512;
+const ENTRIES = 10_000;
+const MALFORMED: Decision = { ok: false, code: "malformed" };
+const SCOPE_MISSING: Decision = { ok: false, code: "scope_missing" };
+const UNAVAILABLE: Decision = { ok: false, code: "unavailable" };
 
-  function note(publicId: string): void {
-    // The answer does not wait for it, and a use that cannot be noted is still a use.
-    const written = db
-      .transaction((tx) => recordUse(tx, publicId))
-      .catch(() => undefined)
-      .finally(() => notes.delete(written));
-    notes.add(written);
+/**
+ * What a resource server decides with. Lookups that come together go together; good answers are kept under a lease,
+ * which begins with the first decision, so that pause and revoke can return when every verifier has let go.
+ */
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  return new CachingAuthenticator(options);
+}
+
+class CachingAuthenticator implements Authenticator {
+  readonly #db: Database;
+  readonly #cache: DecisionCache;
+  readonly #keeper: LeaseKeeper | null;
+  readonly #lookups: Lookups;
+  readonly #uses: Uses;
+  readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
+
+  constructor({ db, cache = true, name }: AuthenticatorOptions) {
+    const { entries = ENTRIES, leaseMs = DEFAULT_LEASE } = typeof cache === "object" ? cache : {};
+    this.#db = db;
+    this.#cache = new DecisionCache(entries);
+    this.#keeper =
+      cache === false ? null : new LeaseKeeper(db, this.#cache, { length: leaseMs, name: name ?? null });
+    this.#lookups = new Lookups(db, () => this.#cache.epoch);
+    this.#uses = new Uses(db);
   }
 
-  return {
-    async authenticate(token, { scope } = {}) {
-      try {
-        const looked = await decide(db, token, scope ?? null);
-        if (!looked.decision.ok || looked.publicId === null) return looked.decision;
-        if (looked.pending) return (await useToken(db, token, scope ?? null)).decision;
-        if (looked.stale) note(looked.publicId);
-        return looked.decision;
-      } catch {
-        return { ok: false, code: "unavailable" };
-      }
-    },
-    async settled() {
-      await Promise.all(notes);
-    },
-  };
+  get counters(): AuthenticatorCounters {
+    const { accepted, refused, unavailable, cached } = this.#counts;
+    return {
+      decisions: accepted + refused + unavailable,
+      accepted,
+      refused,
+      unavailable,
+      cached,
+      lookups: this.#lookups.sent,
+      entries: this.#cache.size,
+    };
+  }
+
+  authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision> {
+    const scope = options?.scope ?? null;
+    if (typeof token !== "string" || token.length > LONGEST_TOKEN || token.length === 0) {
+      return Promise.resolve(this.#count(MALFORMED));
+    }
+    const now = momentNow();
+    const cached = this.#cache.get(quickHash(token), now);
+    if (cached === null) return this.#ask(token, scope);
+    this.#counts.cached++;
+    if (scope !== null && !grants(cached.decision.scopes, scope)) {
+      return Promise.resolve(this.#count(SCOPE_MISSING));
+    }
+    if (now.steady >= cached.noteAt) {
+      cached.noteAt = now.steady + cached.noteEvery;
+      this.#uses.note(cached.publicId);
+    }
+    this.#counts.accepted++;
+    return Promise.resolve(cached.decision);
+  }
+
+  async settled(): Promise<void> {
+    await this.#uses.settle();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#keeper?.close(), this.#uses.settle()]);
+  }
+
+  async #ask(token: string, scope: string | null): Promise<Decision> {
+    try {
+      return this.#count(await this.#look(token, scope));
+    } catch {
+      return this.#count(UNAVAILABLE);
+    }
+  }
+
+  async #look(token: string, scope: string | null): Promise<Decision> {
+    const wanted = wantedFor(token);
+    if (wanted === null) return MALFORMED;
+    this.#keeper?.start();
+    const found = await this.#lookups.find(wanted);
+    const looked = judge(found.reading, wanted, scope);
+    const { decision, publicId } = looked;
+    if (publicId === null) return decision;
+    if (!decision.ok) {
+      if (decision.code !== "scope_missing") this.#uses.noteRefused(publicId, decision.code);
+      return decision;
+    }
+    if (looked.pending) return (await useToken(this.#db, token, scope)).decision;
+    if (looked.stale) this.#uses.note(publicId);
+    this.#keep(wanted, found, looked);
+    return decision;
+  }
+
+  #keep(wanted: Wanted, { reading, epoch, sent }: Found, { decision, publicId, stale }: Looked): void {
+    const known = reading.tokens.get(wanted.key);
+    if (known === undefined || !decision.ok || publicId === null) return;
+    const every = noteEvery(known);
+    this.#cache.add(
+      wanted.hash,
+      {
+        decision,
+        publicId,
+        ids: known.kind === "own" ? known.ids : [publicId],
+        until: sent + (endOf(known) - reading.at),
+        noteEvery: every,
+        noteAt: sent + (stale ? every : staleAt(known) - reading.at),
+      },
+      epoch,
+      momentNow(),
+    );
+  }
+
+  #count(decision: Decision): Decision {
+    if (decision.ok) this.#counts.accepted++;
+    else if ((decision.code satisfies RefusalCode) === "unavailable") this.#counts.unavailable++;
+    else this.#counts.refused++;
+    return decision;
+  }
 }

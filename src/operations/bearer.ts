@@ -51,8 +51,12 @@ export async function authenticateHeader(
   options?: { readonly scope?: string },
 ): Promise<HeaderAnswer> {
   const bearer = readBearer(header);
-  if (!bearer.ok) return { decision: { ok: false, code: "malformed" }, ...UNAUTHORIZED };
-  const decision = await authenticator.authenticate(bearer.token, options);
+  if (!bearer.ok) return answerTo({ ok: false, code: "malformed" });
+  return answerTo(await authenticator.authenticate(bearer.token, options));
+}
+
+/** What HTTP says to a decision. */
+export function answerTo(decision: Decision): HeaderAnswer {
   if (decision.ok) return { decision, status: 200, headers: NONE, body: null };
   return { decision, ...(decision.code === "unavailable" ? UNAVAILABLE : UNAUTHORIZED) };
 }

@@ -8,6 +8,10 @@ import { type Claim, checkDeferred, claimTransaction, readFate } from "../reposi
 export interface Request extends Claim {
   /** Runs the real transaction, deferred checks included, and rolls it back. */
   readonly dryRun?: boolean;
+  /** Returns when the change is committed, without waiting until every verifier has let go (SPEC §8). */
+  readonly noWait?: boolean;
+  /** Called once the change stands, before verifiers are waited for. */
+  readonly onCommitted?: () => void;
 }
 
 /** How often, and how far apart in ms, the fate of a transaction is asked for after its COMMIT went unanswered. */

@@ -5,6 +5,7 @@ import { findCredential, lockOwner, setCredentialStatus } from "../repository/cr
 import { findIdentity, lockIdentity, setIdentityStatus, settleIdentity } from "../repository/identity.ts";
 import { findLegacyToken, lockLegacyToken, revokeLegacyToken } from "../repository/token.ts";
 import { change, type Request } from "./change.ts";
+import { awaitLetGo, type LetGo } from "./let-go.ts";
 import { notFound } from "./lookup.ts";
 
 /** The three control actions share everything but the status they ask for. */
@@ -16,14 +17,6 @@ const VERBS: Readonly<Record<ControlStatus, { verb: string; done: string }>> = {
   revoked: { verb: "revoke", done: "revoked" },
 };
 
-/** How the verifiers let go; zeros while none holds a lease (SPEC §8). */
-export interface LetGo {
-  readonly verifiers: number;
-  readonly acknowledged: number;
-  readonly expired: number;
-  readonly ms: number;
-}
-
 export interface Controlled {
   readonly ref: string;
   readonly kind: "identity" | "credential" | "token";
@@ -33,7 +26,8 @@ export interface Controlled {
   readonly status: string;
   /** What it amounts to now; after a resume under a paused or revoked ancestor it is still refused. */
   readonly effectiveStatus: string;
-  readonly letGo: LetGo;
+  /** How the verifiers let go of it; null where that was not waited for, or there was nothing to wait for. */
+  readonly letGo: LetGo | null;
 }
 
 /** What the operator saw before deciding; a change between then and the lock is a conflict, never overridden. */
@@ -85,22 +79,42 @@ export async function readTarget(db: Tx, text: string): Promise<Target> {
   }
 }
 
-/** One control action on one target: one transaction. Throws `illegal_transition` and `conflict`. */
-export function controlTarget(
+/**
+ * One control action on one target: one transaction; then, for what ends or halts a life, every verifier is waited for.
+ * Also where it stood so already: whoever made it so may be waiting still. Throws `illegal_transition` and `conflict`.
+ */
+export async function controlTarget(
   db: Database,
   request: Request,
   target: Target,
   status: ControlStatus,
 ): Promise<Controlled> {
-  return change(db, request, async (tx) => {
-    if (target.reference.kind === "identity")
-      return controlIdentity(tx, target, target.reference.slug, status);
-    const publicId = (target.reference as { publicId: string }).publicId;
-    const owner = await lockOwner(tx, publicId);
-    if (owner === null) return controlLegacy(tx, target, publicId, status);
-    await settleIdentity(tx, owner);
-    return controlCredential(tx, target, publicId, status);
-  });
+  const controlled = await change(db, request, (tx) => controlWithin(tx, target, status));
+  if (status === "active" || request.dryRun === true || request.noWait === true) return controlled;
+  request.onCommitted?.();
+  try {
+    return { ...controlled, letGo: await awaitLetGo(db) };
+  } catch (cause) {
+    throw new MidctlError(
+      "unavailable",
+      `${controlled.ref} is ${controlled.status}, and that stands; but the database was lost before every verifier was seen to let go.`,
+      {
+        hint: "Run the command again: it changes nothing and waits for them.",
+        details: { ref: controlled.ref, status: controlled.status, changed: controlled.changed },
+        cause,
+      },
+    );
+  }
+}
+
+/** The same within a host's transaction, or any other: nobody is waited for, since nothing is committed yet. */
+export async function controlWithin(tx: Tx, target: Target, status: ControlStatus): Promise<Controlled> {
+  if (target.reference.kind === "identity") return controlIdentity(tx, target, target.reference.slug, status);
+  const publicId = (target.reference as { publicId: string }).publicId;
+  const owner = await lockOwner(tx, publicId);
+  if (owner === null) return controlLegacy(tx, target, publicId, status);
+  await settleIdentity(tx, owner);
+  return controlCredential(tx, target, publicId, status);
 }
 
 async function controlIdentity(
@@ -225,6 +239,6 @@ function result(
     changed,
     status,
     effectiveStatus,
-    letGo: { verifiers: 0, acknowledged: 0, expired: 0, ms: 0 },
+    letGo: null,
   };
 }

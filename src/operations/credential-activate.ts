@@ -2,7 +2,7 @@ import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { claimTransaction } from "../repository/claim.ts";
 import { activatePending, lockOwner } from "../repository/credential.ts";
-import { recordUse } from "../repository/token.ts";
+import { recordUses } from "../repository/use.ts";
 import { commitKnowingly, rehearse } from "./change.ts";
 import { type Accepted, type Decision, decide } from "./decide.ts";
 
@@ -28,7 +28,7 @@ async function useWithin(
   const looked = await decide(tx, token, scope);
   const { decision, publicId } = looked;
   if (!decision.ok || publicId === null || !looked.pending) {
-    if (decision.ok && publicId !== null && looked.stale) await recordUse(tx, publicId);
+    if (decision.ok && publicId !== null && looked.stale) await recordUses(tx, [publicId]);
     return { transaction: null, result: { decision, activated: false } };
   }
   const transaction = await claimTransaction(tx, {
@@ -42,7 +42,7 @@ async function useWithin(
     return { transaction, result: { decision: now.decision, activated: false } };
   }
   const activated = await activatePending(tx, publicId);
-  await recordUse(tx, publicId);
+  await recordUses(tx, [publicId]);
   const after = await decide(tx, token, scope);
   return { transaction, result: { decision: after.decision, activated } };
 }

@@ -14,6 +14,7 @@ import {
   type Seen,
   writeCredential,
 } from "./issuance.ts";
+import { awaitLetGo, type LetGo } from "./let-go.ts";
 
 /** Longest time that a superseded credential may live on: 24 hours (SPEC §5). */
 export const MAX_GRACE = 86_400;
@@ -28,14 +29,23 @@ export interface Rotation extends Issuance {
   readonly compromised: boolean;
 }
 
+export interface Rotated extends Issued {
+  /** How the verifiers let go of what `--compromised` revoked; null where nothing was, or that could not be seen. */
+  readonly letGo: LetGo | null;
+}
+
 /** Issues a successor of the current credential; nothing changes for that one before the successor's first use. */
-export function rotateCredential(
+export async function rotateCredential(
   db: Database,
   request: Request,
   rotation: Rotation,
   seen: Seen,
-): Promise<Issued> {
-  return change(db, request, (tx) => rotateWithin(tx, request, rotation, seen));
+): Promise<Rotated> {
+  const issued = await change(db, request, (tx) => rotateWithin(tx, request, rotation, seen));
+  if (issued.revoked.length === 0 || request.dryRun === true) return { ...issued, letGo: null };
+  request.onCommitted?.();
+  // What was issued has yet to be delivered, so this never throws.
+  return { ...issued, letGo: await awaitLetGo(db).catch(() => null) };
 }
 
 /** `rotateCredential` inside a transaction that is open already and has said who acts. */

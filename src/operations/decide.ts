@@ -1,11 +1,24 @@
 import type { Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
 import { formatToken } from "../domain/reference.ts";
 import { grants } from "../domain/scope.ts";
-import type { EffectiveStatus } from "../domain/status.ts";
+import {
+  authenticates,
+  type EffectiveStatus,
+  effectiveCredentialStatus,
+  effectiveIdentityStatus,
+} from "../domain/status.ts";
 import { equalHashes, hashLegacyToken, hashToken, isLegacyShaped, parseToken } from "../domain/token.ts";
 import type { Credential } from "../repository/credential.ts";
 import type { Identity } from "../repository/identity.ts";
-import { findLegacyToken, findToken, findTokenIdByHash, type LegacyToken } from "../repository/token.ts";
+import {
+  type HostToken,
+  type OwnToken,
+  type Reading,
+  readTokensByHash,
+  readTokensById,
+  type TokenFacts,
+} from "../repository/token-facts.ts";
 
 /** Whom a good token stands for. `displayName` prefers the machine identity's. */
 export interface Actor {
@@ -23,6 +36,8 @@ export interface Accepted {
   readonly credential: Credential | null;
   readonly identity: Identity | null;
   readonly scopes: readonly string[];
+  /** The host's workspace that it belongs to; null in a stand-alone database. */
+  readonly workspace: string | null;
   /** RFC 3339; null for no end. */
   readonly expiresAt: string | null;
 }
@@ -42,80 +57,155 @@ export type RefusalCode =
 
 export type Decision = Accepted | Refused;
 
+/** What a token is looked up by: its public id, or the hash of one that is not ours. Null where it is none at all. */
+export interface Wanted {
+  readonly by: "id" | "hash";
+  readonly key: string;
+  readonly hash: string;
+}
+
 /** A decision with what acting on it needs. */
 export interface Looked {
   readonly decision: Decision;
+  /** Whose secret was right, whatever the answer; null otherwise. */
   readonly publicId: string | null;
   /** Whether this use, if it is one, is to activate the credential. */
   readonly pending: boolean;
+  /** Whether its last use is old enough to be written again. */
   readonly stale: boolean;
 }
 
 /** Compared against where no such token exists, so that an unknown id costs the same work. */
 const NOBODY = "0".repeat(64);
 
-/** Decides on a token as the database stands now. Looks only: nothing is activated, no use is noted. */
-export async function decide(tx: Tx, token: string, scope: string | null): Promise<Looked> {
+/** Null for what is no token: checked without the database. */
+export function wantedFor(token: string): Wanted | null {
   const parsed = parseToken(token);
-  if (parsed !== null) return decideOwn(tx, parsed.publicId, hashToken(token), scope);
-  if (!isLegacyShaped(token)) return refuse("malformed");
+  if (parsed !== null) return { by: "id", key: parsed.publicId, hash: parsed.hash };
+  if (!isLegacyShaped(token)) return null;
   const hash = hashLegacyToken(token);
-  const found = await findTokenIdByHash(tx, hash);
-  if (found === null) return refuse("unknown");
-  if (!found.legacy) return decideOwn(tx, found.publicId, hash, scope);
-  const legacy = await findLegacyToken(tx, found.publicId);
-  return legacy === null ? refuse("unknown") : decideLegacy(legacy, scope);
+  return { by: "hash", key: hash, hash };
 }
 
-async function decideOwn(tx: Tx, publicId: string, hash: string, scope: string | null): Promise<Looked> {
-  const known = await findToken(tx, publicId);
-  const equal = equalHashes(known?.tokenHash ?? NOBODY, hash);
-  if (known === null || !equal) return refuse("unknown");
-  const { credential, identity } = known;
-  const status = credential.effectiveStatus;
-  if (status !== "active" && status !== "grace" && status !== "pending") return refuse(status, publicId);
-  if (known.hostRevoked) return refuse("revoked", publicId);
-  if (scope !== null && !grants(credential.scopes, scope)) return refuse("scope_missing", publicId);
+/** The hash by which a token would be known, cheaply: neither shape nor checksum is looked at. */
+export function quickHash(token: string): string {
+  return token.startsWith("mid_") ? hashToken(token) : hashLegacyToken(token);
+}
+
+/**
+ * Decides on a token as the database stands now. Looks only: nothing is activated, no use is noted. Throws
+ * `unavailable` on a standby, which may not have heard of a revocation yet.
+ */
+export async function decide(tx: Tx, token: string, scope: string | null): Promise<Looked> {
+  const wanted = wantedFor(token);
+  if (wanted === null) return refuse("malformed");
+  const reading = await (wanted.by === "id"
+    ? readTokensById(tx, [wanted.key])
+    : readTokensByHash(tx, [wanted.key]));
+  return judge(requirePrimary(reading), wanted, scope);
+}
+
+/** @throws MidctlError `unavailable` */
+export function requirePrimary(reading: Reading): Reading {
+  if (!reading.standby) return reading;
+  throw new MidctlError("unavailable", "This database is a standby; no token was decided on.", {
+    hint: "A standby may not have heard of a revocation yet: verify against the primary.",
+  });
+}
+
+/** The answer that the facts give, at the moment they were read. */
+export function judge(reading: Reading, wanted: Wanted, scope: string | null): Looked {
+  const known = reading.tokens.get(wanted.key);
+  const equal = equalHashes(known?.tokenHash ?? NOBODY, wanted.hash);
+  if (known === undefined || !equal) return refuse("unknown");
+  const now = new Date(reading.at);
+  const status = statusOf(known, now);
+  if (!authenticates(status)) return refuse(status as RefusalCode, known.publicId);
+  const decision = known.kind === "own" ? acceptOwn(known, status, now) : acceptLegacy(known);
+  if (scope !== null && !grants(decision.scopes, scope)) return refuse("scope_missing", known.publicId);
   return {
-    publicId,
+    decision,
+    publicId: known.publicId,
     pending: status === "pending",
-    stale: known.stale,
-    decision: {
-      ok: true,
-      actor: {
-        kind: "machine_identity",
-        slug: identity.slug,
-        displayName: identity.displayName,
-        owner: identity.owner,
-      },
-      credential,
-      identity,
-      scopes: credential.scopes,
-      expiresAt: known.end,
-    },
+    stale: now.getTime() >= staleAt(known),
   };
 }
 
-function decideLegacy(legacy: LegacyToken, scope: string | null): Looked {
-  if (legacy.effectiveStatus !== "active") return refuse(legacy.effectiveStatus, legacy.publicId);
-  if (scope !== null && !grants(legacy.scopes, scope)) return refuse("scope_missing", legacy.publicId);
+function statusOf(known: TokenFacts, now: Date): EffectiveStatus {
+  if (known.kind === "own") {
+    const status = effectiveCredentialStatus(known.facts, known.chain, now);
+    return authenticates(status) && known.hostRevoked ? "revoked" : status;
+  }
+  if (known.revokedAt !== null) return "revoked";
+  return known.ends !== null && known.ends.getTime() <= now.getTime() ? "expired" : "active";
+}
+
+/** When this token's last use is to be written again, ms: by the minute, and often enough for a shorter `idleTtl`. */
+export function staleAt(known: TokenFacts): number {
+  if (known.lastUsedAt === null) return Number.NEGATIVE_INFINITY;
+  return known.lastUsedAt.getTime() + noteEvery(known);
+}
+
+/** How far apart the uses of a token are noted, ms. */
+export function noteEvery(known: TokenFacts): number {
+  const idleTtl = known.kind === "own" ? (known.chain[0]?.idleTtl ?? null) : null;
+  return idleTtl === null ? 60_000 : Math.min(60_000, idleTtl * 250);
+}
+
+/** The moment at which an answer ends by the clock alone, ms: expiry, grace, the line's ends, idleness. */
+export function endOf(known: TokenFacts): number {
+  if (known.kind === "legacy") return known.ends?.getTime() ?? Number.POSITIVE_INFINITY;
+  const [self] = known.chain;
+  const idle =
+    self === undefined || self.idleTtl === null
+      ? Number.POSITIVE_INFINITY
+      : Math.max(
+          self.createdAt.getTime(),
+          self.lastUsedAt?.getTime() ?? Number.NEGATIVE_INFINITY,
+          self.resumedAt?.getTime() ?? Number.NEGATIVE_INFINITY,
+        ) +
+        self.idleTtl * 1000;
+  return Math.min(idle, lifeEnd(known));
+}
+
+function lifeEnd(known: OwnToken): number {
+  const ends = [known.facts.expiresAt, known.facts.graceUntil, ...known.chain.map((each) => each.expiresAt)];
+  return Math.min(...ends.map((end) => end?.getTime() ?? Number.POSITIVE_INFINITY));
+}
+
+function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus, now: Date): Accepted {
+  const { credential, identity } = known;
+  const end = lifeEnd(known);
   return {
-    publicId: legacy.publicId,
-    pending: false,
-    stale: legacy.stale,
-    decision: {
-      ok: true,
-      actor: {
-        kind: "legacy_token",
-        slug: formatToken(legacy.publicId),
-        displayName: legacy.name,
-        owner: null,
-      },
-      credential: null,
-      identity: null,
-      scopes: legacy.scopes,
-      expiresAt: legacy.expiresAt,
+    ok: true,
+    actor: {
+      kind: "machine_identity",
+      slug: identity.slug,
+      displayName: identity.displayName,
+      owner: identity.owner,
     },
+    credential: { ...credential, effectiveStatus },
+    identity: { ...identity, effectiveStatus: effectiveIdentityStatus(known.chain, now) },
+    scopes: credential.scopes,
+    workspace: identity.workspace,
+    expiresAt: Number.isFinite(end) ? new Date(end).toISOString() : null,
+  };
+}
+
+function acceptLegacy(known: HostToken): Accepted {
+  return {
+    ok: true,
+    actor: {
+      kind: "legacy_token",
+      slug: formatToken(known.publicId),
+      displayName: known.name,
+      owner: null,
+    },
+    credential: null,
+    identity: null,
+    scopes: known.scopes,
+    workspace: known.workspace,
+    expiresAt: known.expiresAt,
   };
 }
 

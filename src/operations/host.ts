@@ -1,12 +1,14 @@
 import { randomBytes } from "node:crypto";
-import type { Tx } from "../db/database.ts";
+import type { Database, Tx } from "../db/database.ts";
 import { createToken } from "../domain/token.ts";
 import { claimTransaction } from "../repository/claim.ts";
 import type { Request } from "./change.ts";
+import { type Controlled, type ControlStatus, controlWithin, readTarget } from "./control.ts";
 import { issueWithin } from "./credential-issue.ts";
 import { DEFAULT_GRACE, rotateWithin } from "./credential-rotate.ts";
 import type { IdentitySpec } from "./identity-create.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LIFE, type Issued, previewIssuance } from "./issuance.ts";
+import { awaitLetGo, type LetGo } from "./let-go.ts";
 
 /** What a host asks for inside its own transaction. Durations are in seconds. */
 export interface HostIssuance {
@@ -28,6 +30,23 @@ export interface HostRotation extends HostIssuance {
   readonly identity: string;
   /** Default an hour, at most a day. */
   readonly grace?: number;
+}
+
+/** What a host pauses, resumes or revokes inside its own transaction. */
+export interface HostControl {
+  /** A slug, `mc_…` or `at_…`. */
+  readonly ref: string;
+  /** Who does it, for the log: the host's user or service. */
+  readonly actor: string;
+  readonly reason?: string;
+}
+
+export interface ControlledByHost extends Omit<Controlled, "letGo"> {
+  /**
+   * To be awaited after the host's commit: resolves when every verifier has let go (SPEC §8).
+   * @param db a pool; the transaction is over by then
+   */
+  letGo(db: Database): Promise<LetGo>;
 }
 
 export interface IssuedToHost extends Issued {
@@ -74,6 +93,21 @@ export async function rotateInTransaction(tx: Tx, rotation: HostRotation): Promi
     seen,
   );
   return { ...issued, token: token.text };
+}
+
+/** Pauses, resumes or revokes inside a host's own transaction; as `issueInTransaction` otherwise. */
+export async function controlInTransaction(
+  tx: Tx,
+  control: HostControl,
+  status: ControlStatus,
+): Promise<ControlledByHost> {
+  const target = await readTarget(tx, control.ref);
+  await claimTransaction(tx, {
+    actor: { kind: "host", name: control.actor },
+    reason: control.reason ?? null,
+  });
+  const controlled = await controlWithin(tx, target, status);
+  return { ...controlled, letGo: awaitLetGo };
 }
 
 function prepare(issuance: HostIssuance) {

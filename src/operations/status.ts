@@ -3,6 +3,8 @@ import type { Credential } from "../repository/credential.ts";
 import type { Environment } from "../repository/environment.ts";
 import { listCredentialRows } from "../repository/listing.ts";
 import { type Counts, countByStatus, readServer, type ServerFacts } from "../repository/overview.ts";
+import { type RefusedUse, readRefusedUses } from "../repository/use.ts";
+import { readVerifiers } from "../repository/verifier.ts";
 import { requireEnvironment } from "./lookup.ts";
 
 const WEEK = 7 * 86_400;
@@ -15,13 +17,17 @@ export interface StatusReport {
   /** Live credentials that end within seven days, soonest first, at most 20. */
   readonly expiring: readonly Credential[];
   readonly moreExpiring: boolean;
+  /** Verifiers that cache, and are waited for by pause and revoke. */
+  readonly verifiers: number;
+  /** Tokens that were tried within seven days although they had ended, latest first, at most 20. */
+  readonly refusedUses: readonly RefusedUse[];
   /** Requests that wait for an approval. */
   readonly openApprovals: number;
 }
 
 /** What there is and what needs attention soon. */
 export async function readStatus(db: Tx): Promise<StatusReport> {
-  const [environment, server, counts, expiring] = await Promise.all([
+  const [environment, server, counts, expiring, verifiers, refusedUses] = await Promise.all([
     requireEnvironment(db),
     readServer(db),
     countByStatus(db),
@@ -39,6 +45,8 @@ export async function readStatus(db: Tx): Promise<StatusReport> {
       "expires",
       { limit: SHOWN, after: null, descending: false },
     ),
+    readVerifiers(db),
+    readRefusedUses(db, WEEK, SHOWN),
   ]);
   return {
     environment,
@@ -46,6 +54,8 @@ export async function readStatus(db: Tx): Promise<StatusReport> {
     counts,
     expiring: expiring.rows,
     moreExpiring: expiring.next !== null,
+    verifiers: verifiers.length,
+    refusedUses,
     openApprovals: 0,
   };
 }

@@ -9,6 +9,7 @@ function fakeDatabase(): Database {
   return {
     query: async () => [],
     transaction: (work) => work(tx),
+    listen: async () => ({ query: async () => [], close: () => undefined }),
     close: async () => undefined,
   };
 }

@@ -63,7 +63,11 @@ export const credentialRotate = defineVerb({
     const issued = await source.during(() =>
       rotateCredential(
         db,
-        requestFrom(context),
+        {
+          ...requestFrom(context),
+          onCommitted: () =>
+            context.standBy("the old credentials are revoked; verifiers were still being waited for"),
+        },
         {
           ...issuanceOf(input),
           identity: input.ref,

@@ -6,6 +6,7 @@ import { viewPause } from "../views/pause.ts";
 export const pause = defineVerb({
   path: ["pause"],
   summary: "Pause identities or credentials: refused until resumed",
+  description: "Returns when every verifier has let go: no request that starts later is accepted.",
   examples: [
     {
       command: "midctl pause codex-019a6f2e --reason 'odd writes'",
@@ -20,9 +21,15 @@ export const pause = defineVerb({
       complete: "identity",
     },
   ],
+  options: {
+    noWait: {
+      summary: "return once it is committed, without waiting until every verifier has let go",
+    },
+  },
   output: controlledOutput,
   list: ["results"],
   changes: true,
-  run: ({ ref }, context) => controlAll(ref, context, { name: "pause", confirm: false }, pauseTarget),
+  run: ({ ref, noWait }, context) =>
+    controlAll(ref, context, { name: "pause", confirm: false, noWait: noWait === true }, pauseTarget),
   view: viewPause,
 });

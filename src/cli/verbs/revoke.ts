@@ -10,7 +10,7 @@ export const revoke = defineVerb({
   path: ["revoke"],
   summary: "Revoke identities, credentials or tokens, for good",
   description:
-    "Revoking an identity revokes each live credential of it, and its descendants are refused. It is confirmed by typing the name, or by --yes off a terminal.",
+    "Revoking an identity revokes each live credential of it, and its descendants are refused. It is confirmed by typing the name, or by --yes off a terminal. Returns when every verifier has let go: no request that starts later is accepted.",
   examples: [
     { command: "midctl revoke mc_4fK2mQ9sT1xZ --reason 'laptop stolen'", does: "one credential" },
     { command: "midctl revoke --token-stdin --yes < leaked", does: "whatever a leaked token belongs to" },
@@ -19,13 +19,16 @@ export const revoke = defineVerb({
     { name: "ref", summary: "a slug, mc_… or at_…", variadic: true, optional: true, complete: "identity" },
   ],
   options: {
+    noWait: {
+      summary: "return once it is committed, without waiting until every verifier has let go",
+    },
     tokenStdin: { summary: "revoke the credential of the token on standard input; looking is not a use" },
   },
   output: controlledOutput,
   list: ["results"],
   changes: true,
-  async run({ ref, tokenStdin }, context) {
-    const verb = { name: "revoke", confirm: true };
+  async run({ ref, tokenStdin, noWait }, context) {
+    const verb = { name: "revoke", confirm: true, noWait: noWait === true };
     if (tokenStdin) {
       if (ref.length > 0) throw new MidctlError("usage", "--token-stdin takes no REF; nothing was revoked");
       const token = await readToken(context);

@@ -22,6 +22,19 @@ export const statusOutput = z.object({
   }),
   expiring: z.readonly(z.array(credentialSchema)),
   moreExpiring: z.boolean(),
+  verifiers: z.number(),
+  refusedUses: z.readonly(
+    z.array(
+      z.object({
+        ref: z.string(),
+        identity: z.nullable(z.string()),
+        code: z.string(),
+        uses: z.number(),
+        firstAt: z.string(),
+        lastAt: z.string(),
+      }),
+    ),
+  ),
   openApprovals: z.number(),
 });
 export type StatusDocument = z.infer<typeof statusOutput>;

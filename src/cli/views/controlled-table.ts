@@ -1,5 +1,6 @@
 import type { ControlledDocument } from "../controlled-document.ts";
 import { type Block, status, type View } from "../view.ts";
+import { describeLetGo } from "./let-go.ts";
 
 /** The targets of a control action, a row each, and below it what a reader must not miss. */
 export function controlledTable({ results }: ControlledDocument, done: string, wanted: string): View {
@@ -20,6 +21,7 @@ export function controlledTable({ results }: ControlledDocument, done: string, w
       ]),
     },
   ];
+  blocks.push(...describeLetGo(results.map(({ letGo }) => letGo)));
   for (const result of results) {
     if (wanted !== "active" || result.error !== null || result.effectiveStatus === "active") continue;
     blocks.push({

@@ -1,9 +1,19 @@
 import type { StatusDocument } from "../verbs/status.ts";
-import { type Block, status, type View } from "../view.ts";
+import { type Block, status, time, type View } from "../view.ts";
 import { CREDENTIAL_COLUMNS, credentialRow } from "./credential-fields.ts";
 
 export function viewStatus(document: StatusDocument): View {
-  const { place, environment, server, counts, expiring, moreExpiring, openApprovals } = document;
+  const {
+    place,
+    environment,
+    server,
+    counts,
+    expiring,
+    moreExpiring,
+    verifiers,
+    refusedUses,
+    openApprovals,
+  } = document;
   const rows = [
     ...Object.entries(counts.identities).map(
       ([state, count]) => ["identities", status(state), count] as const,
@@ -23,6 +33,7 @@ export function viewStatus(document: StatusDocument): View {
           `${environment.name} (${environment.kind}${environment.protected ? ", protected" : ""})`,
         ],
         ["server", `PostgreSQL ${server.version}`],
+        ["verifiers", verifiers],
         ["open approvals", openApprovals],
       ],
     },
@@ -38,6 +49,28 @@ export function viewStatus(document: StatusDocument): View {
     blocks.push({ kind: "table", columns: CREDENTIAL_COLUMNS, rows: expiring.map(credentialRow) });
     if (moreExpiring)
       blocks.push({ kind: "notice", text: "There are more: midctl list credentials --expiring-within 7d" });
+  }
+  if (refusedUses.length > 0) {
+    blocks.push({ kind: "line", cells: ["Tried within a week, and refused:"] });
+    blocks.push({
+      kind: "table",
+      columns: [
+        { title: "REF", fixed: true },
+        { title: "IDENTITY", fixed: true },
+        { title: "REFUSED AS" },
+        { title: "USES", align: "right" },
+        { title: "FIRST", optional: true },
+        { title: "LAST" },
+      ],
+      rows: refusedUses.map((use) => [
+        use.ref,
+        use.identity,
+        use.code,
+        use.uses,
+        time(use.firstAt),
+        time(use.lastAt),
+      ]),
+    });
   }
   return blocks;
 }

@@ -1,0 +1,104 @@
+import type { Tx } from "../db/database.ts";
+
+/** Where verifiers hear of changes: `<upto> <public id>…`, `*` for all (migrations/0005). */
+export const CHANGE_CHANNEL = "midctl_change";
+
+/** Where a verifier hears itself, and so knows that it has heard whatever was said before. */
+export function pingChannel(verifier: string): string {
+  return `midctl_ping_${verifier.replaceAll("-", "")}`;
+}
+
+/** Says something to ourselves, as a transaction of its own. */
+export async function ping(tx: Tx, verifier: string, word: string): Promise<void> {
+  await tx.query("SELECT pg_notify($1::text, $2::text)", [pingChannel(verifier), word]);
+}
+
+/** The database's clock when a lease was written: RFC 3339 in UTC. */
+interface Leased {
+  readonly at: string;
+}
+
+/**
+ * Begins a lease, and says so on the verifier's own channel. It holds from when that is heard: the statement's answer
+ * comes before its commit. Nothing is cached yet, so all that was told until now is let go of.
+ */
+export async function beginLease(
+  tx: Tx,
+  lease: { readonly id: string; readonly name: string; readonly leaseMs: number },
+): Promise<Leased | null> {
+  const [row] = await tx.query<Leased>(
+    `WITH begun AS (
+       INSERT INTO midctl_verifier (id, name, "leaseMs", "renewedAt", "letGo")
+       SELECT $1::uuid, $2, $3::int, midctl_now(), told FROM midctl_log_head RETURNING 1
+     )
+     SELECT midctl_instant(midctl_now()) AS at, pg_notify($4::text, '0') AS said FROM begun`,
+    [lease.id, lease.name, lease.leaseMs, pingChannel(lease.id)],
+  );
+  return row ?? null;
+}
+
+/** Renews a lease; as `beginLease` otherwise. Null where it was taken for dead and its row is gone. */
+export async function renewLease(tx: Tx, id: string, word: string): Promise<Leased | null> {
+  const [row] = await tx.query<Leased>(
+    `WITH renewed AS (
+       UPDATE midctl_verifier SET renewals = renewals + 1, "renewedAt" = midctl_now() WHERE id = $1::uuid RETURNING 1
+     )
+     SELECT midctl_instant(midctl_now()) AS at, pg_notify($2::text, $3::text) AS said FROM renewed`,
+    [id, pingChannel(id), word],
+  );
+  return row ?? null;
+}
+
+/**
+ * Says that everything below `upto` is let go of. Not waited for on the disk: where a crash loses it, the lease of the
+ * verifier that said it is over too.
+ */
+export async function acknowledge(tx: Tx, id: string, upto: string): Promise<void> {
+  await tx.query(
+    `UPDATE midctl_verifier SET "letGo" = $2::bigint
+      WHERE id = $1::uuid AND "letGo" < $2::bigint AND set_config('synchronous_commit', 'off', true) = 'off'`,
+    [id, upto],
+  );
+}
+
+/** Ends a lease that its holder gives up. */
+export async function endLease(tx: Tx, id: string): Promise<void> {
+  await tx.query("DELETE FROM midctl_verifier WHERE id = $1::uuid", [id]);
+}
+
+/** A verifier that may have something cached. */
+export interface Verifier {
+  readonly id: string;
+  readonly name: string;
+  readonly leaseMs: number;
+  /** Stands still once it is dead. */
+  readonly renewals: string;
+}
+
+export async function readVerifiers(tx: Tx): Promise<Verifier[]> {
+  return tx.query<Verifier>(`SELECT id, name, "leaseMs", renewals FROM midctl_verifier`);
+}
+
+/** How far verifiers have been told, and how many there are. */
+export async function readTold(tx: Tx): Promise<{ told: string; verifiers: number }> {
+  const [row] = await tx.query<{ told: string; verifiers: number }>(
+    `SELECT told, (SELECT count(*)::int FROM midctl_verifier) AS verifiers FROM midctl_log_head`,
+  );
+  return row ?? { told: "0", verifiers: 0 };
+}
+
+/** Those that have not let go of everything below `upto` yet. */
+export async function readHolding(tx: Tx, upto: string): Promise<Verifier[]> {
+  return tx.query<Verifier>(
+    `SELECT id, name, "leaseMs", renewals FROM midctl_verifier WHERE "letGo" < $1::bigint`,
+    [upto],
+  );
+}
+
+/** Takes the row of a verifier that was seen to stand still; if it renewed meanwhile, nothing happens. */
+export async function buryVerifier(tx: Tx, dead: Pick<Verifier, "id" | "renewals">): Promise<void> {
+  await tx.query("DELETE FROM midctl_verifier WHERE id = $1::uuid AND renewals = $2::bigint", [
+    dead.id,
+    dead.renewals,
+  ]);
+}
