@@ -40,15 +40,22 @@ export function findTestBinaries(): BinaryCandidate[] {
   return [engine, ...oldest.slice(0, 1)];
 }
 
-/** Starts a server that is made for being thrown away: nothing is synced. */
-export async function launch(candidate: BinaryCandidate, scratch: string): Promise<Launched> {
+/**
+ * Starts a server that is made for being thrown away.
+ * @param settings nothing is synced unless told otherwise: `DURABLE` has it as in production
+ */
+export async function launch(
+  candidate: BinaryCandidate,
+  scratch: string,
+  settings: Readonly<Record<string, string>> = HASTY,
+): Promise<Launched> {
   const account = isRoot() ? chooseOwnAccount() : currentAccount();
   const home = mkdtempSync(join(scratch, `server${candidate.major}-`));
   if (account.switched) chownSync(home, account.uid, account.gid);
   const binaries = readyBinaries(candidate, home, account);
   const dataDir = join(home, "data");
   await makeCluster({ binaries, dataDir, account, user: USER, sync: false });
-  const { pid, port } = await start(binaries, account, home, dataDir);
+  const { pid, port } = await start(binaries, account, home, dataDir, settings);
   const stop = watchOver(pid, home);
   return {
     server: {
@@ -87,16 +94,23 @@ function watchOver(pid: number, home: string): () => Promise<void> {
 
 const USER = "postgres";
 
-async function start(binaries: Binaries, account: Account, home: string, dataDir: string) {
+const HASTY = { fsync: "off", synchronous_commit: "off", full_page_writes: "off", autovacuum: "off" };
+/** PostgreSQL's own defaults: every commit is synced. */
+export const DURABLE = {};
+
+async function start(
+  binaries: Binaries,
+  account: Account,
+  home: string,
+  dataDir: string,
+  more: Readonly<Record<string, string>>,
+) {
   const port = await findFreePort();
   const settings = {
     listen_addresses: "127.0.0.1",
     max_connections: "200",
-    fsync: "off",
-    synchronous_commit: "off",
-    full_page_writes: "off",
-    autovacuum: "off",
     log_min_messages: "fatal",
+    ...more,
   };
   const { pid } = await launchServer({ binaries, dataDir, socketDir: home, port, settings, account });
   return { pid, port };

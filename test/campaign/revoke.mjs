@@ -1,0 +1,49 @@
+/**
+ * `npm run campaign:revoke -- --count N --seed S [--seconds T] [--broken-cache]`: bundles the campaign, for Node 20 runs
+ * no TypeScript. What it imports of src/ is not bundled but taken from dist/lib, as built.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const source = join(root, "src/");
+
+const builtLibrary = {
+  name: "built-library",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\..*\.ts$/ }, ({ resolveDir, path }) => {
+      const file = resolve(resolveDir, path);
+      if (!file.startsWith(source)) return null;
+      const built = join(root, "dist/lib", relative(source, file).replace(/\.ts$/, ".js"));
+      return { path: pathToFileURL(built).href, external: true };
+    });
+  },
+};
+
+const directory = mkdtempSync(join(tmpdir(), "midctl-campaign-"));
+try {
+  await build({
+    entryPoints: ["main", "verifier", "link"].map((name) => join(root, `test/campaign/revoke/${name}.ts`)),
+    outdir: directory,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    target: "node20.12",
+    format: "esm",
+    sourcemap: "inline",
+    logLevel: "warning",
+    plugins: [builtLibrary],
+  });
+  const { parseOptions, runCampaign } = await import(pathToFileURL(join(directory, "main.mjs")).href);
+  process.exitCode = await runCampaign({
+    ...parseOptions(process.argv.slice(2)),
+    program: join(root, "bin/midctl.cjs"),
+    verifier: join(directory, "verifier.mjs"),
+    link: join(directory, "link.mjs"),
+  });
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
