@@ -31,6 +31,8 @@ export interface DatabaseWish {
   readonly mayStart?: boolean;
   /** `any` for what works on the schema itself: `db migrate`, `db status`, `doctor`. Default `current`. */
   readonly schema?: "current" | "any";
+  /** At most; 2 unless told. */
+  readonly connections?: number;
 }
 
 export interface Confirmation {

@@ -13,14 +13,20 @@ import {
 } from "./output.ts";
 import { colorLevel, createPaint } from "./paint.ts";
 import { OutputFailure } from "./terminal.ts";
-import type { Document, Outcome, PagedOutcome, Verb } from "./verb.ts";
+import type { AnyOutcome, Document, Outcome, PagedOutcome, Verb } from "./verb.ts";
 
 /** Writes the outcome and returns the exit code. Throws `undeliverable` when a secret did not get out. */
 export async function deliver(
   verb: Verb,
-  outcome: Outcome<Document> | PagedOutcome<Document>,
+  outcome: AnyOutcome<Document>,
   context: VerbContext,
 ): Promise<number> {
+  if ("until" in outcome) {
+    const { begun } = outcome;
+    if (begun !== null) await ignoreClosedPipe(() => writeDocument(verb, begun, context));
+    await outcome.until();
+    return 0;
+  }
   if ("pages" in outcome) {
     await ignoreClosedPipe(() => writePages(verb, outcome, context));
     return outcome.exit?.() ?? 0;

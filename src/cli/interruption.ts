@@ -11,12 +11,24 @@ export function watchForInterruption(
   changes: () => boolean,
   end: (error: unknown) => never,
 ): void {
-  const interrupt = (signal: Signal): never => end(interruptionOf(signal, progress, changes()));
+  const interrupt = (signal: Signal): void => {
+    const stop = orderly;
+    orderly = undefined; // a second signal does not wait
+    if (stop !== undefined) stop();
+    else end(interruptionOf(signal, progress, changes()));
+  };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
   process.on("uncaughtException", (error, origin) =>
     end(explainUncaught(error, origin, progress, changes())),
   );
+}
+
+let orderly: (() => void) | undefined;
+
+/** For what runs until it is told to end: the first signal calls `stop`, and is no error. */
+export function endInOrder(stop: () => void): void {
+  orderly = stop;
 }
 
 /** The error that tells an interrupted user what was and what was not done. */

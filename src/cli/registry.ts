@@ -42,6 +42,8 @@ export const registry: readonly RegistryEntry[] = [
     isDefault: true,
   },
   { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
+  { path: "serve", load: async () => (await import("./verbs/serve.ts")).serve },
+  { path: "mcp", load: async () => (await import("./verbs/mcp.ts")).mcp },
   { path: "status", load: async () => (await import("./verbs/status.ts")).status },
   { path: "doctor", load: async () => (await import("./verbs/doctor.ts")).doctor },
   { path: "db migrate", load: async () => (await import("./verbs/db-migrate.ts")).dbMigrate },

@@ -38,6 +38,7 @@ export const environmentVariables = {
   MIDCTL_ACTOR: "the name that the log shows for you, else your user name",
   MIDCTL_REASON: "as --reason",
   MIDCTL_OUTPUT: "as --output",
+  MIDCTL_TOKEN_FILE: "the token file of `mcp --stdio`",
   MIDCTL_NO_INPUT: "any value but 0: as --no-input",
 } as const;
 

@@ -86,6 +86,16 @@ export interface PagedOutcome<Document> {
   readonly exit?: () => 0 | 8 | 9;
 }
 
+/** What runs until it is told to end: `serve`, `mcp`. */
+export interface LastingOutcome<Document> {
+  /** Written at once; null where stdout belongs to a protocol. */
+  readonly begun: Document | null;
+  /** Resolves at the end, when everything is closed. */
+  until(): Promise<void>;
+}
+
+export type AnyOutcome<Document> = Outcome<Document> | PagedOutcome<Document> | LastingOutcome<Document>;
+
 export interface VerbDefinition<
   Arguments extends readonly ArgumentSpec[],
   Options extends Readonly<Record<string, OptionSpec>>,
@@ -104,10 +114,7 @@ export interface VerbDefinition<
   readonly list?: readonly string[];
   /** Whether it changes anything: what an interruption has to say depends on it. */
   readonly changes?: boolean;
-  run(
-    input: InputOf<Arguments, Options>,
-    context: VerbContext,
-  ): Promise<Outcome<Output<Schema>> | PagedOutcome<Output<Schema>>>;
+  run(input: InputOf<Arguments, Options>, context: VerbContext): Promise<AnyOutcome<Output<Schema>>>;
   view(document: Output<Schema>): View;
 }
 
@@ -129,10 +136,7 @@ export interface Verb {
   readonly output: $ZodType;
   readonly list: readonly string[];
   readonly changes: boolean;
-  run(
-    input: Readonly<Record<string, unknown>>,
-    context: VerbContext,
-  ): Promise<Outcome<Document> | PagedOutcome<Document>>;
+  run(input: Readonly<Record<string, unknown>>, context: VerbContext): Promise<AnyOutcome<Document>>;
   view(document: Document): View;
 }
 

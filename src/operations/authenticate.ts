@@ -70,10 +70,19 @@ const UNAVAILABLE: Decision = { ok: false, code: "unavailable" };
  * which begins with the first decision, so that pause and revoke can return when every verifier has let go.
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  return new CachingAuthenticator(options);
+  const authenticator = new CachingAuthenticator(options);
+  // Bound, so that each may be taken apart and handed on.
+  return {
+    authenticate: (token, wanted) => authenticator.authenticate(token, wanted),
+    settled: () => authenticator.settled(),
+    close: () => authenticator.close(),
+    get counters() {
+      return authenticator.counters;
+    },
+  };
 }
 
-class CachingAuthenticator implements Authenticator {
+class CachingAuthenticator {
   readonly #db: Database;
   readonly #cache: DecisionCache;
   readonly #keeper: LeaseKeeper | null;
@@ -152,9 +161,17 @@ class CachingAuthenticator implements Authenticator {
       if (decision.code !== "scope_missing") this.#uses.noteRefused(publicId, decision.code);
       return decision;
     }
-    if (looked.pending) return (await useToken(this.#db, token, scope)).decision;
+    if (looked.pending) return this.#use(token, scope);
     if (looked.stale) this.#uses.note(publicId);
     this.#keep(wanted, found, looked);
+    return decision;
+  }
+
+  /** A first use, which supersedes: this verifier at least need not be told so by the database. */
+  async #use(token: string, scope: string | null): Promise<Decision> {
+    const { decision } = await useToken(this.#db, token, scope);
+    const replaced = decision.ok ? decision.credential?.replaces : null;
+    if (replaced) this.#cache.letGo([replaced.slice("mc_".length)]);
     return decision;
   }
 

@@ -1,12 +1,14 @@
 import type { IssuedDocument } from "../issued-document.ts";
 import type { Block, View } from "../view.ts";
 import { credentialFields } from "./credential-fields.ts";
+import { describeLetGo } from "./let-go.ts";
 
 /** Everything about an issuance but its secret. */
 export function viewIssued(document: IssuedDocument): View {
   const { created, credential, tokenFile, revoked } = document;
   const blocks: Block[] = [{ kind: "fields", fields: credentialFields(credential) }];
   for (const ended of revoked) blocks.push({ kind: "notice", text: `${ended} was revoked at once.` });
+  blocks.push(...describeLetGo([document.letGo]));
   if (!created) {
     blocks.push({
       kind: "notice",

@@ -1,0 +1,80 @@
+import * as z from "zod/mini";
+import { createAuthenticator } from "../../operations/authenticate.ts";
+import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
+import { endInOrder } from "../interruption.ts";
+import { readWith } from "../parse.ts";
+import { redact } from "../redact.ts";
+import { defineVerb } from "../verb.ts";
+import { midctlVersion } from "../version.ts";
+import { viewServe } from "../views/serve.ts";
+
+export const serveOutput = z.object({
+  listening: z.string(),
+  port: z.nullable(z.number()),
+  paths: z.readonly(z.array(z.string())),
+});
+export type ServeDocument = z.infer<typeof serveOutput>;
+
+/** Look-ups share two, activations and notes take one each, and one listens. */
+const CONNECTIONS = 8;
+
+export const serve = defineVerb({
+  path: ["serve"],
+  summary: "Answer resource servers and proxies by HTTP: /auth, /introspect, /mcp",
+  description:
+    "Runs until SIGTERM or SIGINT, then ends in order and exits 0. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy.",
+  examples: [
+    { command: "midctl serve", does: "at http://127.0.0.1:8484" },
+    { command: "midctl serve --listen unix:/run/midctl/serve.sock", does: "for a proxy on this machine" },
+  ],
+  options: {
+    listen: {
+      value: "ADDRESS",
+      summary: "127.0.0.1:8484, [::1]:8484 or unix:/path; port 0 is any free one",
+      default: "127.0.0.1:8484",
+      schema: readWith(parseAddress),
+    },
+    noAccessLog: { summary: "write no line for each request" },
+  },
+  output: serveOutput,
+  async run({ listen, noAccessLog }, context) {
+    const { startServer } = await import("../../server/serve.ts");
+    const db = await context.database({ connections: CONNECTIONS });
+    const { promise: stopped, resolve: stop } = promiseWithResolvers();
+    const running = await startServer({
+      address: listen,
+      db,
+      authenticator: createAuthenticator({ db }),
+      version: midctlVersion,
+      log: noAccessLog ? null : (lines) => context.terminal.writeMessage(lines),
+      report: (error) => context.notice(`error: ${redact(String(error))}`),
+      now: () => context.now(),
+    });
+    endInOrder(stop);
+    if (!isLocal(running.address)) {
+      context.notice(
+        "Tokens travel in the clear to this address: let nothing but a proxy with TLS reach it.",
+      );
+    }
+    return {
+      begun: {
+        listening: formatAddress(running.address),
+        port: running.address.kind === "tcp" ? running.address.port : null,
+        paths: ["/auth", "/introspect", "/mcp", "/healthz", "/readyz", "/metrics"],
+      },
+      async until() {
+        await stopped;
+        await running.stop();
+      },
+    };
+  },
+  view: viewServe,
+});
+
+function promiseWithResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
