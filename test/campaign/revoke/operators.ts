@@ -8,8 +8,12 @@ import type { Team } from "./team.ts";
 
 /** How many act by the library at once; one more acts by commands. */
 const LIBRARIANS = 3;
-/** Longest pause between two actions of one operator, ms. */
-const REST = { library: 150, command: 600 };
+/** Longest rest between two actions of one operator, ms. */
+const REST = { library: 150, command: 400 };
+/** How often whoever paused something resumes it next: else nearly everything would be paused nearly always. */
+const RESUMED = 0.7;
+/** How often two operators do the same at once. */
+const TOGETHER = 0.1;
 /**
  * Seconds that a predecessor lives on. No command ends it, so nobody waits for verifiers then: one that hears nothing may
  * go on with it for as long as its lease lasts, which is shorter than each of these.
@@ -80,7 +84,7 @@ export class Operators {
 
   #listActions(hand: Hand, random: Random, slot: Slot) {
     const isParent = this.#roster.slots.some(({ parent }) => parent === slot);
-    const control = (verb: ControlVerb) => () => this.#controlIdentity(hand, slot, verb);
+    const control = (verb: ControlVerb) => () => this.#controlIdentity(hand, random, slot, verb);
     const rotate = (compromised: boolean) => () =>
       this.#rotate(hand, slot, { grace: random.pick(GRACES), compromised });
     const choices = [
@@ -97,15 +101,20 @@ export class Operators {
     return choices;
   }
 
-  async #controlIdentity(hand: Hand, slot: Slot, verb: ControlVerb): Promise<void> {
+  async #controlIdentity(hand: Hand, random: Random, slot: Slot, verb: ControlVerb): Promise<void> {
     const { slug } = slot;
     const concerned = this.#roster.familyOf(slot).flatMap(({ held }) => held.map(({ index }) => index));
-    const ended = await this.#control(hand, verb, slug, targetIdentity(slot), concerned);
+    const done = await this.#controlTogether(hand, random, verb, slug, targetIdentity(slot), concerned);
     // Another operator may have put the next identity in its place.
     if (slot.slug !== slug) return;
+    if (!done || verb === "revoke") {
+      for (const gone of this.#roster.familyOf(slot)) gone.held = [];
+      return;
+    }
     slot.paused = verb === "pause";
-    if (ended.outcome === "done" && verb !== "revoke") return;
-    for (const gone of this.#roster.familyOf(slot)) gone.held = [];
+    if (!slot.paused || !random.chance(RESUMED)) return;
+    await delay(random.unit() * REST[hand.by]);
+    if (slot.slug === slug) await this.#controlIdentity(hand, random, slot, "resume");
   }
 
   async #controlCredential(
@@ -116,9 +125,30 @@ export class Operators {
     verb: ControlVerb,
   ): Promise<void> {
     const ref = random.chance(0.2) ? `at_${held.id}` : `mc_${held.id}`;
-    const ended = await this.#control(hand, verb, ref, targetCredential(held.index), [held.index]);
-    if (ended.outcome !== "done" || verb === "revoke") slot.held = slot.held.filter((one) => one !== held);
-    else held.paused = verb === "pause";
+    const target = targetCredential(held.index);
+    const done = await this.#controlTogether(hand, random, verb, ref, target, [held.index]);
+    if (!done || verb === "revoke") {
+      slot.held = slot.held.filter((one) => one !== held);
+      return;
+    }
+    held.paused = verb === "pause";
+    if (!held.paused || !random.chance(RESUMED)) return;
+    await delay(random.unit() * REST[hand.by]);
+    await this.#controlCredential(hand, random, slot, held, "resume");
+  }
+
+  /** Now and then another operator has the same wish: for him nothing is left to change, and it binds as much. */
+  async #controlTogether(
+    hand: Hand,
+    random: Random,
+    verb: ControlVerb,
+    ref: string,
+    target: Target,
+    concerned: readonly number[],
+  ): Promise<boolean> {
+    const hands = random.chance(TOGETHER) ? [hand, this.#librarian] : [hand];
+    const ended = hands.map((one) => this.#control(one, verb, ref, target, concerned));
+    return (await Promise.all(ended)).some(({ outcome }) => outcome === "done");
   }
 
   async #control(hand: Hand, verb: ControlVerb, ref: string, target: Target, concerned: readonly number[]) {

@@ -3,8 +3,16 @@ import { type Action, MILLISECOND, type Outcome } from "./history.ts";
 import type { Violation } from "./judge.ts";
 import { DISTURBANCES, type Disturbance } from "./saboteur.ts";
 
-/** How many violations are told in full. */
-const TOLD = 10;
+/** How many violations of a kind are told in full. */
+const TOLD = 5;
+/** How long somebody may still be waited for after a disturbance, ms: whoever died holds a lease. */
+const AFTERMATH: Readonly<Record<Disturbance["kind"], number>> = {
+  kill: 3_500,
+  vanish: 3_500,
+  stop: 250,
+  cut: 250,
+  stall: 250,
+};
 
 /** What a campaign came to, line by line. */
 export function* describe(campaign: Campaign, seconds: number): Generator<string> {
@@ -37,7 +45,9 @@ function* describeLetGo(actions: readonly Action[], disturbances: readonly Distu
   const ending = waited.filter(({ kind }) => kind !== "resume");
   const isDisturbed = (action: Action) =>
     (action.letGo?.expired ?? 0) > 0 ||
-    disturbances.some(({ begin, end }) => begin < action.end && end > action.begin);
+    disturbances.some(
+      ({ kind, begin, end }) => begin < action.end && end + AFTERMATH[kind] * MILLISECOND > action.begin,
+    );
   const groups = [
     ["healthy", ending.filter((action) => !isDisturbed(action))],
     ["disturbed", ending.filter(isDisturbed)],
@@ -64,7 +74,10 @@ function quantiles(values: readonly number[]): string {
 function* describeViolations(violations: readonly Violation[], directory: string): Generator<string> {
   const kinds = countBy(violations, ({ kind }) => kind);
   yield `violations       ${violations.length}${violations.length === 0 ? "" : `: ${list(kinds)}`}`;
-  for (const { kind, what } of violations.slice(0, TOLD)) yield `  ${kind}: ${what}`;
+  for (const kind of kinds.keys()) {
+    const ofKind = violations.filter((violation) => violation.kind === kind);
+    for (const { what } of ofKind.slice(0, TOLD)) yield `  ${kind}: ${what}`;
+  }
   yield violations.length === 0 ? "PASSED" : `FAILED: see ${directory}`;
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createToken } from "../../../src/domain/token.ts";
 import { type Authenticator, createAuthenticator, type Decision, openPostgres } from "../../../src/index.ts";
 import { createRandom } from "../random.ts";
-import { breakCache } from "./broken-cache.ts";
+import { keepAcceptances } from "./broken-cache.ts";
 import { createClock, OUTCOMES, type Outcome } from "./history.ts";
 import type { TokenLine, VerifierOrder, VerifierReport, VerifierSettings } from "./orders.ts";
 import { Recorder } from "./records.ts";
@@ -24,7 +24,7 @@ interface Known extends TokenLine {
 
 /** A resource server of the campaign: authenticates as often as it is told to and records what comes of it. */
 class Verifier {
-  readonly #authenticator: Authenticator;
+  readonly #authenticate: Authenticator["authenticate"];
   readonly #recorder: Recorder;
   readonly #now: () => number;
   readonly #random;
@@ -40,7 +40,8 @@ class Verifier {
   constructor(settings: VerifierSettings) {
     const db = openPostgres({ url: settings.url }, { max: 6, applicationName: "campaign verifier" });
     const authenticator = createAuthenticator({ db });
-    this.#authenticator = settings.brokenCache ? breakCache(authenticator) : authenticator;
+    const authenticate: Authenticator["authenticate"] = (token) => authenticator.authenticate(token);
+    this.#authenticate = settings.brokenCache ? keepAcceptances(authenticate) : authenticate;
     this.#recorder = new Recorder(settings.records);
     this.#now = createClock(BigInt(settings.epoch));
     this.#random = createRandom(settings.seed, settings.verifier);
@@ -95,7 +96,7 @@ class Verifier {
     const start = this.#now();
     let outcome: Outcome;
     try {
-      outcome = judgeDecision(await this.#authenticator.authenticate(token), known);
+      outcome = judgeDecision(await this.#authenticate(token), known);
     } catch {
       outcome = "threw";
     }
