@@ -13,12 +13,15 @@ export interface TestProxy {
   onClientData: (text: string) => "pass" | "cut" | "deliver";
   /** Cuts every connection, without a word, as a crash or a network failure does. */
   cut(): void;
+  /** From here on nothing passes either way, and nobody is told: what a network without a route looks like. */
+  stall(): void;
   close(): Promise<void>;
 }
 
 export async function openProxy(target: TestServer): Promise<TestProxy> {
   const pairs = new Set<[Socket, Socket]>();
   let connections = 0;
+  let stalled = false;
   const server = createServer((client) => {
     connections += 1;
     const upstream = connect(`${target.socketDir}/.s.PGSQL.${target.port}`);
@@ -33,6 +36,7 @@ export async function openProxy(target: TestServer): Promise<TestProxy> {
     upstream.on("close", drop).on("error", drop);
     let answering = true;
     client.on("data", (chunk) => {
+      if (stalled) return;
       const verdict = proxy.onClientData(chunk.toString("latin1"));
       if (verdict === "cut") return drop();
       if (verdict === "deliver") {
@@ -44,7 +48,7 @@ export async function openProxy(target: TestServer): Promise<TestProxy> {
       }
       upstream.write(chunk);
     });
-    upstream.on("data", (chunk) => answering && client.write(chunk));
+    upstream.on("data", (chunk) => answering && !stalled && client.write(chunk));
   });
   const proxy: TestProxy = {
     port: await listen(server),
@@ -57,6 +61,9 @@ export async function openProxy(target: TestServer): Promise<TestProxy> {
         client.resetAndDestroy();
         upstream.destroy();
       }
+    },
+    stall() {
+      stalled = true;
     },
     close: () =>
       new Promise((resolve) => {
