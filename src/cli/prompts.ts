@@ -4,29 +4,43 @@ import { MidctlError } from "../domain/errors.ts";
 import { visible } from "../domain/visible.ts";
 import type { Missing } from "./parse.ts";
 
-const onStderr = { input: process.stdin, output: process.stderr };
+type Place = { readonly input: typeof process.stdin; readonly output: typeof process.stderr };
+type Asking<T> = (place: Place & { readonly signal: AbortSignal }) => Promise<T>;
+
+const onStderr: Place = { input: process.stdin, output: process.stderr };
 
 /** Asks for one value, again and again until it is a good one. */
 export async function askText(missing: Missing): Promise<string> {
   const message = `${visible(missing.summary)} (${missing.name})`;
   if (missing.choices !== undefined) {
     const choices = missing.choices.map((value) => ({ value }));
-    return interruptible(select({ message, choices }, onStderr));
+    return interruptible((place) => select({ message, choices }, place));
   }
   const validate = (answer: string): true | string => missing.problem?.(answer.trim()) ?? true;
-  return (await interruptible(input({ message, validate }, onStderr))).trim();
+  return (await interruptible((place) => input({ message, validate }, place))).trim();
 }
 
 /** Whether the name was typed. */
 export async function askConfirmation(action: string, name: string): Promise<boolean> {
   const message = `To ${visible(action)}, type ${visible(name)}:`;
-  return (await interruptible(input({ message }, onStderr))).trim() === name;
+  return (await interruptible((place) => input({ message }, place))).trim() === name;
 }
 
-/** Ctrl-C and the end of input at a prompt, as our own error. */
-async function interruptible<T>(answer: Promise<T>): Promise<T> {
+/** Ctrl-C and the end of input (Ctrl-D on an empty line) at a prompt, as our own error. */
+async function interruptible<T>(ask: Asking<T>): Promise<T> {
+  const ended = new AbortController();
+  const end = (): void => ended.abort();
+  // readline closes itself at Ctrl-D, inquirer then waits for ever: the terminal left raw mode, and nobody answers.
+  const watchForEnd = (_text: string | undefined, key: { ctrl?: boolean; name?: string }): void => {
+    if (key.ctrl === true && key.name === "d") {
+      setImmediate(() => {
+        if (!process.stdin.isRaw) end();
+      });
+    }
+  };
+  process.stdin.on("keypress", watchForEnd).once("end", end);
   try {
-    return await answer;
+    return await ask({ ...onStderr, signal: ended.signal });
   } catch (error) {
     if (
       error instanceof Error &&
@@ -37,5 +51,7 @@ async function interruptible<T>(answer: Promise<T>): Promise<T> {
       });
     }
     throw error;
+  } finally {
+    process.stdin.off("keypress", watchForEnd).off("end", end);
   }
 }

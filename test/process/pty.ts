@@ -17,6 +17,7 @@ export interface Session {
 /** What keys send. */
 export const ENTER = "\r";
 export const CTRL_C = "\u0003";
+export const CTRL_D = "\u0004";
 
 /** Runs a shell command in which `$midctl` is the program; its stdin, stdout and stderr are an 80-column terminal. */
 export function openSession(

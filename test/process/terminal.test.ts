@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { displayWidth } from "../../src/cli/table.ts";
 import { type Desk, openDesk } from "./desk.ts";
-import { CTRL_C, ENTER, openSession } from "./pty.ts";
+import { CTRL_C, CTRL_D, ENTER, openSession } from "./pty.ts";
 
 let desk: Desk;
 let slug: string;
@@ -54,6 +54,25 @@ describe("a revocation on a terminal", () => {
     expect(code).toBe(130);
     expect(screen).toContain("nothing was changed");
     expect(await statusOf()).toBe("active");
+  });
+
+  it("ended by Ctrl-D at the question is exit 130, and nothing was changed", async () => {
+    const session = openSession(desk, `$midctl revoke ${slug}`);
+    await session.shows(`type ${slug}`);
+    session.type(CTRL_D);
+
+    const { code, screen } = await session.ended;
+    expect(code).toBe(130);
+    expect(screen).toContain("nothing was changed");
+    expect(await statusOf()).toBe("active");
+  });
+
+  it("goes on asking after Ctrl-D behind a word, which deletes to the right as shells have it", async () => {
+    const session = openSession(desk, `$midctl revoke ${slug}`);
+    await session.shows(`type ${slug}`);
+    session.type(`${slug}${CTRL_D}${ENTER}`);
+
+    expect((await session.ended).code).toBe(0);
   });
 
   it("asks for the target first where none was given, and again where the answer is none", async () => {
