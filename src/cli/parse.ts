@@ -223,6 +223,9 @@ function usageErrorOf(
   const hint = `${name} --help`;
   if (error.code === "commander.unknownOption") {
     const flag = /'([^'=]*)/.exec(error.message)?.[1] ?? "";
+    // commander looks for `--yes=1` whole.
+    if (Object.keys(specs).some((known) => flagOf(known) === flag))
+      return new MidctlError("usage", `${flag} is a switch and takes no value`, { hint: `${flag} alone` });
     const meant = nearest(flag, Object.keys(specs).map(flagOf));
     return new MidctlError("usage", `\`${name}\` has no option ${flag}`, {
       hint: meant === undefined ? hint : `did you mean ${meant}?`,

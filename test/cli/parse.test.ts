@@ -113,6 +113,8 @@ describe("usage errors", () => {
       "--json and --output table exclude each other",
     ],
     ["an unknown format", ["a", "--output", "xml"], "--output: must be one of table, json, ndjson, plain"],
+    ["a switch with a value", ["a", "--if-not-exists=1"], "--if-not-exists is a switch and takes no value"],
+    ["a global switch with a value", ["a", "--yes=1"], "--yes is a switch and takes no value"],
     ["a missing argument", [], "REF is missing"],
   ])("%s", async (_what, words, message) => {
     await expect(read(words)).rejects.toMatchObject({ code: "usage", message });
