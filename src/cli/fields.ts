@@ -11,6 +11,10 @@ import type { Document, Verb } from "./verb.ts";
 export function checkFields(verb: Verb, fields: readonly string[]): void {
   const known = fieldsOf(verb);
   for (const field of fields) {
+    if (field === "")
+      throw new MidctlError("usage", "--fields: a name is missing beside a comma", {
+        hint: "such as --fields slug,owner",
+      });
     if (known.some((path) => path === field || (path.endsWith(".*") && field.startsWith(path.slice(0, -1)))))
       continue;
     const meant = nearest(field, known);
@@ -40,7 +44,9 @@ export function selectFields(
 
 function reduce(element: Document, fields: readonly string[]): Document {
   const reduced: Record<string, unknown> = {};
-  for (const field of fields) {
+  // What is asked for whole holds its parts already; a part written into it would change the document itself.
+  const outermost = fields.filter((field) => !fields.some((other) => field.startsWith(`${other}.`)));
+  for (const field of outermost) {
     const keys = field.split(".");
     let from: unknown = element;
     let into = reduced;

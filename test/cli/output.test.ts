@@ -159,6 +159,27 @@ describe("--fields", () => {
     );
   });
 
+  test("refuses a name left empty beside a comma", () => {
+    expect(() => checkFields(listItems, ["slug", ""])).toThrow(
+      expect.objectContaining({ code: "usage", message: "--fields: a name is missing beside a comma" }),
+    );
+  });
+
+  test.each([[["labels", "labels.zone"]], [["labels.zone", "labels"]]])(
+    "%j keeps the whole as it is",
+    async (fields) => {
+      const { result } = await render({ format: "json", fields });
+
+      expect(JSON.parse(result).items[0].labels).toEqual({ team: "x" });
+    },
+  );
+
+  test("asked for a whole and its part shows the whole as it is in plain text, too", async () => {
+    const { result } = await render({ fields: ["labels", "labels.zone"] });
+
+    expect(result).toBe('{"team":"x"}\t\n{}\t\n');
+  });
+
   test("reduces the elements of JSON and leaves the rest of the document", async () => {
     const { result } = await render({ format: "json", fields: ["slug", "parent.slug", "labels.team"] });
 
