@@ -181,6 +181,15 @@ describe("the name and the reason that the log will show", () => {
   });
 });
 
+describe("a status to list by", () => {
+  it("that there is not is answered with those that there are", async () => {
+    const refusal = await desk.refuse("list --status lost");
+
+    expect(refusal).toMatchObject({ exit: 2, code: "usage" });
+    expect(refusal.message).toContain("--status: must be one of active, grace, pending");
+  });
+});
+
 describe("a token in argv", () => {
   const { text } = createToken("test", randomBytes);
 

@@ -58,15 +58,13 @@ export const list = defineVerb({
     },
     { command: "midctl list --label team=payments --status paused --json", does: "for scripts" },
   ],
-  args: [
-    { name: "what", summary: "identities (default), credentials or tokens", choices: NOUNS, optional: true },
-  ],
+  args: [{ name: "what", summary: "what to list, identities by default", choices: NOUNS, optional: true }],
   options: {
     status: {
       value: "STATUS",
-      summary: "effective status; may be given several times",
+      summary: "effective status",
       repeat: true,
-      schema: effectiveStatusSchema,
+      choices: effectiveStatusSchema.options,
     },
     label: {
       value: "K=V",
