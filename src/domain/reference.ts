@@ -36,7 +36,7 @@ export function parseReference(text: string): Reference {
   }
   const publicId = match[2] as string;
   if (!IDS[prefix].test(publicId)) {
-    throw new MidctlError("usage", `${quote(text)} is not a ${KINDS[prefix]}'s id.`, {
+    throw new MidctlError("usage", `${quote(text)} is not ${article(KINDS[prefix])} ${KINDS[prefix]}'s id.`, {
       hint: `It is ${prefix}_ and 12 letters or digits, in the case in which it was printed.`,
     });
   }
@@ -77,6 +77,10 @@ export function formatReference(reference: Reference): string {
     case "approval":
       return formatApproval(reference.publicId);
   }
+}
+
+function article(kind: string): "a" | "an" {
+  return /^[aeiou]/.test(kind) ? "an" : "a";
 }
 
 function isPrefix(text: string): text is Prefix {

@@ -47,6 +47,13 @@ describe("a reference", () => {
     expect(error.hint).toContain(advice);
   });
 
+  it.each([
+    ["mc_1", "a credential's id"],
+    ["ap_1", "an approval's id"],
+  ])("%s is refused by its kind", (text, kind) => {
+    expect(refusal(() => parseReference(text)).message).toContain(`is not ${kind}`);
+  });
+
   it("is what it formats to, whatever the kind", () => {
     const id = createPublicId(randomBytes);
     for (const text of ["codex-1", formatCredential(id), formatToken(id), formatApproval(id)]) {
