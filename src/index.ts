@@ -24,7 +24,7 @@ export type { Database, Tx } from "./db/database.ts";
 export { fromDrizzle } from "./db/drizzle.ts";
 export { migrate } from "./db/migrate.ts";
 export { fromPglite } from "./db/pglite.ts";
-export { openPostgres } from "./db/postgres.ts";
+export { openPostgres, type PoolOptions } from "./db/postgres.ts";
 export { type ErrorCode, MidctlError } from "./domain/errors.ts";
 export type {
   ActivityQuery,

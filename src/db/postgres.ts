@@ -8,18 +8,25 @@ import { type Endpoint, type PostgresTarget, resolveTarget } from "./target.ts";
 
 export type { PostgresTarget } from "./target.ts";
 
+export interface PoolOptions {
+  /** Connections at most, 10 unless told. */
+  readonly max?: number;
+  /** As the server's views show us, `midctl` unless told. */
+  readonly applicationName?: string;
+  /**
+   * How long, in ms, a statement outside a transaction may go unanswered before its connection is given up: a network
+   * that swallows packets is noticed by nothing else for minutes. For ever unless told.
+   */
+  readonly patience?: number;
+}
+
 /**
  * A database behind a PostgreSQL server. Nothing connects before the first statement; single statements share lanes
  * and are pipelined, a transaction has a lane to itself.
- * @param options.max connections at most, 10 unless told
- * @param options.applicationName as the server's views show us, `midctl` unless told
  * @throws MidctlError `usage` for a URL that cannot be used (the URL itself is never quoted)
  */
-export function openPostgres(
-  target: PostgresTarget,
-  options: { readonly max?: number; readonly applicationName?: string } = {},
-): Database {
-  return new LanePool(resolveTarget(target), options.max ?? 10, options.applicationName ?? "midctl");
+export function openPostgres(target: PostgresTarget, options: PoolOptions = {}): Database {
+  return new LanePool(resolveTarget(target), options);
 }
 
 interface Waiter {
@@ -41,15 +48,18 @@ class LanePool implements Database {
   readonly #queue: Waiter[] = [];
   #closed = false;
 
-  constructor(endpoint: Endpoint, max: number, applicationName: string) {
+  readonly #patience: number | null;
+
+  constructor(endpoint: Endpoint, options: PoolOptions) {
     this.#endpoint = endpoint;
-    this.#max = max;
-    this.#applicationName = applicationName;
+    this.#max = options.max ?? 10;
+    this.#applicationName = options.applicationName ?? "midctl";
+    this.#patience = options.patience ?? null;
   }
 
   async query<Row extends object>(text: string, params: readonly Param[] = []): Promise<Row[]> {
     try {
-      return (await this.#onLane(false, (lane) => lane.run<Row>(text, params))).rows;
+      return (await this.#onLane(false, (lane) => this.#patiently(lane, lane.run<Row>(text, params)))).rows;
     } finally {
       this.#serveQueue();
     }
@@ -96,6 +106,12 @@ class LanePool implements Database {
     for (const lane of this.#listening) lane.close();
     for (const waiter of this.#queue.splice(0)) waiter.fail(connectionLost("CONNECTION_ENDED"));
     for (const lane of this.#lanes) lane.close();
+  }
+
+  #patiently<T>(lane: Lane, answer: Promise<T>): Promise<T> {
+    if (this.#patience === null) return answer;
+    const timer = setTimeout(() => lane.close(), this.#patience);
+    return answer.finally(() => clearTimeout(timer));
   }
 
   async #attempt<T>(lane: Lane, work: (tx: OwnTx) => Promise<T>): Promise<T> {

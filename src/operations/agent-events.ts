@@ -12,7 +12,14 @@ import {
   readWorkspaceEvents,
 } from "../repository/event.ts";
 
+import type { Accepted } from "./decide.ts";
+
 export type { AgentAuditEvent } from "../repository/event.ts";
+
+/** How an event names the token of an accepted decision: `mc_…`, or `at_…` for a legacy one. */
+export function referenceOf({ credential, actor }: Accepted): string {
+  return credential?.id ?? actor.slug;
+}
 
 /** What an agent did, for the host's audit. Lengths are in characters. */
 export interface AgentEvent {

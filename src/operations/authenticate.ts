@@ -16,6 +16,7 @@ import {
 import { DecisionCache } from "./verifier/cache.ts";
 import { DEFAULT_LEASE, LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
 import { type Found, Lookups } from "./verifier/lookups.ts";
+import { DEFAULT_PATIENCE, within } from "./verifier/patience.ts";
 import { Uses } from "./verifier/uses.ts";
 
 export interface AuthenticatorOptions {
@@ -28,6 +29,8 @@ export interface AuthenticatorOptions {
   readonly cache?: boolean | { readonly entries?: number; readonly leaseMs?: number };
   /** As the database shows this verifier; host and process unless told. */
   readonly name?: string;
+  /** How long the database may take over a decision, ms, before the answer is `unavailable`; 5,000 unless told. */
+  readonly patience?: number;
 }
 
 /** What has been decided so far, for metrics. */
@@ -90,13 +93,16 @@ class CachingAuthenticator {
   readonly #uses: Uses;
   readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
 
-  constructor({ db, cache = true, name }: AuthenticatorOptions) {
+  readonly #patience: number;
+
+  constructor({ db, cache = true, name, patience = DEFAULT_PATIENCE }: AuthenticatorOptions) {
     const { entries = ENTRIES, leaseMs = DEFAULT_LEASE } = typeof cache === "object" ? cache : {};
     this.#db = db;
     this.#cache = new DecisionCache(entries);
     this.#keeper =
       cache === false ? null : new LeaseKeeper(db, this.#cache, { length: leaseMs, name: name ?? null });
-    this.#lookups = new Lookups(db, () => this.#cache.epoch);
+    this.#patience = patience;
+    this.#lookups = new Lookups(db, () => this.#cache.epoch, patience);
     this.#uses = new Uses(db);
   }
 
@@ -169,7 +175,7 @@ class CachingAuthenticator {
 
   /** A first use, which supersedes: this verifier at least need not be told so by the database. */
   async #use(token: string, scope: string | null): Promise<Decision> {
-    const { decision } = await useToken(this.#db, token, scope);
+    const { decision } = await within(this.#patience, useToken(this.#db, token, scope));
     const replaced = decision.ok ? decision.credential?.replaces : null;
     if (replaced) this.#cache.letGo([replaced.slice("mc_".length)]);
     return decision;

@@ -1,4 +1,4 @@
-import { lchownSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Account, actAs, chooseOwnAccount, currentAccount, isRoot, rootRefusal } from "./account.ts";
 import type { Host } from "./host.ts";
@@ -31,6 +31,7 @@ const OWN_NAMES = /^(data|data\.new|run|lib|native-.*|engine\.lock|server\.log(\
  */
 export function openStore(location: StoreLocation, host: Pick<Host, "keepsModes">): Store {
   const { dir } = location;
+  keepOwnersBits();
   try {
     const account = takeDirectory(dir);
     checkReachable(dir, account);
@@ -108,10 +109,20 @@ function takeDirectory(dir: string): Account {
   return account;
 }
 
-/** With parents; it may exist, for another first use may be quicker. node's own `recursive` reports EROFS as ENOENT. */
+/** A umask that takes the owner's own rights away would lock the server out of what it makes. */
+function keepOwnersBits(): void {
+  const before = process.umask(0o077);
+  process.umask(before & 0o077);
+}
+
+/**
+ * With parents; it may exist, for another first use may be quicker. node's own `recursive` reports EROFS as ENOENT.
+ * Parents that root makes let the engine's own user through, whatever the umask.
+ */
 function makeDirectory(dir: string, mode?: number): void {
   try {
     mkdirSync(dir, mode);
+    if (mode === undefined && isRoot()) chmodSync(dir, (statSync(dir).mode & 0o777) | 0o011);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") return;

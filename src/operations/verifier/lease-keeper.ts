@@ -73,11 +73,14 @@ export class LeaseKeeper {
 
   async #run(): Promise<void> {
     let pause = FIRST_RETRY;
+    /** The lease of a session that was lost: whoever revokes would wait for it, though nothing is cached under it. */
+    let left: string | null = null;
     while (!this.#closed) {
-      const holding = new Holding(this.#db, this.#cache, this.#length, this.#name);
+      const holding: Holding = new Holding(this.#db, this.#cache, this.#length, this.#name, left);
       this.#holding = holding;
       const outcome = await holding.run();
       this.#holding = null;
+      left = holding.left;
       if (this.#closed) return;
       if (outcome === "buried") continue;
       pause = outcome === "lost" ? FIRST_RETRY : Math.min(pause * 2, LAST_RETRY);
@@ -103,6 +106,8 @@ class Holding {
   readonly #length: number;
   readonly #name: string;
   readonly #id = randomUUID();
+  /** A lease that is still in the database though nobody holds it any more. */
+  left: string | null;
   readonly #watch = new StandstillWatch();
   /** Words on their way to ourselves. */
   readonly #pings = new Map<string, (heard: boolean) => void>();
@@ -118,11 +123,12 @@ class Holding {
   #acknowledged = 0n;
   #acknowledging = false;
 
-  constructor(db: Database, cache: DecisionCache, length: number, name: string) {
+  constructor(db: Database, cache: DecisionCache, length: number, name: string, left: string | null) {
     this.#db = db;
     this.#cache = cache;
     this.#length = length;
     this.#name = name;
+    this.left = left;
   }
 
   stop(): void {
@@ -156,6 +162,8 @@ class Holding {
     if (!(await this.#heardBack("hello", () => ping(listener, this.#id, "hello")))) {
       return this.#over ? "failed" : "deaf";
     }
+    if (this.left !== null) await endLease(listener, this.left);
+    this.left = this.#id;
     if ((await this.#grant("0", () => beginLease(listener, this.#terms()))) !== "granted") return "failed";
     for (let renewal = 1; ; renewal++) {
       await this.#wait(this.#length / 3, undefined, () => undefined);
@@ -265,9 +273,15 @@ class Holding {
   async #leave(): Promise<void> {
     const listener = this.#listener;
     if (listener === null) return;
-    if (this.#lease !== null) {
-      const patience = new Promise<void>((resolve) => setTimeout(resolve, this.#length).unref());
-      await Promise.race([endLease(listener, this.#id).catch(() => undefined), patience]);
+    if (this.left === this.#id) {
+      const ended = endLease(listener, this.#id).then(
+        () => null,
+        () => this.left,
+      );
+      const patience = new Promise<string>((resolve) =>
+        setTimeout(() => resolve(this.#id), this.#length).unref(),
+      );
+      this.left = await Promise.race([ended, patience]);
     }
     listener.close();
   }
