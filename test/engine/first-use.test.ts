@@ -36,6 +36,17 @@ test("without a prepared data directory initdb makes one, for a user that no pas
   expect(statSync(store.dir).mode & 0o777).toBe(0o700);
 });
 
+test.each([0o077, 0o777])("a umask of %o keeps neither store nor server from being made", async (umask) => {
+  const store = place.newStore(`under-${umask}/parents/store`);
+  const before = process.umask(umask);
+
+  const started = await startEngine(store, { host: prepared }).finally(() => process.umask(before));
+
+  expect(started).toMatchObject({ created: true, started: true });
+  expect(statSync(store.dir).mode & 0o777).toBe(0o700);
+  expect(await ask(store, "SELECT word FROM seed")).toEqual([{ word: "sown" }]);
+});
+
 test("a running server is found and not started again", async () => {
   const store = place.newStore();
   await startEngine(store, { host: prepared });
