@@ -157,13 +157,13 @@ describe("each thing has one place", () => {
     expect(speaks).toEqual([]);
   });
 
-  test("stdin, stdout and stderr are touched in cli/terminal.ts, and lent to the prompts", () => {
+  test("stdin, stdout and stderr are touched in cli/terminal.ts, and lent to the prompts and to MCP", () => {
     const touches = filesWith(
       (node) =>
         ts.isPropertyAccessExpression(node) && /^process\.(stdin|stdout|stderr)$/.test(node.getText()),
     );
 
-    expect(touches).toEqual(["cli/prompts.ts", "cli/terminal.ts"]);
+    expect(touches).toEqual(["cli/prompts.ts", "cli/terminal.ts", "cli/verbs/mcp.ts"]);
   });
 
   test.each([

@@ -71,6 +71,12 @@ export async function readServer(tx: Tx): Promise<ServerFacts> {
   return row;
 }
 
+/** Whether the server only follows another: it may not have heard of a revocation yet. */
+export async function readStandby(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ standby: boolean }>("SELECT pg_is_in_recovery() AS standby");
+  return row?.standby === true;
+}
+
 /** Length of the log by its head, and how many entries there are and the last one's index: all three must agree. */
 export interface LogFacts {
   readonly head: number | null;

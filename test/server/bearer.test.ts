@@ -10,6 +10,7 @@ const ACCEPTED: Accepted = {
   credential: null,
   identity: null,
   scopes: [],
+  workspace: null,
   expiresAt: null,
 };
 

@@ -1,0 +1,80 @@
+/** What monitoring and load balancers ask. Anybody may ask it, so nobody can make it cost more than it is worth. */
+import type { Tx } from "../db/database.ts";
+import { type Readiness, readCounts, readReadiness } from "../operations/readiness.ts";
+import type { Counts } from "../repository/overview.ts";
+import { answerJson, type RequestContext, type Services } from "./exchange.ts";
+
+/** How long an answer of the database is given to those who ask again, ms. */
+const READY_FOR = 1_000;
+const COUNTS_FOR = 60_000;
+/** How long the database is waited for, ms: a load balancer has less patience. */
+const PATIENCE = 2_000;
+
+export class Health {
+  readonly readiness: () => Promise<Readiness>;
+  /** null where the database could not be asked in time. */
+  readonly counts: () => Promise<Counts | null>;
+  #stopping = false;
+
+  /** @param now wall clock, ms */
+  constructor(db: Tx, now: () => number) {
+    this.readiness = shared<Readiness>(READY_FOR, now, "unavailable", () => readReadiness(db));
+    this.counts = shared<Counts | null>(COUNTS_FOR, now, null, () => readCounts(db).catch(() => null));
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** From here on the server is not ready, whatever the database says. */
+  stop(): void {
+    this.#stopping = true;
+  }
+}
+
+/** One question under way at most, its answer given to all who ask within `keptFor`; `late` where it takes too long. */
+function shared<T>(keptFor: number, now: () => number, late: T, ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  let askedAt = 0;
+  return () => {
+    const age = now() - askedAt;
+    if (answer === undefined || age >= keptFor || age < 0) {
+      askedAt = now();
+      answer = inTime(ask(), late);
+    }
+    return answer;
+  };
+}
+
+async function inTime<T>(answer: Promise<T>, late: T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<T>((resolve) => {
+    timer = setTimeout(() => resolve(late), PATIENCE);
+  });
+  return Promise.race([answer, patience]).finally(() => clearTimeout(timer));
+}
+
+/** The process runs and answers. */
+export function answerHealth(c: RequestContext): Response {
+  c.env.route = "/healthz";
+  return answerJson({ ok: true });
+}
+
+/** Tokens can be decided on here: the database answers, is no standby, and the server is not ending. */
+export async function answerReadiness({ health }: Services, c: RequestContext): Promise<Response> {
+  c.env.route = "/readyz";
+  const state = health.stopping ? "stopping" : await health.readiness();
+  return state === "ready"
+    ? answerJson({ ready: true })
+    : answerJson({ ready: false, reason: state }, 503, { "retry-after": "2" });
+}
+
+export async function answerMetrics(services: Services, c: RequestContext): Promise<Response> {
+  c.env.route = "/metrics";
+  const { health, metrics, authenticator } = services;
+  const [readiness, counts] = await Promise.all([health.readiness(), health.counts()]);
+  const ready = readiness === "ready" && !health.stopping;
+  return new Response(metrics.render({ ready, counts, verifier: authenticator.counters }), {
+    headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8", "cache-control": "no-store" },
+  });
+}

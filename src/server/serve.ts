@@ -1,0 +1,177 @@
+import { rmSync } from "node:fs";
+import { chmod } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import type { Authenticator } from "../operations/authenticate.ts";
+import { AccessLog } from "./access-log.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { createApp } from "./app.ts";
+import { answerError, type Exchange } from "./exchange.ts";
+import { Health } from "./health.ts";
+import { Metrics } from "./metrics.ts";
+
+export interface ServeOptions {
+  readonly address: Address;
+  readonly db: Database;
+  readonly authenticator: Authenticator;
+  readonly version: string;
+  /** Takes the access log, whole lines; null for none. */
+  readonly log: ((lines: string) => void) | null;
+  /** Takes what went wrong inside. */
+  report(error: unknown): void;
+  /** Wall clock, ms. */
+  now(): number;
+  readonly limits?: Partial<Limits>;
+}
+
+/** Milliseconds. */
+export interface Limits {
+  /** Within which a request's headers have to come. */
+  readonly headers: number;
+  /** Within which a whole request has to come. */
+  readonly request: number;
+  /** After which a connection on which nothing moves is closed. */
+  readonly idle: number;
+  /** Within which, once the server is told to end, what is under way has to end. */
+  readonly drain: number;
+}
+
+const LIMITS: Limits = { headers: 10_000, request: 15_000, idle: 75_000, drain: 10_000 };
+/** Bytes of all headers together; Node answers 431 beyond. A bearer's own header may have half of it. */
+const HEADERS_MAX = 16 * 1024;
+
+export interface RunningServer {
+  /** Where it listens indeed: with the port that was free, where any would do. */
+  readonly address: Address;
+  /**
+   * Ends in order: stops accepting, lets what is under way finish within the limit, notes the uses, gives up the
+   * verifier's lease and closes the database. Idempotent.
+   */
+  stop(): Promise<void>;
+}
+
+/** @throws MidctlError where the address cannot be listened at */
+export async function startServer(options: ServeOptions): Promise<RunningServer> {
+  const { db, authenticator, version, now, report } = options;
+  const limits = { ...LIMITS, ...options.limits };
+  const metrics = new Metrics();
+  const health = new Health(db, now);
+  const app = createApp({ db, authenticator, metrics, health, version }, report);
+  const log = options.log === null ? null : new AccessLog(options.log, now);
+
+  const answer = async (request: Request): Promise<Response> => {
+    const exchange: Exchange = { route: null, actor: null, started: performance.now() };
+    const response = await app.fetch(request, exchange);
+    metrics.answered(exchange.route, response.status);
+    log?.note(request.method, exchange, response.status, performance.now() - exchange.started);
+    return response;
+  };
+  const listener = getRequestListener(answer, {
+    hostname: "localhost", // of an HTTP/1.0 request that names none
+    errorHandler: () => answerError(400, "bad_request"),
+  });
+  const server = createServer(
+    {
+      maxHeaderSize: HEADERS_MAX,
+      headersTimeout: limits.headers,
+      requestTimeout: limits.request,
+      keepAliveTimeout: limits.idle,
+      connectionsCheckingInterval: Math.min(1_000, limits.headers),
+    },
+    listener,
+  );
+  server.setTimeout(limits.idle);
+  const address = await listenAt(server, options.address);
+  // Of accepting, such as too many open files: the next one may be well.
+  server.on("error", report);
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    health.stop();
+    await closeInOrder(server, limits.drain);
+    log?.flush();
+    await within(limits.drain, authenticator.close());
+    await db.close();
+  };
+  return {
+    address,
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+async function listenAt(server: Server, address: Address): Promise<Address> {
+  if (address.kind === "unix") await removeDeadSocket(address.path);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(explainListening(address, error)));
+    server.listen(
+      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
+      () => {
+        server.removeAllListeners("error");
+        resolve();
+      },
+    );
+  });
+  if (address.kind === "unix") {
+    // Who may ask is a matter of the directory; whoever asks has to authenticate all the same.
+    await chmod(address.path, 0o666);
+    return address;
+  }
+  return { ...address, port: (server.address() as AddressInfo).port };
+}
+
+/** A socket whose server was killed stays behind; one that somebody answers at stays untouched. */
+async function removeDeadSocket(path: string): Promise<void> {
+  const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+    const probe = connect(path, () => resolve(null)).on("error", resolve);
+    probe.once("close", () => probe.destroy()).once("connect", () => probe.destroy());
+  });
+  if (error?.code === "ECONNREFUSED") rmSync(path, { force: true });
+}
+
+function explainListening(address: Address, error: NodeJS.ErrnoException): MidctlError {
+  const where = formatAddress(address);
+  const details = { address: where, errno: error.code };
+  switch (error.code) {
+    case "EADDRINUSE":
+      return new MidctlError("conflict", `Another process listens at ${where}; nothing is served.`, {
+        hint: "Give another --listen, or port 0 for any free one.",
+        details,
+      });
+    case "EACCES":
+    case "EPERM":
+      return new MidctlError("denied", `This user may not listen at ${where}; nothing is served.`, {
+        hint: "Give a port above 1023, or a socket in a directory of this user.",
+        details,
+      });
+    default:
+      return new MidctlError("usage", `${where} cannot be listened at (${error.code}); nothing is served.`, {
+        hint: "Give an address of this machine, such as 127.0.0.1:8484.",
+        details,
+      });
+  }
+}
+
+/** A connection that is kept alive is closed once its request is answered; after `limit` ms every one is. */
+async function closeInOrder(server: Server, limit: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const idle = setInterval(() => server.closeIdleConnections(), 10);
+  const late = setTimeout(() => server.closeAllConnections(), limit);
+  await closed;
+  clearInterval(idle);
+  clearTimeout(late);
+}
+
+async function within(limit: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limit);
+  });
+  await Promise.race([work.catch(() => undefined), late]);
+  clearTimeout(timer);
+}
