@@ -44,6 +44,8 @@ interface Closure {
   readonly kind: ViolationKind;
   readonly from: Instant;
   readonly until: Instant;
+  /** The moment that ended it, and what did. */
+  readonly since: Instant;
   readonly why: string;
 }
 
@@ -89,8 +91,8 @@ function describe({ verifier, start }: Authentication, { id, identity }: Credent
   return `mc_${id} of ${identity} at verifier ${verifier}, started at ${milliseconds(start)},`;
 }
 
-function lateness(start: Instant, { from, why }: Closure): string {
-  return `${milliseconds(start - from)} after ${why}`;
+function lateness(start: Instant, { since, why }: Closure): string {
+  return `${milliseconds(start - since)} after ${why}`;
 }
 
 function milliseconds(time: number): string {
@@ -114,8 +116,8 @@ function closeCredentials(history: History): Closure[][] {
   return closures;
 }
 
-function closeForEver(kind: ViolationKind, from: Instant, why: string): Closure {
-  return { kind, from: from + CLOCK_SLACK, until: Number.POSITIVE_INFINITY, why };
+function closeForEver(kind: ViolationKind, since: Instant, why: string): Closure {
+  return { kind, from: since + CLOCK_SLACK, until: Number.POSITIVE_INFINITY, since, why };
 }
 
 /** A predecessor ends its grace after its successor's first use, which was over when the first acceptance was told. */
@@ -152,6 +154,7 @@ function closeTargets(actions: readonly Action[]): Map<Target, Closure[]> {
 }
 
 function close(action: Action, resumes: readonly Action[]): Closure | null {
+  const since = action.end;
   const why = `the end of ${action.kind} ${action.ref} (by ${action.by}) at ${milliseconds(action.end)}`;
   switch (action.kind) {
     case "resume":
@@ -162,10 +165,10 @@ function close(action: Action, resumes: readonly Action[]): Closure | null {
         resume.begin < action.end && (resume.outcome === "unknown" || resume.end > action.begin);
       if (resumes.some(overlaps)) return null;
       const later = resumes.map(({ begin }) => begin).filter((begin) => begin >= action.end);
-      return { kind: "after pause", from: action.end, until: Math.min(...later), why };
+      return { kind: "after pause", from: since, until: Math.min(...later), since, why };
     }
     default:
-      return { kind: "after revoke", from: action.end, until: Number.POSITIVE_INFINITY, why };
+      return { kind: "after revoke", from: since, until: Number.POSITIVE_INFINITY, since, why };
   }
 }
 
