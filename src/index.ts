@@ -48,6 +48,7 @@ export type {
   IssuedToHost,
 } from "./operations/host.ts";
 export type { IdentitySpec } from "./operations/identity-create.ts";
+export type { CredentialInUse, IdentityInUse } from "./repository/token-facts.ts";
 
 /** Issues a credential in the host's transaction: a drizzle handle, or a `Tx` of this library. */
 export function issueCredential(tx: Tx | DrizzleHandle, issuance: HostIssuance): Promise<IssuedToHost> {

@@ -1,5 +1,6 @@
 import type { Database } from "../db/database.ts";
 import { grants } from "../domain/scope.ts";
+import type { TokenFacts } from "../repository/token-facts.ts";
 import { useToken } from "./credential-activate.ts";
 import {
   type Decision,
@@ -167,17 +168,16 @@ class CachingAuthenticator {
       if (decision.code !== "scope_missing") this.#uses.noteRefused(publicId, decision.code);
       return decision;
     }
-    if (looked.pending) return this.#use(token, scope);
+    if (looked.pending) return this.#use(token, scope, found.reading.tokens.get(wanted.key));
     if (looked.stale) this.#uses.note(publicId);
     this.#keep(wanted, found, looked);
     return decision;
   }
 
   /** A first use, which supersedes: this verifier at least need not be told so by the database. */
-  async #use(token: string, scope: string | null): Promise<Decision> {
+  async #use(token: string, scope: string | null, known: TokenFacts | undefined): Promise<Decision> {
     const { decision } = await within(this.#patience, useToken(this.#db, token, scope));
-    const replaced = decision.ok ? decision.credential?.replaces : null;
-    if (replaced) this.#cache.letGo([replaced.slice("mc_".length)]);
+    if (known?.kind === "own" && known.replaces !== null) this.#cache.letGo([known.replaces]);
     return decision;
   }
 

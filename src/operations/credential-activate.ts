@@ -1,10 +1,10 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { claimTransaction } from "../repository/claim.ts";
-import { activatePending, lockOwner } from "../repository/credential.ts";
+import { activatePending, type Credential, findCredential, lockOwner } from "../repository/credential.ts";
 import { recordUses } from "../repository/use.ts";
 import { commitKnowingly, rehearse } from "./change.ts";
-import { type Accepted, type Decision, decide } from "./decide.ts";
+import { type Decision, decide } from "./decide.ts";
 
 export interface Used {
   readonly decision: Decision;
@@ -47,6 +47,14 @@ async function useWithin(
   return { transaction, result: { decision: after.decision, activated } };
 }
 
+/** With the whole credential as it stands then, for people. */
+async function useAndRead(tx: Tx, token: string) {
+  const { transaction, result } = await useWithin(tx, token, null);
+  const id = result.decision.ok ? result.decision.credential?.id : undefined;
+  const credential = id === undefined ? null : await findCredential(tx, id.slice("mc_".length));
+  return { transaction, result: { ...result, credential } };
+}
+
 /**
  * `credential activate`: the operator proves that the secret arrived, by using it. Throws `denied` for a token that
  * is not good, naming why.
@@ -55,12 +63,11 @@ export async function activateCredential(
   db: Database,
   token: string,
   options: { readonly dryRun: boolean },
-): Promise<{ changed: boolean; accepted: Accepted }> {
+): Promise<{ changed: boolean; credential: Credential }> {
   const used = options.dryRun
-    ? await rehearse(db, async (tx) => (await useWithin(tx, token, null)).result)
-    : await commitKnowingly(db, (tx) => useWithin(tx, token, null));
-  if (used.decision.ok && used.decision.credential !== null)
-    return { changed: used.activated, accepted: used.decision };
+    ? await rehearse(db, async (tx) => (await useAndRead(tx, token)).result)
+    : await commitKnowingly(db, (tx) => useAndRead(tx, token));
+  if (used.credential !== null) return { changed: used.activated, credential: used.credential };
   if (used.decision.ok) {
     throw new MidctlError(
       "conflict",

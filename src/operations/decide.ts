@@ -2,17 +2,12 @@ import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { formatToken } from "../domain/reference.ts";
 import { grants } from "../domain/scope.ts";
-import {
-  authenticates,
-  type EffectiveStatus,
-  effectiveCredentialStatus,
-  effectiveIdentityStatus,
-} from "../domain/status.ts";
+import { authenticates, type EffectiveStatus, effectiveCredentialStatus } from "../domain/status.ts";
 import { equalHashes, hashLegacyToken, hashToken, isLegacyShaped, parseToken } from "../domain/token.ts";
-import type { Credential } from "../repository/credential.ts";
-import type { Identity } from "../repository/identity.ts";
 import {
+  type CredentialInUse,
   type HostToken,
+  type IdentityInUse,
   type OwnToken,
   type Reading,
   readTokensByHash,
@@ -33,8 +28,8 @@ export interface Accepted {
   readonly ok: true;
   readonly actor: Actor;
   /** null for a legacy token. */
-  readonly credential: Credential | null;
-  readonly identity: Identity | null;
+  readonly credential: CredentialInUse | null;
+  readonly identity: IdentityInUse | null;
   readonly scopes: readonly string[];
   /** The host's workspace that it belongs to; null in a stand-alone database. */
   readonly workspace: string | null;
@@ -121,7 +116,7 @@ export function judge(reading: Reading, wanted: Wanted, scope: string | null): L
   const now = new Date(reading.at);
   const status = statusOf(known, now);
   if (!authenticates(status)) return refuse(status as RefusalCode, known.publicId);
-  const decision = known.kind === "own" ? acceptOwn(known, status, now) : acceptLegacy(known);
+  const decision = known.kind === "own" ? acceptOwn(known, status) : acceptLegacy(known);
   if (scope !== null && !grants(decision.scopes, scope)) return refuse("scope_missing", known.publicId);
   return {
     decision,
@@ -136,7 +131,7 @@ function statusOf(known: TokenFacts, now: Date): EffectiveStatus {
     const status = effectiveCredentialStatus(known.facts, known.chain, now);
     return authenticates(status) && known.hostRevoked ? "revoked" : status;
   }
-  if (known.revokedAt !== null) return "revoked";
+  if (known.revoked) return "revoked";
   return known.ends !== null && known.ends.getTime() <= now.getTime() ? "expired" : "active";
 }
 
@@ -156,24 +151,21 @@ export function noteEvery(known: TokenFacts): number {
 export function endOf(known: TokenFacts): number {
   if (known.kind === "legacy") return known.ends?.getTime() ?? Number.POSITIVE_INFINITY;
   const [self] = known.chain;
-  const idle =
-    self === undefined || self.idleTtl === null
-      ? Number.POSITIVE_INFINITY
-      : Math.max(
-          self.createdAt.getTime(),
-          self.lastUsedAt?.getTime() ?? Number.NEGATIVE_INFINITY,
-          self.resumedAt?.getTime() ?? Number.NEGATIVE_INFINITY,
-        ) +
-        self.idleTtl * 1000;
-  return Math.min(idle, lifeEnd(known));
+  if (self === undefined || self.idleTtl === null) return lifeEnd(known);
+  return Math.min(self.createdAt.getTime() + self.idleTtl * 1000, lifeEnd(known));
 }
 
-function lifeEnd(known: OwnToken): number {
-  const ends = [known.facts.expiresAt, known.facts.graceUntil, ...known.chain.map((each) => each.expiresAt)];
-  return Math.min(...ends.map((end) => end?.getTime() ?? Number.POSITIVE_INFINITY));
+function lifeEnd({ facts, chain }: OwnToken): number {
+  let end = Math.min(timeOf(facts.expiresAt), timeOf(facts.graceUntil));
+  for (const { expiresAt } of chain) end = Math.min(end, timeOf(expiresAt));
+  return end;
 }
 
-function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus, now: Date): Accepted {
+function timeOf(date: Date | null): number {
+  return date === null ? Number.POSITIVE_INFINITY : date.getTime();
+}
+
+function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted {
   const { credential, identity } = known;
   const end = lifeEnd(known);
   return {
@@ -185,10 +177,10 @@ function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus, now: Date)
       owner: identity.owner,
     },
     credential: { ...credential, effectiveStatus },
-    identity: { ...identity, effectiveStatus: effectiveIdentityStatus(known.chain, now) },
+    identity,
     scopes: credential.scopes,
     workspace: identity.workspace,
-    expiresAt: Number.isFinite(end) ? new Date(end).toISOString() : null,
+    expiresAt: end === timeOf(known.facts.expiresAt) ? credential.expiresAt : new Date(end).toISOString(),
   };
 }
 

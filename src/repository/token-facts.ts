@@ -1,25 +1,51 @@
 import type { Tx } from "../db/database.ts";
-import type { CredentialFacts, IdentityFacts } from "../domain/status.ts";
-import type { Credential } from "./credential.ts";
-import type { Identity } from "./identity.ts";
+import type { CredentialFacts, EffectiveStatus, IdentityFacts } from "../domain/status.ts";
 
 /**
  * What decisions are made of, read for many tokens in one statement and told raw: what it amounts to is reckoned by
- * `domain/status.ts`, which costs a tenth of the same in SQL.
+ * `domain/status.ts`, which costs a tenth of the same in SQL. Columns are few, for they are most of a lookup's cost.
  */
+
+/** The credential of a token in use. Instants are RFC 3339 in UTC. */
+export interface CredentialInUse {
+  readonly id: string;
+  readonly identity: string;
+  readonly name: string;
+  readonly effectiveStatus: EffectiveStatus;
+  readonly scopes: readonly string[];
+  readonly issuedAt: string;
+  readonly expiresAt: string | null;
+}
+
+/** The machine identity behind a token in use. */
+export interface IdentityInUse {
+  readonly slug: string;
+  readonly publicId: string;
+  readonly kind: "service" | "thread";
+  readonly provider: string | null;
+  readonly threadId: string | null;
+  readonly displayName: string;
+  readonly owner: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Slug of the identity that it was spawned by. */
+  readonly parent: string | null;
+  readonly workspace: string | null;
+}
 
 /** A token of a machine identity. The hash stays between here and the comparison. */
 export interface OwnToken {
   readonly kind: "own";
   readonly publicId: string;
   readonly tokenHash: string;
-  readonly credential: Omit<Credential, "effectiveStatus">;
-  readonly identity: Omit<Identity, "effectiveStatus">;
+  readonly credential: Omit<CredentialInUse, "effectiveStatus">;
+  readonly identity: IdentityInUse;
   readonly facts: CredentialFacts;
-  /** The identity itself, then its ancestors. */
+  /** The identity itself, then its ancestors. Without an `idleTtl` its times are not read. */
   readonly chain: readonly IdentityFacts[];
   /** Public ids of credential, identity and ancestors: what a change of it is told by. */
   readonly ids: readonly string[];
+  /** Public id of the credential that a first use supersedes; null unless it is pending. */
+  readonly replaces: string | null;
   /** The host revoked the row, whatever the credential says. */
   readonly hostRevoked: boolean;
   readonly lastUsedAt: Date | null;
@@ -34,7 +60,7 @@ export interface HostToken {
   readonly scopes: readonly string[];
   readonly workspace: string | null;
   readonly expiresAt: string | null;
-  readonly revokedAt: string | null;
+  readonly revoked: boolean;
   readonly ends: Date | null;
   readonly lastUsedAt: Date | null;
 }
@@ -51,12 +77,12 @@ export interface Reading {
   readonly tokens: ReadonlyMap<string, TokenFacts>;
 }
 
-const OWN = `c."publicId", c."tokenHash", c.name, c.status, c.scopes, c."issuedAt", c."issuedBy", c."activatedAt", c."activationDeadline",
-  c."expiresAt", c."graceUntil", c."pausedAt", c."revokedAt", c.adopted, c.version,
-  CASE WHEN c."replacesId" IS NOT NULL THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END AS replaces,
-  i."publicId" AS "iPublicId", i.slug, i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels::text AS labels, i.status AS "iStatus",
-  i."expiresAt" AS "iExpiresAt", i."idleTtl", i."createdAt", i."createdBy", i."lastUsedAt" AS "iLastUsedAt", i."pausedAt" AS "iPausedAt",
-  i."resumedAt", i."revokedAt" AS "iRevokedAt", i.version AS "iVersion",
+const OWN = `c."publicId", c."tokenHash", c.name, c.status, c.scopes, c."issuedAt", c."expiresAt", c."graceUntil",
+  CASE WHEN c.status = 'pending' THEN c."activationDeadline" END AS "activationDeadline",
+  CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END AS replaces,
+  i."publicId" AS "identityId", i.slug, i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels::text AS labels,
+  i.status AS standing, i."expiresAt" AS "identityEnds", i."idleTtl",
+  CASE WHEN i."idleTtl" IS NOT NULL THEN GREATEST(i."createdAt", i."lastUsedAt", i."resumedAt") END AS awake,
   CASE WHEN i."workspaceId" IS NOT NULL THEN midctl_workspace_slug(i."workspaceId") END AS workspace,
   CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line`;
 
@@ -79,7 +105,7 @@ const BY_HASH = `SELECT a.asked, n.*, k.*
   FROM unnest($1::text[]) AS a(asked) CROSS JOIN ${NOW}
   LEFT JOIN LATERAL (
     SELECT ${OWN}, ${TOKEN}, t."publicId" AS "tPublicId", t.name AS "tName", t.scopes AS "tScopes", t."expiresAt" AS "tExpiresAt",
-           t."revokedAt" AS "tRevokedAt", t."machineIdentityId" IS NULL AS legacy,
+           t."machineIdentityId" IS NULL AS legacy,
            CASE WHEN t."workspaceId" IS NOT NULL THEN midctl_workspace_slug(t."workspaceId") END AS "tWorkspace"
       FROM agent_token t
       LEFT JOIN machine_identity i ON i.id = t."machineIdentityId"
@@ -124,17 +150,22 @@ function toReading(rows: readonly Row[], toFacts: (row: Row) => TokenFacts | nul
 
 /** Null for a row that was not found, and for a token with an identity but no credential: nobody issued it. */
 function ownToken(row: Row): OwnToken | null {
-  if (row.publicId === null || row.publicId === undefined) return null;
-  const publicId = row.publicId;
+  const { publicId } = row;
+  if (publicId === null || publicId === undefined) return null;
   const line = (row.line ?? []) as readonly Ancestor[];
-  const lastUsedAt = toDate(row.lastUsedAt);
+  const identityId = row.identityId as string;
+  const awake = toDate(row.awake) ?? LONG_AGO;
   return {
     kind: "own",
     publicId,
     tokenHash: row.tokenHash as string,
     hostRevoked: row.hostRevoked === true,
-    lastUsedAt,
-    ids: [publicId, row.iPublicId as string, ...line.map((ancestor) => ancestor.publicId)],
+    lastUsedAt: toDate(row.lastUsedAt),
+    replaces: row.replaces as string | null,
+    ids:
+      line.length === 0
+        ? [publicId, identityId]
+        : [publicId, identityId, ...line.map((each) => each.publicId)],
     facts: {
       status: row.status as CredentialFacts["status"],
       expiresAt: toDate(row.expiresAt),
@@ -143,12 +174,12 @@ function ownToken(row: Row): OwnToken | null {
     },
     chain: [
       {
-        status: row.iStatus as IdentityFacts["status"],
-        expiresAt: toDate(row.iExpiresAt),
+        status: row.standing as IdentityFacts["status"],
+        expiresAt: toDate(row.identityEnds),
         idleTtl: toNumber(row.idleTtl),
-        createdAt: toDate(row.createdAt) ?? new Date(0),
-        lastUsedAt: toDate(row.iLastUsedAt),
-        resumedAt: toDate(row.resumedAt),
+        createdAt: awake,
+        lastUsedAt: null,
+        resumedAt: null,
       },
       ...line.map(toAncestorFacts),
     ],
@@ -156,44 +187,27 @@ function ownToken(row: Row): OwnToken | null {
       id: `mc_${publicId}`,
       identity: row.slug as string,
       name: row.name as string,
-      status: row.status as Credential["status"],
       scopes: toScopes(row.scopes),
       issuedAt: toInstant(row.issuedAt) ?? "",
-      issuedBy: row.issuedBy as string | null,
-      activatedAt: toInstant(row.activatedAt),
-      activationDeadline: toInstant(row.activationDeadline),
       expiresAt: toInstant(row.expiresAt),
-      graceUntil: toInstant(row.graceUntil),
-      pausedAt: toInstant(row.pausedAt),
-      revokedAt: toInstant(row.revokedAt),
-      replaces: row.replaces === null ? null : `mc_${row.replaces}`,
-      lastUsedAt: toInstant(row.lastUsedAt),
-      adopted: row.adopted === true,
-      version: row.version as number,
     },
     identity: {
       slug: row.slug as string,
-      publicId: row.iPublicId as string,
-      kind: row.kind as Identity["kind"],
+      publicId: identityId,
+      kind: row.kind as IdentityInUse["kind"],
       provider: row.provider as string | null,
       threadId: row.threadId as string | null,
       displayName: row.displayName as string,
       owner: row.owner as string,
-      labels: JSON.parse(row.labels as string) as Record<string, string>,
+      labels: row.labels === "{}" ? NO_LABELS : (JSON.parse(row.labels as string) as Record<string, string>),
       parent: line[0]?.slug ?? null,
       workspace: row.workspace as string | null,
-      status: row.iStatus as Identity["status"],
-      expiresAt: toInstant(row.iExpiresAt),
-      idleTtl: toNumber(row.idleTtl),
-      createdAt: toInstant(row.createdAt) ?? "",
-      createdBy: row.createdBy as string | null,
-      lastUsedAt: toInstant(row.iLastUsedAt),
-      pausedAt: toInstant(row.iPausedAt),
-      revokedAt: toInstant(row.iRevokedAt),
-      version: row.iVersion as number,
     },
   };
 }
+
+const LONG_AGO = new Date(0);
+const NO_LABELS: Readonly<Record<string, string>> = Object.freeze({});
 
 function hostToken(row: Row): HostToken {
   return {
@@ -204,7 +218,7 @@ function hostToken(row: Row): HostToken {
     scopes: toScopes(row.tScopes),
     workspace: row.tWorkspace as string | null,
     expiresAt: toInstant(row.tExpiresAt),
-    revokedAt: toInstant(row.tRevokedAt),
+    revoked: row.hostRevoked === true,
     ends: toDate(row.tExpiresAt),
     lastUsedAt: toDate(row.lastUsedAt),
   };
@@ -223,7 +237,7 @@ function toAncestorFacts({ status, expiresAt }: Ancestor): IdentityFacts {
     status,
     expiresAt: toDate(expiresAt),
     idleTtl: null,
-    createdAt: new Date(0),
+    createdAt: LONG_AGO,
     lastUsedAt: null,
     resumedAt: null,
   };
@@ -247,14 +261,26 @@ function toNumber(text: unknown): number | null {
 /** PostgreSQL's `2026-01-31 23:59:59.5` (UTC) as RFC 3339 to the millisecond; null for none, and for `infinity`. */
 function toInstant(text: unknown): string | null {
   if (typeof text !== "string" || text.endsWith("infinity")) return null;
-  const [seconds = "", fraction = ""] = text.replace(" ", "T").split(".");
-  return `${seconds}.${fraction.slice(0, 3).padEnd(3, "0")}Z`;
+  const point = text.length > 19 ? text.slice(19, 23).padEnd(4, "0") : ".000";
+  return text.charCodeAt(4) === DASH ? `${text.slice(0, 10)}T${text.slice(11, 19)}${point}Z` : text;
 }
 
-/** As `toInstant`. A year that Date cannot read is far beyond every life. */
+/** As `toInstant`. A year of other than four digits is beyond every life. */
 function toDate(text: unknown): Date | null {
   if (typeof text !== "string" || text === "infinity") return null;
-  if (text === "-infinity") return new Date(-8.64e15);
-  const date = new Date(`${text.replace(" ", "T")}Z`);
-  return Number.isNaN(date.getTime()) ? null : date;
+  if (text === "-infinity" || text.endsWith("BC")) return LONG_AGO;
+  if (text.charCodeAt(4) !== DASH) return null;
+  return new Date(
+    Date.UTC(
+      +text.slice(0, 4),
+      +text.slice(5, 7) - 1,
+      +text.slice(8, 10),
+      +text.slice(11, 13),
+      +text.slice(14, 16),
+      +text.slice(17, 19),
+      text.length > 19 ? +text.slice(20, 23).padEnd(3, "0") : 0,
+    ),
+  );
 }
+
+const DASH = 0x2d;

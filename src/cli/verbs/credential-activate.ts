@@ -23,11 +23,10 @@ export const credentialActivate = defineVerb({
   changes: true,
   async run({ tokenFile }, context) {
     const token = await readToken(context, tokenFile);
-    const { changed, accepted } = await activateCredential(await context.database(), token, {
+    const { changed, credential } = await activateCredential(await context.database(), token, {
       dryRun: context.dryRun,
     });
-    if (accepted.credential === null) throw new Error("an accepted machine identity has a credential");
-    return { document: { changed, credential: accepted.credential } };
+    return { document: { changed, credential } };
   },
   view: viewCredentialActivate,
 });
