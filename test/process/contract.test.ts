@@ -80,11 +80,19 @@ function* walk(value: unknown): Generator<[string, unknown]> {
   }
 }
 
-it("has a sample of every command", () => {
-  expect(Object.keys(SAMPLES)).toEqual(registry.map(({ path }) => path));
+/** They run until they are told to stop: test/server has them. */
+const LASTING = ["serve", "mcp"];
+const ending = registry.filter(({ path }) => !LASTING.includes(path));
+
+it("has a sample of every command that ends by itself", () => {
+  expect(Object.keys(SAMPLES)).toEqual(ending.map(({ path }) => path));
 });
 
-describe.each(registry.map(({ path, load }) => ({ path, load })))("`$path`", ({ path, load }) => {
+it.each(LASTING)("`%s` answers bad usage with exit 2 and one line of JSON on stderr alone", async (path) => {
+  expect(await desk.refuse([path, "--nope"])).toMatchObject({ exit: 2, code: "usage" });
+});
+
+describe.each(ending.map(({ path, load }) => ({ path, load })))("`$path`", ({ path, load }) => {
   it("prints one JSON document of its schema, and nothing beside it", async () => {
     const result = await run(path, "--json");
 
