@@ -56,7 +56,7 @@ export async function measureBetterAuth({ server, database, tokens, rounds, seco
       `\n${rates.join(", ")}; cached : better-auth in memory ${ratio(figures, "cached", "memory").toFixed(1)} ×`,
     );
   } finally {
-    theirs.kill();
+    await theirs.kill();
     await Promise.all([uncached.close(), cached.close()]);
     await db.close();
   }

@@ -17,8 +17,17 @@ export async function startChild(program, settings) {
       if (error !== undefined) throw new Error(`${program}: ${error}`);
       return rest;
     },
-    kill: (signal = "SIGKILL") => child.kill(signal),
+    kill: () => end(child, "SIGKILL"),
   };
+}
+
+/** Ends a process, and waits until it has. */
+export function end(child, signal) {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once("exit", resolve);
+    child.kill(signal);
+  });
 }
 
 function nextMessage(child) {

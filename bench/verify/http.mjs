@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { judge, median, ratio, say, startTable, takeTurns } from "../measure.mjs";
 import { urlOf } from "../server.mjs";
-import { startChild } from "./child.mjs";
+import { end, startChild } from "./child.mjs";
 
 const MIDCTL = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
 const CONNECTIONS = 64;
@@ -25,7 +25,7 @@ export async function measureHttp({ scratch, server, database, tokens, rounds, s
     const load = await startChild("verify/http-load.mjs", {
       connections: CONNECTIONS,
       path: "/auth",
-      tokens,
+      tokens: tokens.slice(0, CONNECTIONS),
     });
     servers.push(load);
     const ask = (port) => async () => (await load.ask({ port, seconds })).rate;
@@ -40,11 +40,11 @@ export async function measureHttp({ scratch, server, database, tokens, rounds, s
       `\nempty ${bare}/s, /auth ${ours}/s; with its access log ${ratio(figures, "logging", "empty").toFixed(2)} ×`,
     );
   } finally {
-    for (const started of servers) started.kill();
+    await Promise.all(servers.map((started) => started.kill()));
   }
 }
 
-/** Starts `midctl serve` on any free port, and waits until it says which. */
+/** Starts `midctl serve` on any free port, and waits until it says which. Its end gives its lease up: nobody waits for it. */
 function startMidctl(scratch, url, flags) {
   const home = mkdtempSync(join(scratch.dir, "home-"));
   const child = spawn(process.execPath, [MIDCTL, "serve", "--listen", "127.0.0.1:0", "--json", ...flags], {
@@ -57,7 +57,7 @@ function startMidctl(scratch, url, flags) {
     child.stdout.on("data", (chunk) => {
       said += chunk;
       const port = /"port":\s*(\d+)/.exec(said)?.[1];
-      if (port !== undefined) resolve({ port: Number(port), kill: () => child.kill("SIGKILL") });
+      if (port !== undefined) resolve({ port: Number(port), kill: () => end(child, "SIGTERM") });
     });
     child.stderr.on("data", (chunk) => {
       if (complaint.length < 2_000) complaint += chunk;

@@ -41,7 +41,7 @@ export async function measureLetGo({ server, database, db, tokens, pauses, death
     judge("let go by healthy verifiers, p99", quantile(waits, 0.99), { atMost: 50 }, "ms");
     const dying = [];
     for (let n = 0; n < deaths; n++) {
-      verifiers.pop().kill();
+      await verifiers.pop().kill();
       dying.push((await pauseAndResume(db, n)).letGo.ms);
       verifiers.push(await start());
     }
@@ -55,7 +55,7 @@ export async function measureLetGo({ server, database, db, tokens, pauses, death
       `\n${pauses} pauses: the whole call took ${median(calls).toFixed(1)} ms, p99 ${quantile(calls, 0.99).toFixed(1)} ms; ${deaths} with one dead: ${dying.join(", ")} ms of ${DEFAULT_LEASE}`,
     );
   } finally {
-    for (const verifier of verifiers) verifier.kill();
+    await Promise.all(verifiers.map((verifier) => verifier.kill()));
   }
 }
 
