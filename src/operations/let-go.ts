@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Tx } from "../db/database.ts";
-import { buryVerifier, readHolding, readTold } from "../repository/verifier.ts";
+import { buryVerifier, readHolders, readTold } from "../repository/verifier.ts";
 import { StandstillWatch } from "./verifier/standstill.ts";
 
 /** How the verifiers let go of what a change ended (SPEC §8). */
@@ -8,7 +8,7 @@ export interface LetGo {
   /** Those that cached when the change was committed. */
   readonly verifiers: number;
   readonly acknowledged: number;
-  /** Those whose lease ran out instead. */
+  /** Those whose lease ran out, or was given up, instead. */
   readonly expired: number;
   /** How long that was waited for. */
   readonly ms: number;
@@ -25,23 +25,26 @@ const LAST_LOOK = 25;
  */
 export async function awaitLetGo(db: Tx): Promise<LetGo> {
   const begun = performance.now();
-  const { told, verifiers } = await readTold(db);
-  let expired = 0;
-  if (verifiers > 0) {
-    const watch = new StandstillWatch();
-    for (let pause = FIRST_LOOK; ; pause = Math.min(pause * 2, LAST_LOOK)) {
-      const holding = await readHolding(db, told);
-      const dead = watch.observe(holding, performance.now());
-      for (const verifier of dead) await buryVerifier(db, verifier);
-      expired += dead.length;
-      if (holding.length === dead.length) break;
+  const told = await readTold(db);
+  const watch = new StandstillWatch();
+  let waited: ReadonlySet<string> | null = null;
+  for (let pause = FIRST_LOOK; ; pause = Math.min(pause * 2, LAST_LOOK)) {
+    const present = await readHolders(db, told);
+    waited ??= new Set(present.map(({ id }) => id));
+    const holding = present.filter(({ holds }) => holds);
+    const dead = watch.observe(holding, performance.now());
+    for (const verifier of dead) await buryVerifier(db, verifier);
+    if (holding.length > dead.length) {
       await wait(pause);
+      continue;
     }
+    // Whose row is gone gave its lease up, or was buried by somebody else who waited.
+    const acknowledged = present.filter(({ id, holds }) => !holds && waited?.has(id)).length;
+    return {
+      verifiers: waited.size,
+      acknowledged,
+      expired: waited.size - acknowledged,
+      ms: Math.round((performance.now() - begun) * 10) / 10,
+    };
   }
-  return {
-    verifiers,
-    acknowledged: Math.max(0, verifiers - expired),
-    expired,
-    ms: Math.round((performance.now() - begun) * 10) / 10,
-  };
 }

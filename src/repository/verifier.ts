@@ -79,18 +79,20 @@ export async function readVerifiers(tx: Tx): Promise<Verifier[]> {
   return tx.query<Verifier>(`SELECT id, name, "leaseMs", renewals FROM midctl_verifier`);
 }
 
-/** How far verifiers have been told, and how many there are. */
-export async function readTold(tx: Tx): Promise<{ told: string; verifiers: number }> {
-  const [row] = await tx.query<{ told: string; verifiers: number }>(
-    `SELECT told, (SELECT count(*)::int FROM midctl_verifier) AS verifiers FROM midctl_log_head`,
-  );
-  return row ?? { told: "0", verifiers: 0 };
+/** How far verifiers have been told. */
+export async function readTold(tx: Tx): Promise<string> {
+  const [row] = await tx.query<{ told: string }>("SELECT told FROM midctl_log_head");
+  return row?.told ?? "0";
 }
 
-/** Those that have not let go of everything below `upto` yet. */
-export async function readHolding(tx: Tx, upto: string): Promise<Verifier[]> {
-  return tx.query<Verifier>(
-    `SELECT id, name, "leaseMs", renewals FROM midctl_verifier WHERE "letGo" < $1::bigint`,
+/** A verifier, and whether it still holds what was told below some point. */
+export interface Holder extends Verifier {
+  readonly holds: boolean;
+}
+
+export async function readHolders(tx: Tx, upto: string): Promise<Holder[]> {
+  return tx.query<Holder>(
+    `SELECT id, name, "leaseMs", renewals, "letGo" < $1::bigint AS holds FROM midctl_verifier`,
     [upto],
   );
 }
