@@ -91,7 +91,7 @@ export function writeContextFile(env: Environment, file: ContextFile): void {
   }
   const temporary = `${path}.${randomBytes(6).toString("hex")}`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     const descriptor = openSync(temporary, "wx", 0o600);
     try {
       writeSync(descriptor, `${JSON.stringify(file, null, 2)}\n`);
@@ -109,6 +109,19 @@ export function writeContextFile(env: Environment, file: ContextFile): void {
         cause: error,
       },
     );
+  }
+}
+
+/** With parents, each 0700. node's own `recursive` runs for ever where a file system answers ENOENT, as /proc does. */
+function makeDirectory(directory: string, mayNeedParent = true): void {
+  try {
+    mkdirSync(directory, 0o700);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EEXIST") return;
+    if (errno !== "ENOENT" || !mayNeedParent || dirname(directory) === directory) throw error;
+    makeDirectory(dirname(directory));
+    makeDirectory(directory, false);
   }
 }
 

@@ -112,6 +112,13 @@ describe("a context file", () => {
     expect((await desk.run("context list", byFile)).code).toBe(0);
   });
 
+  it("that no directory can be made for is said, on a file system that answers oddly, too", async () => {
+    const result = await desk.run("context set lab", { env: { XDG_CONFIG_HOME: "/proc" }, timeout: 20_000 });
+
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("cannot be written");
+  });
+
   it("that is broken does not keep anybody from help", async () => {
     write("{");
     for (const words of ["help tokens", "--help", "version --help", "list --help"]) {
