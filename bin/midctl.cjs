@@ -26,7 +26,10 @@ function printHelp() {
     if (error.code === "EAGAIN")
       process.stdout.write(text); // a full pipe that somebody made non-blocking
     else if (error.code !== "EPIPE") {
-      fs.writeSync(2, `error: the help could not be written to stdout (${error.code})\n`);
+      fs.writeSync(
+        2,
+        `error: stdout could not take the help (${error.code}); nothing was done\nhint: midctl --help > FILE where there is room\n`,
+      );
       process.exitCode = 1;
     }
   }
@@ -101,11 +104,23 @@ function readCodeCache(directory, place) {
   }
 }
 
+/** With parents. node's own `recursive` runs for ever where a file system answers ENOENT, as /proc does. */
+function makeDirectory(directory, mayNeedParent = true) {
+  try {
+    fs.mkdirSync(directory, 0o700);
+  } catch (error) {
+    if (error.code === "EEXIST") return;
+    if (error.code !== "ENOENT" || !mayNeedParent || path.dirname(directory) === directory) throw error;
+    makeDirectory(path.dirname(directory));
+    makeDirectory(directory, false);
+  }
+}
+
 function writeCodeCache(place, script, commands) {
   const directory = path.dirname(place);
   const fresh = `${place}.${process.pid}`;
   try {
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     if (!isPrivate(fs.lstatSync(directory))) return;
     for (const name of fs.readdirSync(directory)) removeStale(path.join(directory, name));
     const data = script.createCachedData();

@@ -304,4 +304,18 @@ describe("the launcher", () => {
     expect(run({ PATH: process.env.PATH ?? "" })).toContain("midctl");
     expect(run(homeEnvironment({ XDG_CACHE_HOME: join(file, "cache") }))).toContain("midctl");
   });
+
+  if (process.platform === "linux") {
+    test("ends where a file system makes no directory and says that its parent is missing", () => {
+      const env = homeEnvironment({ XDG_CACHE_HOME: "/proc" });
+
+      const { status, stdout } = spawnSync(process.execPath, [program, "--version"], {
+        env,
+        encoding: "utf8",
+        timeout: 20_000,
+      });
+
+      expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining("midctl") });
+    });
+  }
 });
