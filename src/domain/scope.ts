@@ -9,8 +9,13 @@ const SCOPE_PATTERN = /^(?=.{1,128}$)[!#-)+\--[\]-~]*\*?$/;
 
 /** One scope: an exact string, or a prefix followed by `*`. 1 to 128 characters. Throws `usage`. */
 export function parseScope(text: string): string {
-  if (SCOPE_PATTERN.test(text)) return text;
+  if (isScope(text)) return text;
   throw new MidctlError("usage", `${quote(text)} is not a scope.`, { hint: adviseOn(text) });
+}
+
+/** Whether `parseScope` takes it. */
+export function isScope(text: string): boolean {
+  return SCOPE_PATTERN.test(text);
 }
 
 /** Several scopes as the canonical set that is stored, planned and compared. Throws `usage`. */

@@ -45,14 +45,14 @@ const UNAVAILABLE: Refusal = {
  * (Node: `request.headersDistinct.authorization`). Never throws; a header without one plausible token is `malformed`
  * and costs no look-up.
  */
-export async function authenticateHeader(
+export function authenticateHeader(
   authenticator: HeaderAuthenticator,
   header: string | readonly string[] | null | undefined,
   options?: { readonly scope?: string },
 ): Promise<HeaderAnswer> {
   const bearer = readBearer(header);
-  if (!bearer.ok) return answerTo({ ok: false, code: "malformed" });
-  return answerTo(await authenticator.authenticate(bearer.token, options));
+  if (!bearer.ok) return Promise.resolve(answerTo({ ok: false, code: "malformed" }));
+  return authenticator.authenticate(bearer.token, options).then(answerTo);
 }
 
 /** What HTTP says to a decision. */

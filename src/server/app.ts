@@ -1,11 +1,13 @@
 import { Hono } from "hono";
 import { answerAuth } from "./auth.ts";
-import { type App, answerError, type Exchange, type RequestContext, type Services } from "./exchange.ts";
+import { answerError, type Exchange, type RequestContext, type Services } from "./exchange.ts";
 import { answerHealth, answerMetrics, answerReadiness } from "./health.ts";
 import { answerIntrospection } from "./introspect.ts";
 import { answerMcp } from "./mcp-endpoint.ts";
 
-/** Every path of the server. Handlers alone, without middleware: `/auth` is asked before every request of a host. */
+export type App = Hono<{ Bindings: Exchange }>;
+
+/** Every path of the server: handlers without middleware. */
 export function createApp(services: Services, report: (error: unknown) => void): App {
   const app: App = new Hono<{ Bindings: Exchange }>();
   app.all("/auth", (c) => answerAuth(services, c));

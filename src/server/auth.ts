@@ -1,19 +1,45 @@
 /** Forward-auth: what nginx `auth_request`, Traefik `forwardAuth` and Caddy `forward_auth` ask before they let pass. */
-import { parseScope } from "../domain/scope.ts";
+import { isScope } from "../domain/scope.ts";
 import type { Accepted } from "../operations/decide.ts";
-import { answerError, identify, NO_SCOPES, type RequestContext, refuse, type Services } from "./exchange.ts";
-import { encodeHeader } from "./header-value.ts";
+import { type Exchange, identify, NO_SCOPES, type RequestContext, type Services } from "./exchange.ts";
+import { encodeHeader, joinScopes } from "./header-value.ts";
 
-/** 200 with the actor in headers, or the uniform 401. `?scope=` asks for a scope; given several times, for each. */
+/** An answer as HTTP has it. */
+export interface AuthAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+}
+
+/**
+ * 200 with the actor in headers, or the uniform 401. `?scope=` asks for a scope; given several times, for each.
+ * @param url with its query
+ * @param header every value of Authorization that there was
+ */
+export function decideAuth(
+  services: Services,
+  exchange: Exchange,
+  url: string,
+  header: string | readonly string[] | null,
+): Promise<AuthAnswer> {
+  exchange.route = "/auth";
+  const scopes = scopesIn(url);
+  if (scopes === null) return Promise.resolve(INVALID_SCOPE);
+  return identify(services, exchange, header, scopes).then((answer) =>
+    answer.decision.ok ? { status: 200, headers: headersOf(answer.decision), body: null } : answer,
+  );
+}
+
+const INVALID_SCOPE: AuthAnswer = {
+  status: 400,
+  headers: { "content-type": "application/json", "cache-control": "no-store" },
+  body: '{"error":"invalid_scope","error_description":"scope is 1 to 128 printable ASCII characters"}',
+};
+
 export async function answerAuth(services: Services, c: RequestContext): Promise<Response> {
-  c.env.route = "/auth";
-  const scopes = scopesIn(c.req.url);
-  if (scopes === null) {
-    return answerError(400, "invalid_scope", {}, "scope is 1 to 128 printable ASCII characters");
-  }
-  const answer = await identify(services, c, scopes);
-  const { decision } = answer;
-  return decision.ok ? new Response(null, { headers: headersOf(decision) }) : refuse(answer);
+  const header = c.req.raw.headers.get("authorization");
+  const { status, headers, body } = await decideAuth(services, c.env, c.req.url, header);
+  return new Response(body, { status, headers });
 }
 
 /** What a query demands, by the query's text: a host's configuration has a handful of them. */
@@ -57,22 +83,13 @@ function headersOf(decision: Accepted): Readonly<Record<string, string>> {
 export function describeActor(decision: Accepted): Record<string, string> {
   const { actor, identity, credential } = decision;
   return {
-    "x-midctl-identity": actor.slug,
+    "x-midctl-identity": encodeHeader(actor.slug),
     "x-midctl-display-name": encodeHeader(actor.displayName),
     "x-midctl-owner": actor.owner === null ? "" : encodeHeader(actor.owner),
     "x-midctl-credential": credential?.id ?? "",
     "x-midctl-kind": identity?.kind ?? "legacy_token",
-    "x-midctl-scopes": decision.scopes.join(" "),
+    "x-midctl-scopes": joinScopes(decision.scopes),
     "cache-control": "no-store",
     "content-length": "0",
   };
-}
-
-function isScope(text: string): boolean {
-  try {
-    parseScope(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

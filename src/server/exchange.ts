@@ -1,4 +1,4 @@
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import type { Database } from "../db/database.ts";
 import { grants } from "../domain/scope.ts";
 import type { Authenticator } from "../operations/authenticate.ts";
@@ -25,23 +25,31 @@ export interface Exchange {
   readonly started: number;
 }
 
+export function beginExchange(): Exchange {
+  return { route: null, actor: null, started: performance.now() };
+}
+
 /** The context of a handler: its `env` is the exchange. */
 export type RequestContext = Context<{ Bindings: Exchange }>;
-export type App = Hono<{ Bindings: Exchange }>;
 
-/** Decides on the request's own bearer, which has to be granted every one of `scopes`: counted, timed, and noted. */
-export async function identify(
+/**
+ * Decides on a request's own bearer, which has to be granted every one of `scopes`: counted, timed, and noted.
+ * @param header every value of Authorization that there was
+ */
+export function identify(
   { authenticator, metrics }: Services,
-  c: RequestContext,
+  exchange: Exchange,
+  header: string | readonly string[] | null,
   scopes: readonly string[] = NO_SCOPES,
 ): Promise<HeaderAnswer> {
   const [scope, ...others] = scopes;
-  const header = c.req.raw.headers.get("authorization");
-  const answer = await authenticateHeader(authenticator, header, scope === undefined ? undefined : { scope });
-  const judged = others.length === 0 ? answer : demandScopes(answer, others);
-  metrics.decided(judged.status, performance.now() - c.env.started);
-  if (judged.decision.ok) c.env.actor = judged.decision.actor.slug;
-  return judged;
+  const options = scope === undefined ? undefined : { scope };
+  return authenticateHeader(authenticator, header, options).then((answer) => {
+    const judged = others.length === 0 ? answer : demandScopes(answer, others);
+    metrics.decided(judged.status, performance.now() - exchange.started);
+    if (judged.decision.ok) exchange.actor = judged.decision.actor.slug;
+    return judged;
+  });
 }
 
 export const NO_SCOPES: readonly string[] = [];
@@ -50,6 +58,15 @@ function demandScopes(answer: HeaderAnswer, scopes: readonly string[]): HeaderAn
   const { decision } = answer;
   if (!decision.ok || scopes.every((scope) => grants(decision.scopes, scope))) return answer;
   return answerTo({ ok: false, code: "scope_missing" });
+}
+
+/** As `identify`, of a request that has come by Hono. */
+export function identifyCaller(
+  services: Services,
+  c: RequestContext,
+  scopes?: readonly string[],
+): Promise<HeaderAnswer> {
+  return identify(services, c.env, c.req.raw.headers.get("authorization"), scopes);
 }
 
 /** The uniform answer to a bearer that did not pass. */

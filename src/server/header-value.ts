@@ -1,7 +1,17 @@
+import { isScope } from "../domain/scope.ts";
+
 /** Visible ASCII without `%`, with spaces inside at most: goes into a header as it is. */
 const PLAIN = /^[!-$&-~](?:[ -$&-~]*[!-$&-~])?$/;
 
 /** Any text as a header's value, to be read by `decodeURIComponent`: what is not plain is percent-encoded UTF-8. */
 export function encodeHeader(text: string): string {
   return PLAIN.test(text) ? text : encodeURIComponent(text);
+}
+
+/**
+ * Scopes as one word list (RFC 6749 §3.3). What a host wrote into a legacy token and is no scope is left out: with a space in
+ * it, one would be read as two.
+ */
+export function joinScopes(scopes: readonly string[]): string {
+  return scopes.filter(isScope).join(" ");
 }

@@ -1,7 +1,14 @@
 /** Token introspection (RFC 7662), for resource servers that speak HTTP and not SQL. */
 import type { Accepted } from "../operations/decide.ts";
 import { BODY_MAX, readBody } from "./body.ts";
-import { answerError, answerJson, identify, type RequestContext, refuse, type Services } from "./exchange.ts";
+import {
+  answerError,
+  answerJson,
+  identifyCaller,
+  type RequestContext,
+  refuse,
+  type Services,
+} from "./exchange.ts";
 
 /** What the caller's own token must be granted. */
 export const INTROSPECT_SCOPE = "midctl:introspect";
@@ -14,7 +21,7 @@ const CALLER_SCOPES = [INTROSPECT_SCOPE];
  */
 export async function answerIntrospection(services: Services, c: RequestContext): Promise<Response> {
   c.env.route = "/introspect";
-  const caller = await identify(services, c, CALLER_SCOPES);
+  const caller = await identifyCaller(services, c, CALLER_SCOPES);
   if (!caller.decision.ok) return refuse(caller);
 
   const type = c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase();
@@ -43,7 +50,7 @@ export function describeToken(decision: Accepted): Record<string, unknown> {
   const { actor, identity, credential, scopes, expiresAt } = decision;
   return {
     active: true,
-    scope: scopes.join(" "),
+    scope: joinScopes(scopes),
     client_id: actor.slug,
     username: actor.displayName,
     token_type: "Bearer",

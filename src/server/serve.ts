@@ -9,7 +9,8 @@ import type { Authenticator } from "../operations/authenticate.ts";
 import { AccessLog } from "./access-log.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApp } from "./app.ts";
-import { answerError, type Exchange } from "./exchange.ts";
+import { answerError, beginExchange, type Exchange, type Services } from "./exchange.ts";
+import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
 import { Metrics } from "./metrics.ts";
 
@@ -59,20 +60,25 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits };
   const metrics = new Metrics();
   const health = new Health(db, now);
-  const app = createApp({ db, authenticator, metrics, health, version }, report);
+  const services: Services = { db, authenticator, metrics, health, version };
+  const app = createApp(services, report);
   const log = options.log === null ? null : new AccessLog(options.log, now);
 
+  const over = (exchange: Exchange, method: string, status: number): void => {
+    metrics.answered(exchange.route, status);
+    log?.note(method, exchange, status, performance.now() - exchange.started);
+  };
   const answer = async (request: Request): Promise<Response> => {
-    const exchange: Exchange = { route: null, actor: null, started: performance.now() };
+    const exchange = beginExchange();
     const response = await app.fetch(request, exchange);
-    metrics.answered(exchange.route, response.status);
-    log?.note(request.method, exchange, response.status, performance.now() - exchange.started);
+    over(exchange, request.method, response.status);
     return response;
   };
-  const listener = getRequestListener(answer, {
+  const byHono = getRequestListener(answer, {
     hostname: "localhost", // of an HTTP/1.0 request that names none
     errorHandler: () => answerError(400, "bad_request"),
   });
+  const listener = preferFastLane(services, over, byHono);
   const server = createServer(
     {
       maxHeaderSize: HEADERS_MAX,
