@@ -1,4 +1,5 @@
 import type { Exchange } from "./exchange.ts";
+import { encodeHeader } from "./header-value.ts";
 
 /** Lines are written together: a write each would cost more than a decision. ms, and characters. */
 const FLUSH_WITHIN = 100;
@@ -23,7 +24,7 @@ export class AccessLog {
   }
 
   note(method: string, exchange: Exchange, status: number, milliseconds: number): void {
-    this.#lines += `${this.#time()} ${method} ${exchange.route ?? "(other)"} ${status} ${milliseconds.toFixed(2)} ${exchange.actor ?? "-"}\n`;
+    this.#lines += `${this.#time()} ${method} ${exchange.route ?? "(other)"} ${status} ${milliseconds.toFixed(2)} ${exchange.actor === null ? "-" : encodeHeader(exchange.actor)}\n`;
     if (this.#lines.length > FLUSH_AT) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), FLUSH_WITHIN);
   }

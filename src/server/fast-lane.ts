@@ -9,16 +9,22 @@ import { beginExchange, type Exchange, type Services } from "./exchange.ts";
 export function preferFastLane(
   services: Services,
   over: (exchange: Exchange, method: string, status: number) => void,
+  report: (error: unknown) => void,
   otherwise: RequestListener,
 ): RequestListener {
   return (incoming, outgoing) => {
     const plain = readPlain(incoming);
     if (plain === null) return otherwise(incoming, outgoing);
     const exchange = beginExchange();
-    decideAuth(services, exchange, plain.url, plain.authorization).then(({ status, headers, body }) => {
-      send(outgoing, status, headers, body);
-      over(exchange, incoming.method ?? "", status);
-    });
+    decideAuth(services, exchange, plain.url, plain.authorization)
+      .then(({ status, headers, body }) => {
+        send(outgoing, status, headers, body);
+        over(exchange, incoming.method ?? "", status);
+      })
+      .catch((error: unknown) => {
+        report(error);
+        outgoing.destroy();
+      });
   };
 }
 

@@ -9,6 +9,7 @@ import {
   refuse,
   type Services,
 } from "./exchange.ts";
+import { joinScopes } from "./header-value.ts";
 
 /** What the caller's own token must be granted. */
 export const INTROSPECT_SCOPE = "midctl:introspect";

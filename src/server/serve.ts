@@ -78,7 +78,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     hostname: "localhost", // of an HTTP/1.0 request that names none
     errorHandler: () => answerError(400, "bad_request"),
   });
-  const listener = preferFastLane(services, over, byHono);
+  const listener = preferFastLane(services, over, report, byHono);
   const server = createServer(
     {
       maxHeaderSize: HEADERS_MAX,
