@@ -103,7 +103,10 @@ const FOUND = `SELECT ${OWN}, ${TOKEN}
 const BY_PUBLIC_ID = `SELECT a.asked, n.*, k.*
   FROM unnest($1::text[]) AS a(asked) CROSS JOIN ${NOW}
   LEFT JOIN LATERAL (
-    (${FOUND} WHERE c."publicId" = a.asked LIMIT 1) UNION ALL (${FOUND} ORDER BY c.id LIMIT 1) LIMIT 1) k ON true`;
+    ${FOUND}
+     WHERE c.id = coalesce((SELECT own.id FROM machine_identity_credential own WHERE own."publicId" = a.asked),
+                           (SELECT min(other.id) FROM machine_identity_credential other))
+     LIMIT 1) k ON true`;
 
 const BY_HASH = `SELECT a.asked, n.*, k.*
   FROM unnest($1::text[]) AS a(asked) CROSS JOIN ${NOW}
