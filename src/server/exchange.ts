@@ -13,6 +13,8 @@ export interface Services {
   readonly metrics: Metrics;
   readonly health: Health;
   readonly version: string;
+  /** How long an agent waits for a tool at most, ms. */
+  readonly answerWithin: number;
 }
 
 /** What is known of one request when it is over, for the access log. Handlers fill it in. */

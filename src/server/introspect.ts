@@ -30,10 +30,13 @@ export async function answerIntrospection(services: Services, c: RequestContext)
     return answerError(400, "invalid_request", {}, "the body is to be application/x-www-form-urlencoded");
   }
   const body = await readBody(c.req.raw);
-  if (body === null)
-    return answerError(413, "invalid_request", {}, `the body is longer than ${BODY_MAX} bytes`);
+  if ("problem" in body) {
+    return body.problem === "too_long"
+      ? answerError(413, "invalid_request", {}, `the body is longer than ${BODY_MAX} bytes`)
+      : answerError(400, "invalid_request", {}, "the body broke off");
+  }
   // RFC 6749 §3.1: a parameter that comes twice makes the request malformed, and an empty one counts as left out.
-  const [token, ...more] = new URLSearchParams(body).getAll("token");
+  const [token, ...more] = new URLSearchParams(body.text).getAll("token");
   if (token === undefined || token === "" || more.length > 0) {
     return answerError(400, "invalid_request", {}, "the form is to hold `token` once");
   }

@@ -8,8 +8,6 @@ import { BODY_MAX } from "./body.ts";
 import { answerError, type Services } from "./exchange.ts";
 
 const DEFAULT_ACTIVITY = 50;
-/** Longer than any tool takes; a request that is cancelled is never answered, and would be waited for without end. */
-const ANSWER_WITHIN = 30_000;
 
 export interface ActivityRequest {
   readonly limit: number;
@@ -111,7 +109,7 @@ function explain(error: unknown): string {
  * with.
  */
 export async function answerMessage(
-  { db, version }: Services,
+  { db, version, answerWithin }: Services,
   token: string,
   request: Request,
 ): Promise<Response> {
@@ -120,7 +118,8 @@ export async function answerMessage(
     enableJsonResponse: true,
     maxRequestBodySize: BODY_MAX,
   });
-  const patience = waitFor(ANSWER_WITHIN);
+  // A request that is cancelled is never answered by the SDK, and would be waited for without end.
+  const patience = waitFor(answerWithin);
   try {
     await server.connect(transport);
     return (

@@ -38,9 +38,11 @@ export interface Limits {
   readonly idle: number;
   /** Within which, once the server is told to end, what is under way has to end. */
   readonly drain: number;
+  /** After which an agent is told that a tool took too long. */
+  readonly answer: number;
 }
 
-const LIMITS: Limits = { headers: 10_000, request: 15_000, idle: 75_000, drain: 10_000 };
+const LIMITS: Limits = { headers: 10_000, request: 15_000, idle: 75_000, drain: 10_000, answer: 30_000 };
 /** Bytes of all headers together; Node answers 431 beyond. A bearer's own header may have half of it. */
 const HEADERS_MAX = 16 * 1024;
 
@@ -60,7 +62,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits };
   const metrics = new Metrics();
   const health = new Health(db, now);
-  const services: Services = { db, authenticator, metrics, health, version };
+  const services: Services = { db, authenticator, metrics, health, version, answerWithin: limits.answer };
   const app = createApp(services, report);
   const log = options.log === null ? null : new AccessLog(options.log, now);
 
