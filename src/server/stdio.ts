@@ -31,14 +31,26 @@ export interface StdioSession {
 export async function startStdio(options: StdioOptions): Promise<StdioSession> {
   const { input, output, db, authenticator, token, version } = options;
   await requireGood(authenticator, token);
-  const server = createMcpServer(version, async (request) =>
-    readRecentActivity(db, { token: referenceOf(await requireGood(authenticator, token)), ...request }),
-  );
+  const underWay = new Set<Promise<unknown>>();
+  const server = createMcpServer(version, (request) => {
+    const answer = requireGood(authenticator, token)
+      .then((decision) => readRecentActivity(db, { token: referenceOf(decision), ...request }))
+      .finally(() => underWay.delete(answer));
+    underWay.add(answer);
+    return answer;
+  });
   const close = () => server.close();
+  /** What was asked before the end of input is answered: `printf … | midctl mcp --stdio` is a client too. */
+  const finish = async () => {
+    await new Promise(setImmediate);
+    await Promise.allSettled(underWay);
+    await new Promise(setImmediate);
+    await close();
+  };
   const over = new Promise<void>((resolve) => {
     server.server.onclose = resolve;
   });
-  for (const event of ["end", "close", "error"]) input.once(event, close);
+  input.once("end", finish).once("error", close);
   // The client is gone: there is nobody to tell.
   output.once("error", close);
   await server.connect(new StdioServerTransport(input, output, { maxBufferSize: BODY_MAX }));
