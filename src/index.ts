@@ -32,6 +32,7 @@ export type {
   AgentEvent,
   RecentActivity,
 } from "./operations/agent-events.ts";
+export { referenceOf } from "./operations/agent-events.ts";
 export {
   type Authenticator,
   type AuthenticatorCounters,
