@@ -1,5 +1,6 @@
 /** What the frame gives to a verb: settings, the database, the terminal, and the ways to ask. */
 import type { Database, OwnTx } from "../db/database.ts";
+import type { PoolOptions } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { visible } from "../domain/visible.ts";
 import type { GlobalFlags } from "./globals.ts";
@@ -31,8 +32,8 @@ export interface DatabaseWish {
   readonly mayStart?: boolean;
   /** `any` for what works on the schema itself: `db migrate`, `db status`, `doctor`. Default `current`. */
   readonly schema?: "current" | "any";
-  /** At most; 2 unless told. */
-  readonly connections?: number;
+  /** Two connections at most, unless told. */
+  readonly pool?: PoolOptions;
 }
 
 export interface Confirmation {

@@ -22,7 +22,7 @@ export async function openDatabase(settings: Settings, opening: Opening): Promis
 async function openServer(url: string, opening: Opening): Promise<Database> {
   opening.debug(`connect to ${redactUrl(url)}`);
   const { openPostgres } = await loadDriver();
-  const database = openPostgres({ url }, { max: opening.wish.connections ?? 2 });
+  const database = openPostgres({ url }, { max: 2, ...opening.wish.pool });
   if (opening.wish.schema === "any") return database;
   const { state } = await readSchemaState(database);
   if (state !== "current") throw explainSchema(state);
@@ -41,7 +41,7 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
   // Loaded while the server comes up.
   const [{ address, created }, { openPostgres }] = await Promise.all([starting, loadDriver()]);
   opening.debug(created ? "store created, server started" : "server started");
-  const database = openPostgres(address, { max: opening.wish.connections ?? 2 });
+  const database = openPostgres(address, { max: 2, ...opening.wish.pool });
   if (created) await migrate(database);
   else await bringUpToDate(database, opening);
   return database;
@@ -51,7 +51,7 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
 async function tryRunning(address: EngineAddress, opening: Opening): Promise<Database | null> {
   if (!existsSync(socketPath(address))) return null;
   const { openPostgres } = await loadDriver();
-  const running = openPostgres(address, { max: opening.wish.connections ?? 2 });
+  const running = openPostgres(address, { max: 2, ...opening.wish.pool });
   try {
     return await bringUpToDate(running, opening);
   } catch (error) {

@@ -15,8 +15,8 @@ export const serveOutput = z.object({
 });
 export type ServeDocument = z.infer<typeof serveOutput>;
 
-/** Look-ups share two, activations and notes take one each, and one listens. */
-const CONNECTIONS = 8;
+/** Look-ups share connections, activations and notes take one each; a network that swallows packets is noticed in ms. */
+const POOL = { max: 8, patience: 10_000 };
 
 export const serve = defineVerb({
   path: ["serve"],
@@ -39,7 +39,7 @@ export const serve = defineVerb({
   output: serveOutput,
   async run({ listen, noAccessLog }, context) {
     const { startServer } = await import("../../server/serve.ts");
-    const db = await context.database({ connections: CONNECTIONS });
+    const db = await context.database({ pool: POOL });
     const { promise: stopped, resolve: stop } = promiseWithResolvers();
     const running = await startServer({
       address: listen,
