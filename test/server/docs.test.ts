@@ -1,24 +1,15 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage } from "node:http";
-import { createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { listen } from "../support/proxy.ts";
-import { insertLegacy, until } from "../verifier/scene.ts";
+import { insertLegacy } from "../verifier/scene.ts";
+import { blockOf, freePort, installedProxies, type Proxying, untilOpen } from "./proxies.ts";
 import { openStage, type Stage, sendRaw } from "./stage.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const VERIFY = readFileSync(join(ROOT, "docs/verify.md"), "utf8");
-
-/** The first block of code of that language in docs/verify.md. */
-function blockOf(language: string): string {
-  const block = new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(VERIFY)?.[1];
-  if (block === undefined) throw new Error(`docs/verify.md has no ${language}`);
-  return block;
-}
-
 let stage: Stage;
 let good: string;
 let scopeless: string;
@@ -31,23 +22,6 @@ beforeAll(async () => {
   ({ token: scopeless } = await stage.issue("codex-2"));
 });
 afterAll(() => stage.dispose());
-
-async function freePort(): Promise<number> {
-  const probe = createTcpServer();
-  const port = await listen(probe);
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
-
-/** Asks until somebody listens there. */
-async function untilOpen(url: string): Promise<void> {
-  await until(() =>
-    fetch(url).then(
-      () => true,
-      () => false,
-    ),
-  );
-}
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
@@ -78,18 +52,12 @@ test("the Node server of docs/verify.md works as it stands", async () => {
   expect(twice.status).toBe(401);
 });
 
-const NGINX = [
-  "/usr/sbin/nginx",
-  "/usr/bin/nginx",
-  "/usr/local/sbin/nginx",
-  "/opt/homebrew/bin/nginx",
-].filter(existsSync);
-
-describe.each(NGINX.slice(0, 1))("behind a real nginx (%s), configured as docs/verify.md has it", (nginx) => {
+describe.each(installedProxies())("behind a real $name, configured as docs/verify.md has it", (proxy) => {
+  let proxying: Proxying;
   let url: string;
-  let port: number;
   let received: IncomingMessage[] = [];
   let bodies = 0;
+  let application: number;
   const app = createServer((request, response) => {
     received.push(request);
     request.on("data", (chunk) => {
@@ -97,41 +65,17 @@ describe.each(NGINX.slice(0, 1))("behind a real nginx (%s), configured as docs/v
     });
     request.on("end", () => response.writeHead(request.url === "/fails" ? 500 : 200).end("app"));
   });
-  let process_: ReturnType<typeof spawn>;
 
   beforeAll(async () => {
-    url = await startNginx(stage.port);
+    application = await listen(app);
+    proxying = await proxy.start(stage.port, application);
+    ({ url } = proxying);
   });
   afterAll(() => {
-    process_.kill("SIGTERM");
+    proxying.stop();
     app.closeAllConnections();
     app.close();
   });
-
-  async function startNginx(midctl: number): Promise<string> {
-    const home = mkdtempSync(join(inject("scratch"), "nginx-"));
-    const appPort = app.listening ? (app.address() as { port: number }).port : await listen(app);
-    port = await freePort();
-    const locations = blockOf("nginx")
-      .replaceAll("127.0.0.1:3000", `127.0.0.1:${appPort}`)
-      .replaceAll("127.0.0.1:8484", `127.0.0.1:${midctl}`);
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-      (name) => `${name}_temp_path ${home}/${name};`,
-    );
-    writeFileSync(
-      join(home, "nginx.conf"),
-      `daemon off; master_process off; pid ${home}/pid; error_log ${home}/error.log;
-       events {}
-       http { access_log off; ${temporary.join(" ")}
-         server { listen 127.0.0.1:${port}; ${locations} } }`,
-    );
-    process_ = spawn(nginx, ["-p", home, "-e", `${home}/error.log`, "-c", `${home}/nginx.conf`], {
-      stdio: "inherit",
-    });
-    await untilOpen(`http://127.0.0.1:${port}/`);
-    received = [];
-    return `http://127.0.0.1:${port}`;
-  }
 
   test("a good token passes, and the application is told whose it is", async () => {
     const response = await fetch(`${url}/cards`, { headers: bearer(good) });
@@ -148,7 +92,8 @@ describe.each(NGINX.slice(0, 1))("behind a real nginx (%s), configured as docs/v
   });
 
   test("what a client claims to be is overwritten, or taken away where there is nothing to say", async () => {
-    const legacy = await insertLegacy(stage.db, "legacynginx1");
+    const publicId = `legacy${proxy.name}`;
+    const legacy = await insertLegacy(stage.db, publicId);
     const claims = {
       "x-midctl-identity": "admin",
       "x-midctl-owner": "root",
@@ -158,8 +103,8 @@ describe.each(NGINX.slice(0, 1))("behind a real nginx (%s), configured as docs/v
     await fetch(`${url}/`, { headers: { ...bearer(legacy), ...claims } });
 
     const headers = received.at(-1)?.headers ?? {};
-    expect(headers["x-midctl-identity"]).toBe("at_legacynginx1");
-    expect([headers["x-midctl-owner"], headers["x-midctl-credential"]]).toEqual([undefined, undefined]);
+    expect(headers["x-midctl-identity"]).toBe(`at_${publicId}`);
+    expect([headers["x-midctl-owner"] ?? "", headers["x-midctl-credential"] ?? ""]).toEqual(["", ""]);
   });
 
   test("a large body reaches the application whole", async () => {
@@ -198,11 +143,11 @@ describe.each(NGINX.slice(0, 1))("behind a real nginx (%s), configured as docs/v
     received = [];
 
     const { status } = await sendRaw(
-      port,
-      `GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${line}\r\n\r\n`,
+      proxying.port,
+      `GET / HTTP/1.1\r\nHost: 127.0.0.1:${proxying.port}\r\nConnection: close\r\n${line}\r\n\r\n`,
     );
 
-    expect([400, 401]).toContain(status);
+    expect([400, 401, 431]).toContain(status);
     expect(received).toEqual([]);
   });
 
@@ -214,10 +159,11 @@ describe.each(NGINX.slice(0, 1))("behind a real nginx (%s), configured as docs/v
     const gone = await openStage({ authenticator: { patience: 500 } });
     await gone.database.dispose();
     onTestFinished(() => gone.server.stop());
-    process_.kill("SIGTERM");
-    const withoutDatabase = await startNginx(gone.port);
+    const other = await proxy.start(gone.port, application);
+    onTestFinished(other.stop);
+    received = [];
 
-    const response = await fetch(`${withoutDatabase}/`, { headers: bearer(good) });
+    const response = await fetch(`${other.url}/`, { headers: bearer(good) });
 
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "2"]);
     expect(received).toEqual([]);
