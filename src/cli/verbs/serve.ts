@@ -3,7 +3,7 @@ import { createAuthenticator } from "../../operations/authenticate.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
 import { endInOrder } from "../interruption.ts";
 import { readWith } from "../parse.ts";
-import { redact } from "../redact.ts";
+import { errorAsText, errorAsTrace } from "../report.ts";
 import { defineVerb } from "../verb.ts";
 import { midctlVersion } from "../version.ts";
 import { viewServe } from "../views/serve.ts";
@@ -47,7 +47,10 @@ export const serve = defineVerb({
       authenticator: createAuthenticator({ db }),
       version: midctlVersion,
       log: noAccessLog ? null : (lines) => context.terminal.writeMessage(lines),
-      report: (error) => context.notice(`error: ${redact(String(error))}`),
+      report: (error) => {
+        if (context.flags.debug) context.terminal.writeMessage(errorAsTrace(error));
+        context.terminal.writeMessage(errorAsText(error));
+      },
       now: () => context.now(),
     });
     endInOrder(stop);
