@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import * as z from "zod/mini";
+import { makeDirectory } from "../db/directory.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { errnoOf } from "./terminal.ts";
 
@@ -91,7 +92,7 @@ export function writeContextFile(env: Environment, file: ContextFile): void {
   }
   const temporary = `${path}.${randomBytes(6).toString("hex")}`;
   try {
-    makeDirectory(dirname(path));
+    makeDirectory(dirname(path), (each) => mkdirSync(each, 0o700));
     const descriptor = openSync(temporary, "wx", 0o600);
     try {
       writeSync(descriptor, `${JSON.stringify(file, null, 2)}\n`);
@@ -109,19 +110,6 @@ export function writeContextFile(env: Environment, file: ContextFile): void {
         cause: error,
       },
     );
-  }
-}
-
-/** With parents, each 0700. node's own `recursive` runs for ever where a file system answers ENOENT, as /proc does. */
-function makeDirectory(directory: string, mayNeedParent = true): void {
-  try {
-    mkdirSync(directory, 0o700);
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "EEXIST") return;
-    if (errno !== "ENOENT" || !mayNeedParent || dirname(directory) === directory) throw error;
-    makeDirectory(dirname(directory));
-    makeDirectory(directory, false);
   }
 }
 

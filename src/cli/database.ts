@@ -1,9 +1,9 @@
 /** Opens the database that the settings name: a server by URL, or the embedded engine, started where it is not up. */
-
 import { existsSync } from "node:fs";
 import type { Database } from "../db/database.ts";
 import { addressOf, type EngineAddress, locateStore, socketPath } from "../db/engine/location.ts";
 import { migrate, readSchemaState, type SchemaState } from "../db/migrate.ts";
+import type { PoolOptions } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { readEnvironment } from "../repository/environment.ts";
 import type { Opening } from "./context.ts";
@@ -22,7 +22,7 @@ export async function openDatabase(settings: Settings, opening: Opening): Promis
 async function openServer(url: string, opening: Opening): Promise<Database> {
   opening.debug(`connect to ${redactUrl(url)}`);
   const { openPostgres } = await loadDriver();
-  const database = openPostgres({ url }, { max: 2, ...opening.wish.pool });
+  const database = openPostgres({ url }, poolOf(opening));
   if (opening.wish.schema === "any") return database;
   const { state } = await readSchemaState(database);
   if (state !== "current") throw explainSchema(state);
@@ -41,7 +41,7 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
   // Loaded while the server comes up.
   const [{ address, created }, { openPostgres }] = await Promise.all([starting, loadDriver()]);
   opening.debug(created ? "store created, server started" : "server started");
-  const database = openPostgres(address, { max: 2, ...opening.wish.pool });
+  const database = openPostgres(address, poolOf(opening));
   if (created) await migrate(database);
   else await bringUpToDate(database, opening);
   return database;
@@ -51,7 +51,7 @@ async function openEmbedded(settings: Settings, opening: Opening): Promise<Datab
 async function tryRunning(address: EngineAddress, opening: Opening): Promise<Database | null> {
   if (!existsSync(socketPath(address))) return null;
   const { openPostgres } = await loadDriver();
-  const running = openPostgres(address, { max: 2, ...opening.wish.pool });
+  const running = openPostgres(address, poolOf(opening));
   try {
     return await bringUpToDate(running, opening);
   } catch (error) {
@@ -59,6 +59,11 @@ async function tryRunning(address: EngineAddress, opening: Opening): Promise<Dat
     await running.close();
     return null;
   }
+}
+
+/** A command has use for few connections. */
+function poolOf({ wish }: Opening): PoolOptions {
+  return { max: 2, ...wish.pool };
 }
 
 function loadDriver(): Promise<typeof import("../db/postgres.ts")> {

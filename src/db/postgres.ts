@@ -46,9 +46,8 @@ class LanePool implements Database {
   readonly #listening = new Set<Lane>();
   /** Transactions and statements that found every lane held, in order of arrival. */
   readonly #queue: Waiter[] = [];
-  #closed = false;
-
   readonly #patience: number | null;
+  #closed = false;
 
   constructor(endpoint: Endpoint, options: PoolOptions) {
     this.#endpoint = endpoint;

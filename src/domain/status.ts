@@ -88,15 +88,47 @@ export function identityTransition(
   return IDENTITY_TRANSITIONS[from][to] ?? null;
 }
 
-/** Whether the identity has gone unused for `idleTtl`, counted from the latest of creation, use and resume. */
+/** Whether the identity has gone unused for `idleTtl`. */
 export function isIdle(identity: IdentityFacts, now: Date): boolean {
-  if (identity.idleTtl === null) return false;
+  return now.getTime() >= idleEnd(identity);
+}
+
+/**
+ * When an identity counts as paused for want of use: `idleTtl` after the latest of creation, use and resume.
+ * @returns ms since 1970; Infinity without an `idleTtl`
+ */
+export function idleEnd(identity: IdentityFacts): number {
+  if (identity.idleTtl === null) return Number.POSITIVE_INFINITY;
   const awake = Math.max(
     identity.createdAt.getTime(),
     identity.lastUsedAt?.getTime() ?? Number.NEGATIVE_INFINITY,
     identity.resumedAt?.getTime() ?? Number.NEGATIVE_INFINITY,
   );
-  return now.getTime() >= awake + identity.idleTtl * 1000;
+  return awake + identity.idleTtl * 1000;
+}
+
+/**
+ * When a credential ends by the clock alone: the soonest of its expiry, its grace, and the ends of its identity's line.
+ * @returns ms since 1970; Infinity for no end
+ */
+export function credentialEnd(credential: CredentialFacts, chain: readonly IdentityFacts[]): number {
+  let end = Math.min(timeOf(credential.expiresAt), timeOf(credential.graceUntil));
+  for (const { expiresAt } of chain) end = Math.min(end, timeOf(expiresAt));
+  return end;
+}
+
+/** How far apart the uses of a token are noted, ms: a minute, and often enough that a shorter `idleTtl` (s) sees them. */
+export function noteInterval(idleTtl: number | null): number {
+  return idleTtl === null ? 60_000 : Math.min(60_000, idleTtl * 250);
+}
+
+/** What a token without machine identity amounts to: its host keeps no more than an end and a revocation. */
+export function effectiveTokenStatus(
+  token: { readonly revoked: boolean; readonly expiresAt: Date | null },
+  now: Date,
+): Extract<EffectiveStatus, "active" | "expired" | "revoked"> {
+  if (token.revoked) return "revoked";
+  return isOver(token.expiresAt, now) ? "expired" : "active";
 }
 
 /**
@@ -165,8 +197,12 @@ export function isLive(credential: CredentialFacts, now: Date): boolean {
  */
 export function graceEnd(predecessor: CredentialFacts, graceSeconds: number, now: Date): Date {
   const grace = predecessor.status === "paused" ? 0 : graceSeconds;
-  const expiry = predecessor.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY;
-  return new Date(Math.min(expiry, now.getTime() + grace * 1000));
+  return new Date(Math.min(timeOf(predecessor.expiresAt), now.getTime() + grace * 1000));
+}
+
+/** ms since 1970; Infinity for no end. */
+function timeOf(instant: Date | null): number {
+  return instant?.getTime() ?? Number.POSITIVE_INFINITY;
 }
 
 function isOver(instant: Date | null, now: Date): boolean {

@@ -1,4 +1,5 @@
 import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
 import { grants } from "../domain/scope.ts";
 import type { TokenFacts } from "../repository/token-facts.ts";
 import { useToken } from "./credential-activate.ts";
@@ -14,10 +15,10 @@ import {
   type Wanted,
   wantedFor,
 } from "./decide.ts";
+import { refuseLate, within } from "./patience.ts";
 import { DecisionCache } from "./verifier/cache.ts";
 import { DEFAULT_LEASE, LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
 import { type Found, Lookups } from "./verifier/lookups.ts";
-import { DEFAULT_PATIENCE, within } from "./verifier/patience.ts";
 import { Uses } from "./verifier/uses.ts";
 
 export interface AuthenticatorOptions {
@@ -62,6 +63,8 @@ export interface Authenticator {
   close(): Promise<void>;
 }
 
+/** How long the database may take over a decision, ms. */
+const DEFAULT_PATIENCE = 5000;
 /** Longer is neither ours nor legacy. */
 const LONGEST_TOKEN = 512;
 const ENTRIES = 10_000;
@@ -72,6 +75,7 @@ const UNAVAILABLE: Decision = { ok: false, code: "unavailable" };
 /**
  * What a resource server decides with. Lookups that come together go together; good answers are kept under a lease,
  * which begins with the first decision, so that pause and revoke can return when every verifier has let go.
+ * @throws MidctlError `usage` for a lease out of bounds
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const authenticator = new CachingAuthenticator(options);
@@ -92,12 +96,20 @@ class CachingAuthenticator {
   readonly #keeper: LeaseKeeper | null;
   readonly #lookups: Lookups;
   readonly #uses: Uses;
-  readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
-
   readonly #patience: number;
+  readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
 
   constructor({ db, cache = true, name, patience = DEFAULT_PATIENCE }: AuthenticatorOptions) {
     const { entries = ENTRIES, leaseMs = DEFAULT_LEASE } = typeof cache === "object" ? cache : {};
+    if (!(leaseMs >= 100 && leaseMs <= 60_000)) {
+      throw new MidctlError(
+        "usage",
+        `A lease of ${leaseMs} ms is out of bounds; there is no authenticator.`,
+        {
+          hint: "It is 100 to 60,000 ms: what a revocation waits at most for a verifier that died.",
+        },
+      );
+    }
     this.#db = db;
     this.#cache = new DecisionCache(entries);
     this.#keeper =
@@ -176,7 +188,7 @@ class CachingAuthenticator {
 
   /** A first use, which supersedes: this verifier at least need not be told so by the database. */
   async #use(token: string, scope: string | null, known: TokenFacts | undefined): Promise<Decision> {
-    const { decision } = await within(this.#patience, useToken(this.#db, token, scope));
+    const { decision } = await within(this.#patience, useToken(this.#db, token, scope), refuseLate);
     if (known?.kind === "own" && known.replaces !== null) this.#cache.letGo([known.replaces]);
     return decision;
   }

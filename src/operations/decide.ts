@@ -2,7 +2,15 @@ import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { formatToken } from "../domain/reference.ts";
 import { grants } from "../domain/scope.ts";
-import { authenticates, type EffectiveStatus, effectiveCredentialStatus } from "../domain/status.ts";
+import {
+  authenticates,
+  credentialEnd,
+  type EffectiveStatus,
+  effectiveCredentialStatus,
+  effectiveTokenStatus,
+  idleEnd,
+  noteInterval,
+} from "../domain/status.ts";
 import { equalHashes, hashLegacyToken, hashToken, isLegacyShaped, parseToken } from "../domain/token.ts";
 import {
   type CredentialInUse,
@@ -127,47 +135,33 @@ export function judge(reading: Reading, wanted: Wanted, scope: string | null): L
 }
 
 function statusOf(known: TokenFacts, now: Date): EffectiveStatus {
-  if (known.kind === "own") {
-    const status = effectiveCredentialStatus(known.facts, known.chain, now);
-    return authenticates(status) && known.hostRevoked ? "revoked" : status;
-  }
-  if (known.revoked) return "revoked";
-  return known.ends !== null && known.ends.getTime() <= now.getTime() ? "expired" : "active";
+  if (known.kind === "legacy") return effectiveTokenStatus(known.facts, now);
+  const status = effectiveCredentialStatus(known.facts, known.chain, now);
+  return authenticates(status) && known.hostRevoked ? "revoked" : status;
 }
 
-/** When this token's last use is to be written again, ms: by the minute, and often enough for a shorter `idleTtl`. */
+/** How far apart the uses of a token are noted, ms. */
+export function noteEvery(known: TokenFacts): number {
+  return noteInterval(known.kind === "own" ? (known.chain[0]?.idleTtl ?? null) : null);
+}
+
+/** When this token's last use is to be written again, ms since 1970. */
 export function staleAt(known: TokenFacts): number {
   if (known.lastUsedAt === null) return Number.NEGATIVE_INFINITY;
   return known.lastUsedAt.getTime() + noteEvery(known);
 }
 
-/** How far apart the uses of a token are noted, ms. */
-export function noteEvery(known: TokenFacts): number {
-  const idleTtl = known.kind === "own" ? (known.chain[0]?.idleTtl ?? null) : null;
-  return idleTtl === null ? 60_000 : Math.min(60_000, idleTtl * 250);
-}
-
-/** The moment at which an answer ends by the clock alone, ms: expiry, grace, the line's ends, idleness. */
+/** The moment at which an answer ends by the clock alone, ms since 1970. */
 export function endOf(known: TokenFacts): number {
-  if (known.kind === "legacy") return known.ends?.getTime() ?? Number.POSITIVE_INFINITY;
+  if (known.kind === "legacy") return known.facts.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY;
   const [self] = known.chain;
-  if (self === undefined || self.idleTtl === null) return lifeEnd(known);
-  return Math.min(self.createdAt.getTime() + self.idleTtl * 1000, lifeEnd(known));
-}
-
-function lifeEnd({ facts, chain }: OwnToken): number {
-  let end = Math.min(timeOf(facts.expiresAt), timeOf(facts.graceUntil));
-  for (const { expiresAt } of chain) end = Math.min(end, timeOf(expiresAt));
-  return end;
-}
-
-function timeOf(date: Date | null): number {
-  return date === null ? Number.POSITIVE_INFINITY : date.getTime();
+  const end = credentialEnd(known.facts, known.chain);
+  return self === undefined ? end : Math.min(end, idleEnd(self));
 }
 
 function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted {
   const { credential, identity } = known;
-  const end = lifeEnd(known);
+  const end = credentialEnd(known.facts, known.chain);
   return {
     ok: true,
     actor: {
@@ -180,7 +174,7 @@ function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted 
     identity,
     scopes: credential.scopes,
     workspace: identity.workspace,
-    expiresAt: end === timeOf(known.facts.expiresAt) ? credential.expiresAt : new Date(end).toISOString(),
+    expiresAt: Number.isFinite(end) ? new Date(end).toISOString() : null,
   };
 }
 
@@ -197,7 +191,7 @@ function acceptLegacy(known: HostToken): Accepted {
     identity: null,
     scopes: known.scopes,
     workspace: known.workspace,
-    expiresAt: known.expiresAt,
+    expiresAt: known.facts.expiresAt?.toISOString() ?? null,
   };
 }
 

@@ -16,7 +16,7 @@ export async function readLeaked(db: Database, token: string): Promise<Target> {
   const credential = await findCredentialByHash(db, hash);
   if (credential !== null) return readTarget(db, formatCredential(credential.id.slice(3)));
   const legacy = await findTokenIdByHash(db, hash);
-  if (legacy !== null) return readTarget(db, formatToken(legacy.publicId));
+  if (legacy !== null) return readTarget(db, formatToken(legacy));
   throw new MidctlError("not_found", "This token is not known to this database; nothing was revoked.", {
     hint: own
       ? "Check that midctl status names the right database."

@@ -1,36 +1,33 @@
 import type { Tx } from "../db/database.ts";
-import type { CredentialFacts, EffectiveStatus, IdentityFacts } from "../domain/status.ts";
+import type { CredentialFacts, IdentityFacts } from "../domain/status.ts";
+import type { Credential } from "./credential.ts";
+import type { Identity } from "./identity.ts";
 
 /**
  * What decisions are made of, read for many tokens in one statement and told raw: what it amounts to is reckoned by
  * `domain/status.ts`, which costs a tenth of the same in SQL. Columns are few, for they are most of a lookup's cost.
  */
 
-/** The credential of a token in use. Instants are RFC 3339 in UTC. */
-export interface CredentialInUse {
-  readonly id: string;
-  readonly identity: string;
-  readonly name: string;
-  readonly effectiveStatus: EffectiveStatus;
-  readonly scopes: readonly string[];
-  readonly issuedAt: string;
-  readonly expiresAt: string | null;
-}
+/** The credential of a token in use: what a resource server acts on. */
+export type CredentialInUse = Pick<
+  Credential,
+  "id" | "identity" | "name" | "effectiveStatus" | "scopes" | "issuedAt" | "expiresAt"
+>;
 
 /** The machine identity behind a token in use. */
-export interface IdentityInUse {
-  readonly slug: string;
-  readonly publicId: string;
-  readonly kind: "service" | "thread";
-  readonly provider: string | null;
-  readonly threadId: string | null;
-  readonly displayName: string;
-  readonly owner: string;
-  readonly labels: Readonly<Record<string, string>>;
-  /** Slug of the identity that it was spawned by. */
-  readonly parent: string | null;
-  readonly workspace: string | null;
-}
+export type IdentityInUse = Pick<
+  Identity,
+  | "slug"
+  | "publicId"
+  | "kind"
+  | "provider"
+  | "threadId"
+  | "displayName"
+  | "owner"
+  | "labels"
+  | "parent"
+  | "workspace"
+>;
 
 /** A token of a machine identity. The hash stays between here and the comparison. */
 export interface OwnToken {
@@ -59,9 +56,7 @@ export interface HostToken {
   readonly name: string;
   readonly scopes: readonly string[];
   readonly workspace: string | null;
-  readonly expiresAt: string | null;
-  readonly revoked: boolean;
-  readonly ends: Date | null;
+  readonly facts: { readonly revoked: boolean; readonly expiresAt: Date | null };
   readonly lastUsedAt: Date | null;
 }
 
@@ -82,7 +77,9 @@ const OWN = `c."publicId", c."tokenHash", c.name, c.status, c.scopes, c."issuedA
   CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END AS replaces,
   i."publicId" AS "identityId", i.slug, i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels::text AS labels,
   i.status AS standing, i."expiresAt" AS "identityEnds", i."idleTtl",
-  CASE WHEN i."idleTtl" IS NOT NULL THEN GREATEST(i."createdAt", i."lastUsedAt", i."resumedAt") END AS awake,
+  CASE WHEN i."idleTtl" IS NOT NULL THEN i."createdAt" END AS "createdAt",
+  CASE WHEN i."idleTtl" IS NOT NULL THEN i."lastUsedAt" END AS "usedAt",
+  CASE WHEN i."idleTtl" IS NOT NULL THEN i."resumedAt" END AS "resumedAt",
   CASE WHEN i."workspaceId" IS NOT NULL THEN midctl_workspace_slug(i."workspaceId") END AS workspace,
   CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line`;
 
@@ -163,7 +160,6 @@ function ownToken(row: Row): OwnToken | null {
   if (publicId === null || publicId === undefined) return null;
   const line = (row.line ?? []) as readonly Ancestor[];
   const identityId = row.identityId as string;
-  const awake = toDate(row.awake) ?? LONG_AGO;
   return {
     kind: "own",
     publicId,
@@ -186,9 +182,9 @@ function ownToken(row: Row): OwnToken | null {
         status: row.standing as IdentityFacts["status"],
         expiresAt: toDate(row.identityEnds),
         idleTtl: toNumber(row.idleTtl),
-        createdAt: awake,
-        lastUsedAt: null,
-        resumedAt: null,
+        createdAt: toDate(row.createdAt) ?? LONG_AGO,
+        lastUsedAt: toDate(row.usedAt),
+        resumedAt: toDate(row.resumedAt),
       },
       ...line.map(toAncestorFacts),
     ],
@@ -226,9 +222,7 @@ function hostToken(row: Row): HostToken {
     name: row.tName as string,
     scopes: toScopes(row.tScopes),
     workspace: row.tWorkspace as string | null,
-    expiresAt: toInstant(row.tExpiresAt),
-    revoked: row.hostRevoked === true,
-    ends: toDate(row.tExpiresAt),
+    facts: { revoked: row.hostRevoked === true, expiresAt: toDate(row.tExpiresAt) },
     lastUsedAt: toDate(row.lastUsedAt),
   };
 }

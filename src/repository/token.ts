@@ -19,15 +19,12 @@ const LEGACY_COLUMNS = `t."publicId", t.name, t.scopes::jsonb AS scopes, midctl_
   CASE WHEN t."revokedAt" IS NOT NULL THEN 'revoked' WHEN t."expiresAt" <= midctl_now() THEN 'expired' ELSE 'active' END AS "effectiveStatus"`;
 
 /** Public id of the token that is kept as this hash; tells nothing of its state. */
-export async function findTokenIdByHash(
-  tx: Tx,
-  tokenHash: string,
-): Promise<{ publicId: string; legacy: boolean } | null> {
-  const [row] = await tx.query<{ publicId: string; legacy: boolean }>(
-    `SELECT "publicId", "machineIdentityId" IS NULL AS legacy FROM agent_token WHERE "tokenHash" = $1`,
+export async function findTokenIdByHash(tx: Tx, tokenHash: string): Promise<string | null> {
+  const [row] = await tx.query<{ publicId: string }>(
+    `SELECT "publicId" FROM agent_token WHERE "tokenHash" = $1`,
     [tokenHash],
   );
-  return row ?? null;
+  return row?.publicId ?? null;
 }
 
 export async function findLegacyToken(tx: Tx, publicId: string): Promise<LegacyToken | null> {

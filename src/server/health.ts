@@ -1,5 +1,6 @@
 /** What monitoring and load balancers ask. Anybody may ask it, so nobody can make it cost more than it is worth. */
 import type { Tx } from "../db/database.ts";
+import { within } from "../operations/patience.ts";
 import { type Readiness, readCounts, readReadiness } from "../operations/readiness.ts";
 import type { Counts } from "../repository/overview.ts";
 import { answerJson, type RequestContext, type Services } from "./exchange.ts";
@@ -40,18 +41,10 @@ function shared<T>(keptFor: number, now: () => number, late: T, ask: () => Promi
     const age = now() - askedAt;
     if (answer === undefined || age >= keptFor || age < 0) {
       askedAt = now();
-      answer = inTime(ask(), late);
+      answer = within(PATIENCE, ask(), () => late);
     }
     return answer;
   };
-}
-
-async function inTime<T>(answer: Promise<T>, late: T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<T>((resolve) => {
-    timer = setTimeout(() => resolve(late), PATIENCE);
-  });
-  return Promise.race([answer, patience]).finally(() => clearTimeout(timer));
 }
 
 /** The process runs and answers. */

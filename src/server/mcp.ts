@@ -4,6 +4,7 @@ import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/
 import * as z from "zod/mini";
 import { MidctlError } from "../domain/errors.ts";
 import { MAX_ACTIVITY, type RecentActivity, readRecentActivity } from "../operations/agent-events.ts";
+import { within } from "../operations/patience.ts";
 import { BODY_MAX } from "./body.ts";
 import { answerError, type Services } from "./exchange.ts";
 
@@ -118,23 +119,11 @@ export async function answerMessage(
     enableJsonResponse: true,
     maxRequestBodySize: BODY_MAX,
   });
-  // A request that is cancelled is never answered by the SDK, and would be waited for without end.
-  const patience = waitFor(answerWithin);
   try {
     await server.connect(transport);
-    return (
-      (await Promise.race([transport.handleRequest(request), patience.over])) ?? answerError(504, "timed_out")
-    );
+    // A request that is cancelled is never answered by the SDK, and would be waited for without end.
+    return await within(answerWithin, transport.handleRequest(request), () => answerError(504, "timed_out"));
   } finally {
-    patience.end();
     await server.close();
   }
-}
-
-function waitFor(milliseconds: number): { over: Promise<null>; end(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), milliseconds);
-  });
-  return { over, end: () => clearTimeout(timer) };
 }

@@ -6,6 +6,7 @@ import { getRequestListener } from "@hono/node-server";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import type { Authenticator } from "../operations/authenticate.ts";
+import { within } from "../operations/patience.ts";
 import { AccessLog } from "./access-log.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApp } from "./app.ts";
@@ -101,7 +102,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     health.stop();
     await closeInOrder(server, limits.drain);
     log?.flush();
-    await within(limits.drain, authenticator.close());
+    await within(limits.drain, authenticator.close(), () => undefined).catch(() => undefined);
     await db.close();
   };
   return {
@@ -173,13 +174,4 @@ async function closeInOrder(server: Server, limit: number): Promise<void> {
   await closed;
   clearInterval(idle);
   clearTimeout(late);
-}
-
-async function within(limit: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limit);
-  });
-  await Promise.race([work.catch(() => undefined), late]);
-  clearTimeout(timer);
 }

@@ -198,3 +198,12 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
     await verifier.close();
   });
 });
+
+test.each([[99], [60_001], [Number.NaN]])(
+  "a lease of %d ms is refused: the database would not take it",
+  (leaseMs) => {
+    const db = {} as Database;
+
+    expect(() => createAuthenticator({ db, cache: { leaseMs } })).toThrow(/out of bounds/);
+  },
+);

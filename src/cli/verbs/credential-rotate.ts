@@ -66,7 +66,11 @@ export const credentialRotate = defineVerb({
         {
           ...requestFrom(context),
           onCommitted: () =>
-            context.standBy("the old credentials are revoked; verifiers were still being waited for"),
+            context.standBy(
+              source.tokenFile === null
+                ? "the old credentials are revoked, and the secret of the new one was not shown: credential issue --replace-pending makes another"
+                : "the old credentials are revoked, and the new one was issued; verifiers were still being waited for",
+            ),
         },
         {
           ...issuanceOf(input),

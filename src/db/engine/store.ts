@@ -1,5 +1,6 @@
 import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { makeDirectory } from "../directory.ts";
 import { type Account, actAs, chooseOwnAccount, currentAccount, isRoot, rootRefusal } from "./account.ts";
 import type { Host } from "./host.ts";
 import { type StoreLocation, socketDirOf } from "./location.ts";
@@ -39,7 +40,7 @@ export function openStore(location: StoreLocation, host: Pick<Host, "keepsModes"
       if (!host.keepsModes(dir)) throw refuseModeless(dir);
       refuseIfOccupied(dir);
       const chosen = socketDirOf(dir);
-      makeDirectory(chosen, 0o700);
+      makeOwn(chosen);
       return socketDirOf(dir); // judged again, now that it exists
     });
     return layOut(dir, socketDir, account);
@@ -89,7 +90,7 @@ function layOut(dir: string, socketDir: string, account: Account): Store {
 function takeDirectory(dir: string): Account {
   const found = statSync(dir, { throwIfNoEntry: false });
   if (found === undefined) {
-    makeDirectory(dir, 0o700);
+    makeOwn(dir);
   }
   const { uid, gid } = found ?? statSync(dir);
   const self = currentAccount();
@@ -115,21 +116,12 @@ function keepOwnersBits(): void {
   process.umask(before & 0o077);
 }
 
-/**
- * With parents; it may exist, for another first use may be quicker. node's own `recursive` reports EROFS as ENOENT.
- * Parents that root makes let the engine's own user through, whatever the umask.
- */
-function makeDirectory(dir: string, mode?: number): void {
-  try {
-    mkdirSync(dir, mode);
-    if (mode === undefined && isRoot()) chmodSync(dir, (statSync(dir).mode & 0o777) | 0o011);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") return;
-    if (code !== "ENOENT") throw error;
-    makeDirectory(dirname(dir));
-    makeDirectory(dir, mode);
-  }
+/** Parents that root makes let the engine's own user through, whatever the umask. */
+function makeOwn(dir: string): void {
+  makeDirectory(dir, (each, isParent) => {
+    mkdirSync(each, isParent ? undefined : 0o700);
+    if (isParent && isRoot()) chmodSync(each, (statSync(each).mode & 0o777) | 0o011);
+  });
 }
 
 function checkReachable(dir: string, account: Account): void {

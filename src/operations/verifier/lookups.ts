@@ -2,7 +2,7 @@ import type { Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { type Reading, readTokensByHash, readTokensById } from "../../repository/token-facts.ts";
 import { requirePrimary, type Wanted } from "../decide.ts";
-import { within } from "./patience.ts";
+import { refuseLate, within } from "../patience.ts";
 
 /** So many in one statement at most; more gain nothing. */
 const BATCH = 128;
@@ -34,8 +34,8 @@ export class Lookups {
 
   /** @param patience for one statement, ms */
   constructor(db: Tx, epoch: () => number, patience: number) {
-    this.#byId = new Gathering((keys) => within(patience, readTokensById(db, keys)), epoch);
-    this.#byHash = new Gathering((keys) => within(patience, readTokensByHash(db, keys)), epoch);
+    this.#byId = new Gathering((keys) => within(patience, readTokensById(db, keys), refuseLate), epoch);
+    this.#byHash = new Gathering((keys) => within(patience, readTokensByHash(db, keys), refuseLate), epoch);
   }
 
   /** Statements sent so far. */
