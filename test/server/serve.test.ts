@@ -163,14 +163,7 @@ describe("midctl serve ends in order", () => {
     await held.waiting(1);
 
     serving.kill("SIGTERM");
-    await expect
-      .poll(() =>
-        fetch(`${serving.url}/healthz`).then(
-          () => "open",
-          () => "closed",
-        ),
-      )
-      .toBe("closed");
+    await untilClosed(serving.url);
     await held.release();
 
     expect((await underWay).status).toBe(200);
@@ -201,14 +194,7 @@ describe("midctl serve ends in order", () => {
     await held.waiting(1);
 
     serving.kill("SIGTERM");
-    await expect
-      .poll(() =>
-        fetch(`${serving.url}/healthz`).then(
-          () => "open",
-          () => "closed",
-        ),
-      )
-      .toBe("closed");
+    await untilClosed(serving.url);
     serving.kill("SIGTERM");
 
     expect((await serving.ended).code).toBe(143);
@@ -262,3 +248,15 @@ test("a revocation is felt by a server's next request once the command is back",
   expect(results[0].letGo.verifiers).toBeGreaterThanOrEqual(1);
   expect((await ask(`${serving.url}/auth`, leaver.token)).status).toBe(401);
 });
+
+/** Until nothing new is taken at that address. */
+async function untilClosed(url: string): Promise<void> {
+  await expect
+    .poll(() =>
+      fetch(`${url}/healthz`).then(
+        () => "open",
+        () => "closed",
+      ),
+    )
+    .toBe("closed");
+}

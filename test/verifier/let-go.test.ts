@@ -3,6 +3,7 @@ import type { Database } from "../../src/db/database.ts";
 import { revoke as revokeInHost } from "../../src/index.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { awaitLetGo } from "../../src/operations/let-go.ts";
+import { CHANGE_CHANNEL } from "../../src/repository/verifier.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
 import {
   insertLegacy,
@@ -173,6 +174,31 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
     expect(await db.query("SELECT FROM midctl_verifier")).toEqual([]);
     expect(await verifier.authenticate(token)).toMatchObject({ ok: true });
+  });
+
+  test("acknowledge what was told while their lease was being granted, though nothing is told after it", async () => {
+    const token = await issueActive(db, "told-early");
+    const early: Database = {
+      query: (text, params) => db.query(text, params),
+      transaction: (work) => db.transaction(work),
+      close: () => db.close(),
+      listen: (channels, ears) =>
+        db.listen(channels, {
+          ...ears,
+          heard: (channel, payload) => {
+            // The change comes after the lease's row is written, and before the verifier knows of it.
+            if (channel !== CHANGE_CHANNEL && payload === "0") ears.heard(CHANGE_CHANNEL, "999999 nobody");
+            ears.heard(channel, payload);
+          },
+        }),
+    };
+
+    const verifier = await openVerifier(early, token);
+    await until(
+      async () => (await db.query(`SELECT FROM midctl_verifier WHERE "letGo" = 999999`)).length === 1,
+    );
+
+    await verifier.close();
   });
 
   test("without a cache hold no lease", async () => {

@@ -13,6 +13,7 @@ import {
   readVerifiers,
   renewLease,
 } from "../../repository/verifier.ts";
+import { within } from "../patience.ts";
 import type { DecisionCache } from "./cache.ts";
 import { StandstillWatch } from "./standstill.ts";
 
@@ -199,6 +200,7 @@ class Holding {
     this.#lease = { sent, length: this.#length };
     this.#cache.hold(this.#lease, held !== null && isInForce(held, momentNow()));
     this.#checkClock(Date.parse((granted as { readonly at: string } | null)?.at ?? "") - sent.steady);
+    this.#acknowledge(); // what was told while the lease was on its way
     return "granted";
   }
 
@@ -274,14 +276,8 @@ class Holding {
     const listener = this.#listener;
     if (listener === null) return;
     if (this.left === this.#id) {
-      const ended = endLease(listener, this.#id).then(
-        () => null,
-        () => this.left,
-      );
-      const patience = new Promise<string>((resolve) =>
-        setTimeout(() => resolve(this.#id), this.#length).unref(),
-      );
-      this.left = await Promise.race([ended, patience]);
+      const ended = endLease(listener, this.#id).then(() => null);
+      this.left = await within(this.#length, ended, () => this.#id).catch(() => this.#id);
     }
     listener.close();
   }
