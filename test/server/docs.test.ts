@@ -136,18 +136,29 @@ describe.each(installedProxies())("behind a real $name, configured as docs/verif
     expect(received).toEqual([]);
   });
 
-  test.each([
-    ["1 MiB of token", `Authorization: Bearer ${"x".repeat(1 << 20)}`],
-    ["a header given twice", "Authorization: Bearer a\r\nAuthorization: Bearer b"],
-  ])("%s does not get through", async (_, line) => {
-    received = [];
-
-    const { status } = await sendRaw(
+  const sendHeader = (line: string) =>
+    sendRaw(
       proxying.port,
       `GET / HTTP/1.1\r\nHost: 127.0.0.1:${proxying.port}\r\nConnection: close\r\n${line}\r\n\r\n`,
     );
 
-    expect([400, 401, 431]).toContain(status);
+  test("a header given twice does not get through: 400 or 401", async () => {
+    received = [];
+
+    const { status } = await sendHeader("Authorization: Bearer a\r\nAuthorization: Bearer b");
+
+    expect([400, 401]).toContain(status);
+    expect(received).toEqual([]);
+  });
+
+  test("1 MiB of token does not get through", async () => {
+    received = [];
+
+    const { status } = await sendHeader(`Authorization: Bearer ${"x".repeat(1 << 20)}`);
+
+    // Whoever hangs up while the token is still being sent, the proxy (null) or midctl behind it (502), may reset the
+    // connection before its answer is read.
+    expect([400, 401, 431, 502, null]).toContain(status);
     expect(received).toEqual([]);
   });
 
