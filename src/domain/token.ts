@@ -71,6 +71,12 @@ export function createToken(kind: EnvironmentKind, entropy: Entropy): Token {
 
 /** The token in `text`, or null where shape or checksum is wrong. Never throws. */
 export function parseToken(text: string): Token | null {
+  const shape = parseShape(text);
+  return shape === null ? null : { ...shape, text, hash: hashToken(text) };
+}
+
+/** As `parseToken`, for who has the hash already. */
+export function parseShape(text: string): Pick<Token, "environment" | "publicId"> | null {
   const match = TOKEN_PATTERN.exec(text);
   if (match === null) return null;
   const [, environment, publicId, , crc] = match as unknown as [
@@ -80,8 +86,7 @@ export function parseToken(text: string): Token | null {
     string,
     string,
   ];
-  if (checksum(text.slice(0, -CHECKSUM_LENGTH)) !== crc) return null;
-  return { text, environment, publicId, hash: hashToken(text) };
+  return checksum(text.slice(0, -CHECKSUM_LENGTH)) === crc ? { environment, publicId } : null;
 }
 
 /**

@@ -137,9 +137,10 @@ class CachingAuthenticator {
     if (typeof token !== "string" || token.length > LONGEST_TOKEN || token.length === 0) {
       return Promise.resolve(this.#count(MALFORMED));
     }
+    const hash = quickHash(token);
     const now = momentNow();
-    const cached = this.#cache.get(quickHash(token), now);
-    if (cached === null) return this.#ask(token, scope);
+    const cached = this.#cache.get(hash, now);
+    if (cached === null) return this.#ask(token, hash, scope);
     this.#counts.cached++;
     if (scope !== null && !grants(cached.decision.scopes, scope)) {
       return Promise.resolve(this.#count(SCOPE_MISSING));
@@ -160,16 +161,16 @@ class CachingAuthenticator {
     await Promise.all([this.#keeper?.close(), this.#uses.settle()]);
   }
 
-  async #ask(token: string, scope: string | null): Promise<Decision> {
+  async #ask(token: string, hash: string, scope: string | null): Promise<Decision> {
     try {
-      return this.#count(await this.#look(token, scope));
+      return this.#count(await this.#look(token, hash, scope));
     } catch {
       return this.#count(UNAVAILABLE);
     }
   }
 
-  async #look(token: string, scope: string | null): Promise<Decision> {
-    const wanted = wantedFor(token);
+  async #look(token: string, hash: string, scope: string | null): Promise<Decision> {
+    const wanted = wantedFor(token, hash);
     if (wanted === null) return MALFORMED;
     this.#keeper?.start();
     const found = await this.#lookups.find(wanted);

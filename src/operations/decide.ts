@@ -11,7 +11,7 @@ import {
   idleEnd,
   noteInterval,
 } from "../domain/status.ts";
-import { equalHashes, hashLegacyToken, hashToken, isLegacyShaped, parseToken } from "../domain/token.ts";
+import { equalHashes, hashLegacyToken, hashToken, isLegacyShaped, parseShape } from "../domain/token.ts";
 import {
   type CredentialInUse,
   type HostToken,
@@ -81,18 +81,16 @@ export interface Looked {
 /** Compared against where no such token exists, so that an unknown id costs the same work. */
 const NOBODY = "0".repeat(64);
 
-/** Null for what is no token: checked without the database. */
-export function wantedFor(token: string): Wanted | null {
-  const parsed = parseToken(token);
-  if (parsed !== null) return { by: "id", key: parsed.publicId, hash: parsed.hash };
-  if (!isLegacyShaped(token)) return null;
-  const hash = hashLegacyToken(token);
-  return { by: "hash", key: hash, hash };
-}
-
 /** The hash by which a token would be known, cheaply: neither shape nor checksum is looked at. */
 export function quickHash(token: string): string {
   return token.startsWith("mid_") ? hashToken(token) : hashLegacyToken(token);
+}
+
+/** Null for what is no token: checked without the database. */
+export function wantedFor(token: string, hash: string = quickHash(token)): Wanted | null {
+  const shape = parseShape(token);
+  if (shape !== null) return { by: "id", key: shape.publicId, hash };
+  return isLegacyShaped(token) ? { by: "hash", key: hash, hash } : null;
 }
 
 /**
@@ -161,7 +159,6 @@ export function endOf(known: TokenFacts): number {
 
 function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted {
   const { credential, identity } = known;
-  const end = credentialEnd(known.facts, known.chain);
   return {
     ok: true,
     actor: {
@@ -174,8 +171,15 @@ function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted 
     identity,
     scopes: credential.scopes,
     workspace: identity.workspace,
-    expiresAt: Number.isFinite(end) ? new Date(end).toISOString() : null,
+    expiresAt: endText(known),
   };
+}
+
+/** When it ends, RFC 3339. Mostly that is its own expiry, which is text already. */
+function endText({ credential, facts, chain }: OwnToken): string | null {
+  const end = credentialEnd(facts, chain);
+  if (end === facts.expiresAt?.getTime()) return credential.expiresAt;
+  return Number.isFinite(end) ? new Date(end).toISOString() : null;
 }
 
 function acceptLegacy(known: HostToken): Accepted {

@@ -68,48 +68,67 @@ export interface Reading {
   readonly at: number;
   /** A standby may lag behind a revocation. */
   readonly standby: boolean;
-  /** By what was asked for: public id or hash. What is missing there is unknown. */
+  /** By public id or hash, as was asked for; one that nobody asked for may be among them. What is missing is unknown. */
   readonly tokens: ReadonlyMap<string, TokenFacts>;
 }
 
-const OWN = `c."publicId", c."tokenHash", c.name, c.status, c.scopes, c."issuedAt", c."expiresAt", c."graceUntil",
-  CASE WHEN c.status = 'pending' THEN c."activationDeadline" END AS "activationDeadline",
-  CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END AS replaces,
-  i."publicId" AS "identityId", i.slug, i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels::text AS labels,
-  i.status AS standing, i."expiresAt" AS "identityEnds", i."idleTtl",
-  CASE WHEN i."idleTtl" IS NOT NULL THEN i."createdAt" END AS "createdAt",
-  CASE WHEN i."idleTtl" IS NOT NULL THEN i."lastUsedAt" END AS "usedAt",
-  CASE WHEN i."idleTtl" IS NOT NULL THEN i."resumedAt" END AS "resumedAt",
+/**
+ * A credential and its identity. Columns are what a lookup costs most, so everything that can hold no `|`, by its type or
+ * its table's checks, goes packed into one; null is an empty field. What people write has a column of its own.
+ */
+const PACKED = [
+  'c."publicId"',
+  'c."tokenHash"',
+  "c.name",
+  "c.status",
+  'c."issuedAt"',
+  'c."expiresAt"',
+  'c."graceUntil"',
+  `CASE WHEN c.status = 'pending' THEN c."activationDeadline" END`,
+  `CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END`,
+  'i."publicId"',
+  "i.slug",
+  "i.kind",
+  "i.provider",
+  "i.status",
+  'i."expiresAt"',
+  'i."idleTtl"',
+  'CASE WHEN i."idleTtl" IS NOT NULL THEN i."createdAt" END',
+  'CASE WHEN i."idleTtl" IS NOT NULL THEN i."lastUsedAt" END',
+  'CASE WHEN i."idleTtl" IS NOT NULL THEN i."resumedAt" END',
+  't."lastUsedAt"',
+  't."revokedAt" IS NOT NULL',
+];
+
+const OWN = `CASE WHEN c.id IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
+  c.scopes, i."threadId", i."displayName", i.owner, i.labels::text AS labels,
   CASE WHEN i."workspaceId" IS NOT NULL THEN midctl_workspace_slug(i."workspaceId") END AS workspace,
   CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line`;
 
-const TOKEN = `t."lastUsedAt", t."revokedAt" IS NOT NULL AS "hostRevoked"`;
-
-/** Evaluated once for a statement, after its snapshot was taken. */
+/** Evaluated once for a statement, after its snapshot was taken, and told once. */
 const NOW = "(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby) n";
-
-const FOUND = `SELECT ${OWN}, ${TOKEN}
-      FROM machine_identity_credential c
-      JOIN machine_identity i ON i.id = c."machineIdentityId"
-      JOIN agent_token t ON t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = i.id`;
+const MOMENT = `CASE WHEN a.place = 1 THEN n.at END AS at, CASE WHEN a.place = 1 THEN n.standby END AS standby
+  FROM unnest($1::text[]) WITH ORDINALITY AS a(asked, place) CROSS JOIN ${NOW}`;
 
 /**
  * LIMIT keeps a lookup a lookup, however many are asked for at once. Where there is none of that id another row is read,
  * and thrown away: an unknown id costs the same work (SPEC §4).
  */
-const BY_PUBLIC_ID = `SELECT a.asked, n.*, k.*
-  FROM unnest($1::text[]) AS a(asked) CROSS JOIN ${NOW}
+const BY_PUBLIC_ID = `SELECT k.*, ${MOMENT}
   LEFT JOIN LATERAL (
-    ${FOUND}
+    SELECT ${OWN}
+      FROM machine_identity_credential c
+      JOIN machine_identity i ON i.id = c."machineIdentityId"
+      JOIN agent_token t ON t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = i.id
      WHERE c.id = coalesce((SELECT own.id FROM machine_identity_credential own WHERE own."publicId" = a.asked),
                            (SELECT min(other.id) FROM machine_identity_credential other))
      LIMIT 1) k ON true`;
 
-const BY_HASH = `SELECT a.asked, n.*, k.*
-  FROM unnest($1::text[]) AS a(asked) CROSS JOIN ${NOW}
+const BY_HASH = `SELECT k.*, ${MOMENT}
   LEFT JOIN LATERAL (
-    SELECT ${OWN}, ${TOKEN}, t."publicId" AS "tPublicId", t.name AS "tName", t.scopes AS "tScopes", t."expiresAt" AS "tExpiresAt",
-           t."machineIdentityId" IS NULL AS legacy,
+    SELECT ${OWN}, t."machineIdentityId" IS NULL AS legacy,
+           t."publicId" AS "tPublicId", t."tokenHash" AS "tHash", t.name AS "tName", t.scopes AS "tScopes",
+           t."expiresAt" AS "tExpiresAt", t."lastUsedAt" AS "tUsedAt", t."revokedAt" IS NOT NULL AS "tRevoked",
            CASE WHEN t."workspaceId" IS NOT NULL THEN midctl_workspace_slug(t."workspaceId") END AS "tWorkspace"
       FROM agent_token t
       LEFT JOIN machine_identity i ON i.id = t."machineIdentityId"
@@ -119,88 +138,118 @@ const BY_HASH = `SELECT a.asked, n.*, k.*
 
 /** A row of either statement; columns of what was not found are null. */
 interface Row {
-  readonly asked: string;
-  readonly at: string;
-  readonly standby: boolean;
-  readonly publicId: string | null;
+  /** On one row alone. */
+  readonly at: string | null;
+  readonly standby: boolean | null;
+  readonly packed: string | null;
   readonly [column: string]: unknown;
 }
 
 /** Looks tokens up by public id. An unknown one costs the same work. At most some hundreds at once. */
 export async function readTokensById(tx: Tx, publicIds: readonly string[]): Promise<Reading> {
-  return toReading(await tx.query<Row>(BY_PUBLIC_ID, [`{${publicIds.join(",")}}`]), ownToken);
+  return toReading(
+    await tx.query<Row>(BY_PUBLIC_ID, [`{${publicIds.join(",")}}`]),
+    ownToken,
+    ({ publicId }) => publicId,
+  );
 }
 
 /** Looks legacy tokens up by the hash they are kept as; one that was adopted is its identity's own. */
 export async function readTokensByHash(tx: Tx, hashes: readonly string[]): Promise<Reading> {
-  return toReading(await tx.query<Row>(BY_HASH, [`{${hashes.join(",")}}`]), (row) =>
-    row.legacy === true ? hostToken(row) : ownToken(row),
+  return toReading(
+    await tx.query<Row>(BY_HASH, [`{${hashes.join(",")}}`]),
+    (row) => (row.legacy === true ? hostToken(row) : ownToken(row)),
+    ({ tokenHash }) => tokenHash,
   );
 }
 
-function toReading(rows: readonly Row[], toFacts: (row: Row) => TokenFacts | null): Reading {
+function toReading(
+  rows: readonly Row[],
+  toFacts: (row: Row) => TokenFacts | null,
+  keyOf: (facts: TokenFacts) => string,
+): Reading {
   const tokens = new Map<string, TokenFacts>();
+  let moment: Row | undefined;
   for (const row of rows) {
+    if (row.at !== null) moment = row;
     const facts = toFacts(row);
-    if (facts !== null && (facts.publicId === row.asked || facts.tokenHash === row.asked)) {
-      tokens.set(row.asked, facts);
-    }
+    if (facts !== null) tokens.set(keyOf(facts), facts);
   }
-  const [first] = rows;
   return {
-    at: toDate(first?.at)?.getTime() ?? Number.NaN,
-    standby: first?.standby === true,
+    at: toDate(moment?.at)?.getTime() ?? Number.NaN,
+    standby: moment?.standby !== false,
     tokens,
   };
 }
 
 /** Null for a row that was not found, and for a token with an identity but no credential: nobody issued it. */
 function ownToken(row: Row): OwnToken | null {
-  const { publicId } = row;
-  if (publicId === null || publicId === undefined) return null;
-  const line = (row.line ?? []) as readonly Ancestor[];
-  const identityId = row.identityId as string;
+  if (row.packed === null) return null;
+  const [
+    publicId = "",
+    tokenHash = "",
+    name = "",
+    status,
+    issuedAt,
+    expiresAt,
+    graceUntil,
+    activationDeadline,
+    replaces,
+    identityId = "",
+    slug = "",
+    kind,
+    provider,
+    standing,
+    identityEnds,
+    idleTtl,
+    createdAt,
+    usedAt,
+    resumedAt,
+    tokenUsedAt,
+    hostRevoked,
+  ] = row.packed.split("|");
+  const line = (row.line ?? NO_LINE) as readonly Ancestor[];
   return {
     kind: "own",
     publicId,
-    tokenHash: row.tokenHash as string,
-    hostRevoked: row.hostRevoked === true,
-    lastUsedAt: toDate(row.lastUsedAt),
-    replaces: row.replaces as string | null,
+    tokenHash,
+    hostRevoked: hostRevoked !== "f",
+    lastUsedAt: toDate(tokenUsedAt),
+    replaces: replaces || null,
     ids:
       line.length === 0
         ? [publicId, identityId]
         : [publicId, identityId, ...line.map((each) => each.publicId)],
     facts: {
-      status: row.status as CredentialFacts["status"],
-      expiresAt: toDate(row.expiresAt),
-      activationDeadline: toDate(row.activationDeadline),
-      graceUntil: toDate(row.graceUntil),
+      status: status as CredentialFacts["status"],
+      expiresAt: toDate(expiresAt),
+      activationDeadline: toDate(activationDeadline),
+      graceUntil: toDate(graceUntil),
     },
     chain: [
       {
-        status: row.standing as IdentityFacts["status"],
-        expiresAt: toDate(row.identityEnds),
-        idleTtl: toNumber(row.idleTtl),
-        createdAt: toDate(row.createdAt) ?? LONG_AGO,
-        lastUsedAt: toDate(row.usedAt),
-        resumedAt: toDate(row.resumedAt),
+        status: standing as IdentityFacts["status"],
+        expiresAt: toDate(identityEnds),
+        idleTtl: idleTtl ? Number(idleTtl) : null,
+        createdAt: toDate(createdAt) ?? LONG_AGO,
+        lastUsedAt: toDate(usedAt),
+        resumedAt: toDate(resumedAt),
       },
       ...line.map(toAncestorFacts),
     ],
     credential: {
       id: `mc_${publicId}`,
-      identity: row.slug as string,
-      name: row.name as string,
+      identity: slug,
+      name,
       scopes: toScopes(row.scopes),
-      issuedAt: toInstant(row.issuedAt) ?? "",
-      expiresAt: toInstant(row.expiresAt),
+      issuedAt: toInstant(issuedAt) ?? "",
+      expiresAt: toInstant(expiresAt),
     },
     identity: {
-      slug: row.slug as string,
+      slug,
       publicId: identityId,
-      kind: row.kind as IdentityInUse["kind"],
-      provider: row.provider as string | null,
+      kind: kind as IdentityInUse["kind"],
+      provider: provider || null,
       threadId: row.threadId as string | null,
       displayName: row.displayName as string,
       owner: row.owner as string,
@@ -211,6 +260,7 @@ function ownToken(row: Row): OwnToken | null {
   };
 }
 
+const NO_LINE: readonly Ancestor[] = [];
 const LONG_AGO = new Date(0);
 const NO_LABELS: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -218,12 +268,12 @@ function hostToken(row: Row): HostToken {
   return {
     kind: "legacy",
     publicId: row.tPublicId as string,
-    tokenHash: row.asked,
+    tokenHash: row.tHash as string,
     name: row.tName as string,
     scopes: toScopes(row.tScopes),
     workspace: row.tWorkspace as string | null,
-    facts: { revoked: row.hostRevoked === true, expiresAt: toDate(row.tExpiresAt) },
-    lastUsedAt: toDate(row.lastUsedAt),
+    facts: { revoked: row.tRevoked === true, expiresAt: toDate(row.tExpiresAt) },
+    lastUsedAt: toDate(row.tUsedAt),
   };
 }
 
@@ -257,13 +307,9 @@ function toScopes(text: unknown): readonly string[] {
   }
 }
 
-function toNumber(text: unknown): number | null {
-  return text === null || text === undefined ? null : Number(text);
-}
-
 /** PostgreSQL's `2026-01-31 23:59:59.5` (UTC) as RFC 3339 to the millisecond; null for none, and for `infinity`. */
 function toInstant(text: unknown): string | null {
-  if (typeof text !== "string" || text.endsWith("infinity")) return null;
+  if (typeof text !== "string" || text === "" || text.endsWith("infinity")) return null;
   const point = text.length > 19 ? text.slice(19, 23).padEnd(4, "0") : ".000";
   return text.charCodeAt(4) === DASH ? `${text.slice(0, 10)}T${text.slice(11, 19)}${point}Z` : text;
 }

@@ -102,8 +102,10 @@ class Gathering {
     this.#schedule();
   }
 
+  /** A fair share for each lane that is free: in one statement all callers would wait while nobody asks. */
   #takeBatch(): Map<string, Waiter[]> {
-    if (this.#waiting.size <= BATCH) {
+    const share = Math.min(BATCH, Math.ceil(this.#waiting.size / (LANES - this.#underWay)));
+    if (this.#waiting.size <= share) {
       const all = this.#waiting;
       this.#waiting = new Map();
       return all;
@@ -112,7 +114,7 @@ class Gathering {
     for (const [key, waiters] of this.#waiting) {
       some.set(key, waiters);
       this.#waiting.delete(key);
-      if (some.size === BATCH) break;
+      if (some.size === share) break;
     }
     return some;
   }

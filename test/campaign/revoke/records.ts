@@ -46,8 +46,9 @@ export function countRecords(path: string): number {
   return Math.floor((statSync(path, { throwIfNoEntry: false })?.size ?? 0) / SIZE);
 }
 
-/** What one verifier process recorded, in the order of the answers. */
+/** What one verifier process recorded, in the order of the answers; one that was killed before it began has no file. */
 export function* readRecords(path: string, verifier: number): Generator<Authentication> {
+  if (countRecords(path) === 0) return;
   const bytes = readFileSync(path);
   for (let at = 0; at + SIZE <= bytes.length; at += SIZE) {
     yield {
