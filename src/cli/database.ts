@@ -21,12 +21,28 @@ export async function openDatabase(settings: Settings, opening: Opening): Promis
 
 async function openServer(url: string, opening: Opening): Promise<Database> {
   opening.debug(`connect to ${redactUrl(url)}`);
-  const { openPostgres } = await loadDriver();
+  const [{ openPostgres }, { findWeakness }] = await Promise.all([loadDriver(), import("../db/target.ts")]);
   const database = openPostgres({ url }, poolOf(opening));
-  if (opening.wish.schema === "any") return database;
+  const weakness = findWeakness({ url });
+  if (opening.wish.schema === "any" && weakness === null) return database;
   const { state } = await readSchemaState(database);
-  if (state !== "current") throw explainSchema(state);
+  if (weakness !== null && state !== "absent") await refuseIfProtected(database, weakness);
+  if (opening.wish.schema !== "any" && state !== "current") throw explainSchema(state);
   return database;
+}
+
+/**
+ * Costs an answer more, on a weak way alone. A usage error, since the call is what has to change (and for `verify` a
+ * denial would mean that the token is no good).
+ */
+async function refuseIfProtected(database: Database, weakness: string): Promise<void> {
+  const environment = await readEnvironment(database);
+  if (environment?.protected !== true) return;
+  throw new MidctlError(
+    "usage",
+    `the environment ${environment.name} is protected, and ${weakness} leaves open who answers in its name; nothing was done`,
+    { hint: `take ${weakness} out of the database URL; an authority of your own goes into sslrootcert=FILE` },
+  );
 }
 
 async function openEmbedded(settings: Settings, opening: Opening): Promise<Database> {

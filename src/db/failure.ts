@@ -258,24 +258,48 @@ const CONNECTION: Readonly<Record<string, string>> = {
   CONNECT_TIMEOUT: "The database did not answer in time.",
   EHOSTUNREACH: "The database's host cannot be reached.",
   ENETUNREACH: "The database's host cannot be reached.",
-  ERR_TLS_CERT_ALTNAME_INVALID: "The database's certificate was made out for another host.",
-  CERT_HAS_EXPIRED: "The database's certificate has expired.",
   SASL_SIGNATURE_MISMATCH: "The database did not prove that it knows the password: it may be an impostor.",
 };
 
-const UNTRUSTED = /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_|CERT_|HOSTNAME_MISMATCH)/;
+/** What a certificate may be refused for; where it was good before, somebody may stand in between. */
+const CERTIFICATE: Readonly<Record<string, Meaning>> = {
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    code: "unavailable",
+    message: "The database's certificate was made out for another host; nothing was sent.",
+    hint: "Give the name that it bears as the host; where to connect goes into hostaddr=ADDRESS, as for a tunnel.",
+  },
+  CERT_HAS_EXPIRED: {
+    code: "unavailable",
+    message: "The database's certificate has expired; nothing was sent.",
+    hint: "Renew it on the server, and check this machine's clock.",
+  },
+};
+const UNTRUSTED: Meaning = {
+  code: "unavailable",
+  message: "The database's certificate is not trusted here; nothing was sent.",
+  hint: "Name its authority with sslrootcert=FILE. If it was trusted before, find out who answers there.",
+};
+
+const UNTRUSTED_CODE = /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_|CERT_|HOSTNAME_MISMATCH)/;
 
 function fromConnection(code: string): MidctlError {
-  const untrusted = UNTRUSTED.test(code) ? "The database's certificate is not trusted here." : null;
-  const known = CONNECTION[code] ?? untrusted;
-  if (known !== null) {
-    const hint =
-      untrusted === null
-        ? "Check that the server runs and can be reached."
-        : "Name its authority with sslrootcert=FILE.";
+  const certificate = CERTIFICATE[code] ?? (UNTRUSTED_CODE.test(code) ? UNTRUSTED : null);
+  if (certificate !== null) {
+    const { message, hint = "" } = certificate;
+    return new MidctlError("unavailable", message, { hint, details: { reason: code } });
+  }
+  const known = CONNECTION[code];
+  if (known !== undefined) {
+    const hint = "Check that the server runs and can be reached.";
     return new MidctlError("unavailable", known, { hint, details: { reason: code } });
   }
   if (LOST.has(code)) return connectionLost(code);
+  if (/^(ERR_SSL_|EPROTO$)/.test(code)) {
+    return new MidctlError("unavailable", `The encrypted connection to the database failed (${code}).`, {
+      hint: "The server may want a client certificate (sslcert, sslkey), or speak an older TLS; its log says more.",
+      details: { reason: code },
+    });
+  }
   return new MidctlError("internal", `The database driver failed (${code}).`, { details: { reason: code } });
 }
 

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { connect as connectPlain, isIP, type Socket } from "node:net";
-import { MidctlError } from "../domain/errors.ts";
 import { toMidctlError } from "./failure.ts";
+import { refuseUrl } from "./refuse-url.ts";
+import { encrypt, readTls, type Tls } from "./tls.ts";
 
 /** Where a server is: a URL, or the unix socket of a server of our own. */
 export type PostgresTarget =
@@ -12,40 +12,39 @@ export type PostgresTarget =
 export interface Endpoint {
   /** A directory (unix socket) or a host name or address. */
   readonly host: string;
+  /** Where to connect instead of looking up the host, whose name the certificate has to bear all the same. */
+  readonly address: string | null;
   readonly port: number;
   readonly user: string;
   readonly password: string | null;
   readonly database: string;
   readonly tls: Tls | null;
+  /** The parameter that makes the way to another machine weaker than verified, or null. */
+  readonly weakness: string | null;
   /** Seconds. */
   readonly connectTimeout: number;
   readonly applicationName: string | null;
 }
 
-interface Tls {
-  /** PEM of the authorities to trust instead of the well-known ones. */
-  readonly ca: string | null;
-  readonly checkName: boolean;
-}
-
 const DEFAULT_CONNECT_TIMEOUT = 10;
 
 /**
- * Takes a target apart. Of a URL's parameters it knows `host` (a socket directory), `port` and `user`, `sslmode`,
- * `sslrootcert`, `connect_timeout` (seconds) and `application_name`, and refuses the rest: an ignored
- * `channel_binding=require` would promise what is not kept. TLS is on and the certificate verified unless the host is
- * this machine; `sslmode=require` verifies too.
+ * Takes a target apart. Of a URL's parameters it knows libpq's `host` (a socket directory), `hostaddr`, `port`, `user`,
+ * `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `connect_timeout` (seconds) and `application_name`, and refuses the rest:
+ * an ignored `channel_binding=require` would promise what is not kept.
  * @throws MidctlError `usage`; its message never holds the URL.
  */
 export function resolveTarget(target: PostgresTarget): Endpoint {
   if ("socketDir" in target) {
     return {
       host: target.socketDir,
+      address: null,
       port: target.port,
       user: target.user,
       password: null,
       database: target.database,
       tls: null,
+      weakness: null,
       connectTimeout: DEFAULT_CONNECT_TIMEOUT,
       applicationName: null,
     };
@@ -64,22 +63,47 @@ export function resolveTarget(target: PostgresTarget): Endpoint {
   const database = decode(url.pathname.replace(/^\//, ""));
   if (host === "" || host === NO_HOST) throw refuseUrl("it names no host");
   if (user === "") throw refuseUrl("it names no user");
+  const address = url.searchParams.get("hostaddr");
+  if (address !== null && isIP(address) === 0) throw refuseUrl("its hostaddr is no IP address");
+  const tls = readTls(isLocal(host) && isLocal(address ?? host), {
+    sslmode: url.searchParams.get("sslmode"),
+    sslrootcert: url.searchParams.get("sslrootcert"),
+    sslcert: url.searchParams.get("sslcert"),
+    sslkey: url.searchParams.get("sslkey"),
+  });
   return {
     host,
+    address,
     port: readPort(url.searchParams.get("port") ?? url.port),
     user,
     password: decode(url.password) || process.env.PGPASSWORD || null,
     database: database === "" ? user : database,
-    tls: readTls(host, url.searchParams.get("sslmode"), url.searchParams.get("sslrootcert")),
+    tls,
+    weakness:
+      tls?.checkName === true || isLocal(address ?? host)
+        ? null
+        : `sslmode=${url.searchParams.get("sslmode")}`,
     connectTimeout: readTimeout(url.searchParams.get("connect_timeout")),
     applicationName: url.searchParams.get("application_name"),
   };
 }
 
+/**
+ * The parameter that makes the way to another machine weaker than verified, as the URL has it; null for a verified way, and on
+ * this machine.
+ * @throws MidctlError `usage`
+ */
+export function findWeakness(target: PostgresTarget): string | null {
+  return resolveTarget(target).weakness;
+}
+
 const KNOWN_PARAMETERS = new Set([
   "sslmode",
   "sslrootcert",
+  "sslcert",
+  "sslkey",
   "host",
+  "hostaddr",
   "port",
   "user",
   "connect_timeout",
@@ -106,13 +130,6 @@ function decode(text: string): string {
   }
 }
 
-function refuseUrl(
-  why: string,
-  hint = "Percent-encode special characters in user and password.",
-): MidctlError {
-  return new MidctlError("usage", `The database URL cannot be used: ${why}.`, { hint });
-}
-
 function readPort(text: string): number {
   if (text === "") return 5432;
   const port = Number(text);
@@ -129,38 +146,6 @@ function readTimeout(text: string | null): number {
   return seconds;
 }
 
-function readTls(host: string, mode: string | null, rootCertificate: string | null): Tls | null {
-  const verified = { ca: readAuthority(rootCertificate), checkName: true };
-  switch (mode) {
-    case null:
-      return isLocal(host) && rootCertificate === null ? null : verified;
-    case "disable":
-      return null;
-    case "require":
-    case "verify-full":
-      return verified;
-    case "verify-ca":
-      return { ...verified, checkName: false };
-    default:
-      throw refuseUrl(
-        `sslmode=${JSON.stringify(mode)} would allow an unencrypted or unverified connection silently, or is unknown`,
-        "Use sslmode=verify-full, or sslmode=disable where the network itself is trusted.",
-      );
-  }
-}
-
-function readAuthority(path: string | null): string | null {
-  if (path === null || path === "system") return null;
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw refuseUrl(
-      `the file that sslrootcert names cannot be read (${(error as NodeJS.ErrnoException).code})`,
-      "Check its path and mode.",
-    );
-  }
-}
-
 function isLocal(host: string): boolean {
   return host.startsWith("/") || host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
@@ -172,43 +157,20 @@ function isLocal(host: string): boolean {
 export async function openSocket(endpoint: Endpoint): Promise<Socket> {
   const socket = endpoint.host.startsWith("/")
     ? connectPlain(`${endpoint.host}/.s.PGSQL.${endpoint.port}`)
-    : connectPlain({ host: endpoint.host, port: endpoint.port, noDelay: true });
+    : connectPlain({ host: endpoint.address ?? endpoint.host, port: endpoint.port, noDelay: true });
   const deadline = setTimeout(
     () => socket.destroy(Object.assign(new Error(), { code: "ETIMEDOUT" })),
     endpoint.connectTimeout * 1000,
   );
   try {
     await waitFor(socket, "connect");
-    return endpoint.tls === null ? socket : await encrypt(socket, endpoint.host, endpoint.tls);
+    return endpoint.tls === null ? socket : await encrypt(socket, endpoint.host, endpoint.tls, waitFor);
   } catch (error) {
     socket.destroy();
     throw toMidctlError(error);
   } finally {
     clearTimeout(deadline);
   }
-}
-
-const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
-
-async function encrypt(socket: Socket, host: string, tls: Tls): Promise<Socket> {
-  const { checkServerIdentity, connect: connectTls } = await import("node:tls");
-  socket.write(SSL_REQUEST);
-  const answer = await waitFor<Buffer>(socket, "data");
-  // Exactly one byte: whatever came with it was put there by somebody before encryption began (CVE-2021-23222).
-  if (answer.length !== 1 || answer[0] !== 0x53) {
-    throw new MidctlError("unavailable", "The database server does not offer an encrypted connection.", {
-      hint: "Switch TLS on at the server, or say sslmode=disable where the network itself is trusted.",
-    });
-  }
-  const encrypted = connectTls({
-    socket,
-    host,
-    ...(isIP(host) ? {} : { servername: host }),
-    ...(tls.ca === null ? {} : { ca: tls.ca }),
-    checkServerIdentity: tls.checkName ? checkServerIdentity : () => undefined,
-  });
-  await waitFor(encrypted, "secureConnect");
-  return encrypted;
 }
 
 function waitFor<T>(socket: Socket, event: string): Promise<T> {

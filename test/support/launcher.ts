@@ -94,7 +94,7 @@ function watchOver(pid: number, home: string): () => Promise<void> {
 
 const USER = "postgres";
 
-const HASTY = { fsync: "off", synchronous_commit: "off", full_page_writes: "off", autovacuum: "off" };
+export const HASTY = { fsync: "off", synchronous_commit: "off", full_page_writes: "off", autovacuum: "off" };
 /** PostgreSQL's own defaults: every commit is synced. */
 export const DURABLE = {};
 
