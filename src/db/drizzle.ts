@@ -1,7 +1,7 @@
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import type { Param, Tx } from "./database.ts";
 import { toMidctlError } from "./failure.ts";
-import { normalizeValue } from "./values.ts";
+import { normalizeValue, requireParams } from "./values.ts";
 
 /** A host's drizzle handle or transaction, over postgres.js or PGlite, whatever its schema. */
 // biome-ignore lint/suspicious/noExplicitAny: a host's schema is none of our business, and TSchema is invariant
@@ -15,6 +15,7 @@ export type DrizzleHandle = PgDatabase<PgQueryResultHKT, any, any>;
 export function fromDrizzle(handle: DrizzleHandle): Tx {
   return {
     async query<Row extends object>(text: string, params: readonly Param[] = []): Promise<Row[]> {
+      requireParams(params);
       try {
         return readRows<Row>(await handle.execute(new Statement(text, params) as never));
       } catch (error) {

@@ -4,7 +4,7 @@ import type { MidctlError } from "../domain/errors.ts";
 import type { Param } from "./database.ts";
 import { connectionLost, isConnectionFailure, toMidctlError } from "./failure.ts";
 import { type Endpoint, openSocket } from "./target.ts";
-import { PARSERS } from "./values.ts";
+import { PARSERS, requireParams } from "./values.ts";
 
 /** What a statement came back with: its rows, and the command tag's first word (`SELECT`, `ROLLBACK`). */
 interface Answer<Row> {
@@ -52,6 +52,7 @@ export class Lane {
 
   /** Sends a statement, behind those already sent: nothing is awaited in between. It is prepared once per lane. */
   async run<Row extends object>(text: string, params: readonly Param[]): Promise<Answer<Row>> {
+    requireParams(params);
     // As text, so that the server alone decides on types: `$1::text` takes `true` like everything else.
     const bound = params.map((param) => (typeof param === "boolean" ? String(param) : param));
     return this.#track<Row>(() => this.#sql.unsafe(text, bound, PREPARED));

@@ -3,7 +3,7 @@ import type { Database, Ears, Listener, OwnTx, Param } from "./database.ts";
 import { toMidctlError } from "./failure.ts";
 import { swallowedFailure, transactionOver } from "./outcome.ts";
 import { retryConflicts } from "./retry.ts";
-import { PARSERS } from "./values.ts";
+import { PARSERS, requireParams } from "./values.ts";
 
 /** The waist over a PGlite (PostgreSQL in this process). It is one session: transactions take turns. */
 export function fromPglite(pglite: PGlite): Database {
@@ -72,6 +72,7 @@ async function run<Row extends object>(
   text: string,
   params: readonly Param[],
 ): Promise<Row[]> {
+  requireParams(params);
   try {
     return (await on.query<Row>(text, [...params], { parsers: PARSERS, serializers: SERIALIZERS })).rows;
   } catch (error) {

@@ -1,3 +1,6 @@
+import { MidctlError } from "../domain/errors.ts";
+import type { Param } from "./database.ts";
+
 /**
  * How a column's text becomes a JavaScript value: one table for every driver, so that all give the same rows. A type
  * that is not listed stays PostgreSQL's own text.
@@ -114,4 +117,20 @@ function parseArray(literal: string, parse: Parse): unknown[] {
   }
 
   return readItems();
+}
+
+/**
+ * What a driver makes of anything else differs: postgres.js sends half a statement and waits for ever.
+ * @throws MidctlError `internal`, before anything is sent
+ */
+export function requireParams(params: readonly Param[]): void {
+  for (const [index, param] of params.entries()) {
+    const type = typeof (param as unknown);
+    if (param === null || type === "string" || type === "number" || type === "boolean") continue;
+    throw new MidctlError(
+      "internal",
+      `A statement's parameter $${index + 1} is of the type ${type}; the statement was not sent.`,
+      { hint: "A parameter is a string, a number, a boolean or null." },
+    );
+  }
 }

@@ -51,6 +51,25 @@ describe.each(databases())("a transaction on $name", ({ createBare }) => {
     expect(await notes()).toEqual([]);
   });
 
+  it.each([[undefined], [{}], [1n], [Symbol("s")]])(
+    "is told that %o is no parameter, and goes on",
+    async (param) => {
+      await database.db.transaction(async (tx) => {
+        const refused = tx.query("INSERT INTO note VALUES ($1)", [param as never]);
+
+        await expect(refused).rejects.toMatchObject({
+          code: "internal",
+          message: expect.stringMatching(
+            /^A statement's parameter \$1 is of the type \w+; the statement was not sent\.$/,
+          ),
+        });
+        await tx.query("INSERT INTO note VALUES ('after')");
+      });
+
+      expect(await notes()).toEqual(["after"]);
+    },
+  );
+
   it("does not take a swallowed failure for success", async () => {
     const committed = database.db.transaction(async (tx) => {
       await tx.query("INSERT INTO note VALUES ('a')");

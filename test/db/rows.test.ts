@@ -156,6 +156,16 @@ describe.each(carriers())("rows by $name", ({ open }) => {
     expect(rows).toStrictEqual([{ b: "y", a: "x", ab: "xy" }]);
   });
 
+  it("refuses what is no parameter before anything is sent, and goes on", async () => {
+    const refused = tx.query("SELECT $1::text", [undefined as never]);
+
+    await expect(refused).rejects.toMatchObject({ code: "internal" });
+    await expect(refused).rejects.toThrow(
+      "parameter $1 is of the type undefined; the statement was not sent",
+    );
+    expect(await tx.query("SELECT 1 AS a")).toStrictEqual([{ a: 1 }]);
+  });
+
   it("gives nothing but rows", async () => {
     expect(await tx.query("SELECT 1 AS a WHERE false")).toStrictEqual([]);
     expect(await tx.query("DO $$ BEGIN RAISE NOTICE 'unheard'; END $$")).toStrictEqual([]);
