@@ -1,18 +1,15 @@
-import { rmSync } from "node:fs";
-import { chmod } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Database } from "../db/database.ts";
-import { MidctlError } from "../domain/errors.ts";
 import type { Authenticator } from "../operations/authenticate.ts";
 import { within } from "../operations/patience.ts";
 import { AccessLog } from "./access-log.ts";
-import { type Address, formatAddress } from "./address.ts";
+import type { Address } from "./address.ts";
 import { createApp } from "./app.ts";
 import { answerError, beginExchange, type Exchange, type Services } from "./exchange.ts";
 import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
+import { listenAt } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
 
 export interface ServeOptions {
@@ -112,58 +109,6 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       return stopped;
     },
   };
-}
-
-async function listenAt(server: Server, address: Address): Promise<Address> {
-  if (address.kind === "unix") await removeDeadSocket(address.path);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(explainListening(address, error)));
-    server.listen(
-      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
-      () => {
-        server.removeAllListeners("error");
-        resolve();
-      },
-    );
-  });
-  if (address.kind === "unix") {
-    // Who may ask is a matter of the directory; whoever asks has to authenticate all the same.
-    await chmod(address.path, 0o666);
-    return address;
-  }
-  return { ...address, port: (server.address() as AddressInfo).port };
-}
-
-/** A socket whose server was killed stays behind; one that somebody answers at stays untouched. */
-async function removeDeadSocket(path: string): Promise<void> {
-  const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
-    const probe = connect(path, () => resolve(null)).on("error", resolve);
-    probe.once("close", () => probe.destroy()).once("connect", () => probe.destroy());
-  });
-  if (error?.code === "ECONNREFUSED") rmSync(path, { force: true });
-}
-
-function explainListening(address: Address, error: NodeJS.ErrnoException): MidctlError {
-  const where = formatAddress(address);
-  const details = { address: where, errno: error.code };
-  switch (error.code) {
-    case "EADDRINUSE":
-      return new MidctlError("conflict", `Another process listens at ${where}; nothing is served.`, {
-        hint: "Give another --listen, or port 0 for any free one.",
-        details,
-      });
-    case "EACCES":
-    case "EPERM":
-      return new MidctlError("denied", `This user may not listen at ${where}; nothing is served.`, {
-        hint: "Give a port above 1023, or a socket in a directory of this user.",
-        details,
-      });
-    default:
-      return new MidctlError("usage", `${where} cannot be listened at (${error.code}); nothing is served.`, {
-        hint: "Give an address of this machine, such as 127.0.0.1:8484.",
-        details,
-      });
-  }
 }
 
 /** A connection that is kept alive is closed once its request is answered; after `limit` ms every one is. */

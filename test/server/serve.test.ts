@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -102,6 +102,43 @@ describe("midctl serve does not start", () => {
 
     expect(refused).toMatchObject({ exit: 5, code: "conflict" });
     expect(refused.message).toContain(`http://127.0.0.1:${port}`);
+  });
+
+  test.each<[string, (path: string) => void]>([
+    ["a file", (path) => writeFileSync(path, "precious\n")],
+    [
+      "a link to a file",
+      (path) => {
+        writeFileSync(`${path}.target`, "precious\n");
+        symlinkSync(`${path}.target`, path);
+      },
+    ],
+    ["a link to nowhere", (path) => symlinkSync("/nonexistent/target", path)],
+    ["a directory", (path) => mkdirSync(path)],
+  ])("at a path where there is %s, which stays as it is", async (what, make) => {
+    const path = join(desk.directory, `${what.replaceAll(" ", "-")}.sock`);
+    make(path);
+    const before = lstatSync(path);
+
+    const refused = await desk.refuse(["serve", "--listen", `unix:${path}`]);
+
+    expect(refused).toMatchObject({ exit: 5, code: "conflict" });
+    expect(refused.message).toContain("is no socket; it is left as it is");
+    expect(lstatSync(path)).toEqual(before);
+  });
+
+  test("as a rehearsal, and leaves even a dead socket alone", async () => {
+    const path = join(desk.directory, "rehearsed.sock");
+    const killed = startProgram(["serve", "--listen", `unix:${path}`], desk.env);
+    await killed.said(/listening/);
+    killed.kill("SIGKILL");
+    await killed.ended;
+    const before = lstatSync(path);
+
+    const refused = await desk.refuse(["serve", "--dry-run", "--listen", `unix:${path}`]);
+
+    expect(refused).toMatchObject({ exit: 2, code: "usage" });
+    expect(lstatSync(path)).toEqual(before);
   });
 
   test.each([

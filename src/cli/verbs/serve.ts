@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
 import { endInOrder } from "../interruption.ts";
@@ -38,6 +39,15 @@ export const serve = defineVerb({
   },
   output: serveOutput,
   async run({ listen, noAccessLog }, context) {
+    if (context.dryRun) {
+      throw new MidctlError(
+        "usage",
+        "serve cannot be rehearsed: a first use changes what it is asked about; nothing is served",
+        {
+          hint: "leave --dry-run out; midctl doctor looks at the database",
+        },
+      );
+    }
     const { startServer } = await import("../../server/serve.ts");
     const db = await context.database({ pool: POOL });
     const { promise: stopped, resolve: stop } = promiseWithResolvers();
