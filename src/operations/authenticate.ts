@@ -11,6 +11,7 @@ import {
   noteEvery,
   quickHash,
   type RefusalCode,
+  refusal,
   staleAt,
   type Wanted,
   wantedFor,
@@ -53,7 +54,8 @@ export interface Authenticator {
   /**
    * Decides on a bearer's token. A good one is a use: it activates a pending credential, exactly once under any
    * concurrency and before the answer, and its last use is noted by the minute. Never throws: where the database
-   * cannot be asked, or an activation cannot be written, the code is `unavailable`.
+   * cannot be asked, or an activation cannot be written, the code is `unavailable`. The decision is frozen, deeply: it
+   * may be kept and given again.
    */
   authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision>;
   /** Resolves when every use that was seen so far has been noted, or could not be. */
@@ -68,9 +70,9 @@ const DEFAULT_PATIENCE = 5000;
 /** Longer is neither ours nor legacy. */
 const LONGEST_TOKEN = 512;
 const ENTRIES = 10_000;
-const MALFORMED: Decision = { ok: false, code: "malformed" };
-const SCOPE_MISSING: Decision = { ok: false, code: "scope_missing" };
-const UNAVAILABLE: Decision = { ok: false, code: "unavailable" };
+const MALFORMED = refusal("malformed");
+const SCOPE_MISSING = refusal("scope_missing");
+const UNAVAILABLE = refusal("unavailable");
 
 /**
  * What a resource server decides with. Lookups that come together go together; good answers are kept under a lease,

@@ -1,12 +1,12 @@
 import { readBearer } from "../domain/bearer.ts";
-import type { Decision } from "./decide.ts";
+import { type Decision, refusal } from "./decide.ts";
 
 /** As much of an authenticator as a header needs. */
 export interface HeaderAuthenticator {
   authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision>;
 }
 
-/** A decision with the answer that HTTP gives to it. */
+/** A decision with the answer that HTTP gives to it; decision and headers are frozen. */
 export interface HeaderAnswer {
   readonly decision: Decision;
   readonly status: 200 | 401 | 503;
@@ -24,18 +24,22 @@ type Refusal = Omit<HeaderAnswer, "decision">;
  */
 const UNAUTHORIZED: Refusal = {
   status: 401,
-  headers: {
+  headers: Object.freeze({
     "www-authenticate": 'Bearer realm="midctl"',
     "cache-control": "no-store",
     "content-type": "application/json",
-  },
+  }),
   body: '{"error":"unauthorized"}',
 };
 
 /** RFC 9110 §10.2.3: whole seconds. A primary that fails over takes some. */
 const UNAVAILABLE: Refusal = {
   status: 503,
-  headers: { "retry-after": "2", "cache-control": "no-store", "content-type": "application/json" },
+  headers: Object.freeze({
+    "retry-after": "2",
+    "cache-control": "no-store",
+    "content-type": "application/json",
+  }),
   body: '{"error":"unavailable"}',
 };
 
@@ -51,7 +55,7 @@ export function authenticateHeader(
   options?: { readonly scope?: string },
 ): Promise<HeaderAnswer> {
   const bearer = readBearer(header);
-  if (!bearer.ok) return Promise.resolve(answerTo({ ok: false, code: "malformed" }));
+  if (!bearer.ok) return Promise.resolve(answerTo(refusal("malformed")));
   return authenticator.authenticate(bearer.token, options).then(answerTo);
 }
 
@@ -61,4 +65,4 @@ export function answerTo(decision: Decision): HeaderAnswer {
   return { decision, ...(decision.code === "unavailable" ? UNAVAILABLE : UNAUTHORIZED) };
 }
 
-const NONE = {};
+const NONE = Object.freeze({});

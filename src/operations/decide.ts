@@ -32,6 +32,7 @@ export interface Actor {
   readonly owner: string | null;
 }
 
+/** Frozen, all of it: verifiers give the same object to everybody who asks. */
 export interface Accepted {
   readonly ok: true;
   readonly actor: Actor;
@@ -45,6 +46,7 @@ export interface Accepted {
   readonly expiresAt: string | null;
 }
 
+/** Frozen too. */
 export interface Refused {
   readonly ok: false;
   readonly code: RefusalCode;
@@ -159,7 +161,7 @@ export function endOf(known: TokenFacts): number {
 
 function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted {
   const { credential, identity } = known;
-  return {
+  return freeze({
     ok: true,
     actor: {
       kind: "machine_identity",
@@ -172,7 +174,7 @@ function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted 
     scopes: credential.scopes,
     workspace: identity.workspace,
     expiresAt: endText(known),
-  };
+  });
 }
 
 /** When it ends, RFC 3339. Mostly that is its own expiry, which is text already. */
@@ -183,7 +185,7 @@ function endText({ credential, facts, chain }: OwnToken): string | null {
 }
 
 function acceptLegacy(known: HostToken): Accepted {
-  return {
+  return freeze({
     ok: true,
     actor: {
       kind: "legacy_token",
@@ -196,9 +198,27 @@ function acceptLegacy(known: HostToken): Accepted {
     scopes: known.scopes,
     workspace: known.workspace,
     expiresAt: known.facts.expiresAt?.toISOString() ?? null,
-  };
+  });
+}
+
+/** What one caller wrote into it would be the next one's answer. */
+function freeze(decision: Accepted): Accepted {
+  const { actor, credential, identity, scopes } = decision;
+  Object.freeze(scopes);
+  Object.freeze(actor);
+  if (credential !== null) Object.freeze(credential);
+  if (identity !== null) {
+    Object.freeze(identity.labels);
+    Object.freeze(identity);
+  }
+  return Object.freeze(decision);
+}
+
+/** The decision that refuses by this code. */
+export function refusal(code: RefusalCode): Refused {
+  return Object.freeze({ ok: false, code });
 }
 
 function refuse(code: RefusalCode, publicId: string | null = null): Looked {
-  return { decision: { ok: false, code }, publicId, pending: false, stale: false };
+  return { decision: refusal(code), publicId, pending: false, stale: false };
 }
