@@ -38,6 +38,7 @@ export interface Database extends Tx {
    * Opens a session of its own that listens. What it hears comes in the order in which the transactions that said it
    * committed (PostgreSQL's NOTIFY), and what a statement of its own says before that statement's successor answers.
    * @param channels lower-case identifiers that are no keyword of SQL
+   * @throws MidctlError `unavailable`, behind a pooler with `details` `{ pooled: true }`
    */
   listen(channels: readonly string[], ears: Ears): Promise<Listener>;
   /** Lets go of every connection at once; what is still under way fails as `unavailable`. Idempotent. */

@@ -6,10 +6,13 @@ import { connectionLost, isConnectionFailure, toMidctlError } from "./failure.ts
 import { type Endpoint, openSocket } from "./target.ts";
 import { PARSERS, requireParams } from "./values.ts";
 
-/** What a statement came back with: its rows, and the command tag's first word (`SELECT`, `ROLLBACK`). */
+/** What a statement came back with. */
 interface Answer<Row> {
   readonly rows: Row[];
+  /** The command tag's first word: `SELECT`, `ROLLBACK`. */
   readonly command: string;
+  /** The process that the server, or whoever stands before it, named as ours when we connected. */
+  readonly named: number;
 }
 
 /**
@@ -22,6 +25,10 @@ export class Lane {
   readonly #sql: postgres.Sql;
   readonly #waiting = new Set<(error: MidctlError) => void>();
   readonly #onEnd: (lane: Lane) => void;
+  /** Whether the server's session is this connection's own, or a pooler's that others get in between. */
+  #session: "own" | "shared" | "unknown" | "asked";
+  /** Statements that ran once, while that is unknown. */
+  readonly #seen = new Set<string>();
   #socket: Socket | null = null;
   #opened = false;
   #ended: MidctlError | null = null;
@@ -33,6 +40,7 @@ export class Lane {
     onNotify: (channel: string, payload: string) => void = () => undefined,
   ) {
     this.#onEnd = onEnd;
+    this.#session = endpoint.direct ? "own" : "unknown";
     this.#sql = openClient(endpoint, applicationName, {
       openSocket: () => this.#open(endpoint),
       onClose: () => this.#end(connectionLost("CONNECTION_CLOSED")),
@@ -50,12 +58,50 @@ export class Lane {
     return this.#waiting.size;
   }
 
-  /** Sends a statement, behind those already sent: nothing is awaited in between. It is prepared once per lane. */
+  /**
+   * Sends a statement, behind those already sent: nothing is awaited in between. Prepared once per lane, where it comes
+   * again and the session is the lane's own: a pooler would look for it in a session that has never heard of it, and
+   * leave it behind in one that is not ours. Unprepared, it is the first time no slower.
+   */
   async run<Row extends object>(text: string, params: readonly Param[]): Promise<Answer<Row>> {
     requireParams(params);
     // As text, so that the server alone decides on types: `$1::text` takes `true` like everything else.
     const bound = params.map((param) => (typeof param === "boolean" ? String(param) : param));
-    return this.#track<Row>(() => this.#sql.unsafe(text, bound, PREPARED));
+    const how = this.#mayPrepare(text) ? PREPARED : UNPREPARED;
+    return this.#track<Row>(() => this.#sql.unsafe(text, bound, how));
+  }
+
+  /**
+   * Whether a pooler stands in between, in whose sessions nothing lasts and nothing is heard: the process that answers
+   * is not the one that the server named when we connected.
+   */
+  async isPooled(): Promise<boolean> {
+    if (this.#session === "unknown" || this.#session === "asked") await this.#askWho();
+    return this.#session === "shared";
+  }
+
+  #mayPrepare(text: string): boolean {
+    if (this.#session === "own") return true;
+    if (this.#session === "unknown") {
+      if (this.#seen.has(text)) this.#askWho().catch(() => undefined);
+      else this.#seen.add(text);
+    }
+    return false;
+  }
+
+  async #askWho(): Promise<void> {
+    this.#session = "asked";
+    try {
+      const { rows, named } = await this.#track<{ pid: string }>(() =>
+        this.#sql.unsafe("SELECT pg_backend_pid()::text AS pid", [], ASKING),
+      );
+      this.#session = rows[0]?.pid === String(named) ? "own" : "shared";
+      this.#seen.clear();
+    } catch (error) {
+      // In a transaction that has failed, nothing is answered; the next repetition asks again.
+      this.#session = "unknown";
+      throw error;
+    }
   }
 
   /** Sends any number of statements without parameters as one message. */
@@ -75,7 +121,7 @@ export class Lane {
       send().then(
         (result) => {
           this.#waiting.delete(reject);
-          resolve({ rows: result.slice() as Row[], command: result.command });
+          resolve({ rows: result.slice() as Row[], command: result.command, named: result.state.pid });
         },
         (error: unknown) => {
           this.#waiting.delete(reject);
@@ -116,6 +162,13 @@ export class Lane {
   }
 }
 
+/**
+ * Nothing is sent behind it before its answer: of what follows in the same breath, pgbouncer gives the session to
+ * somebody else once the first is answered, and both wait for ever.
+ */
+const ALONE = { onexecute: () => false };
+const UNPREPARED = { prepare: false, simple: false, ...ALONE } as postgres.UnsafeQueryOptions;
+const ASKING = { prepare: false, simple: true, ...ALONE } as postgres.UnsafeQueryOptions;
 const PREPARED = { prepare: true, simple: false } as postgres.UnsafeQueryOptions;
 const SIMPLE = { prepare: false, simple: true } as postgres.UnsafeQueryOptions;
 
@@ -156,7 +209,8 @@ function openClient(
     connection: {
       application_name: endpoint.applicationName ?? applicationName,
       TimeZone: "UTC",
-      DateStyle: "ISO",
+      // In the server's own words, or a pooler would set it again for each transaction.
+      DateStyle: "ISO, MDY",
     },
     types: Object.fromEntries(
       Object.entries(PARSERS).map(([type, parse]) => [

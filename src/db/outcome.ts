@@ -9,3 +9,15 @@ export function swallowedFailure(): MidctlError {
 export function transactionOver(): MidctlError {
   return new MidctlError("internal", "A statement came after its transaction had ended; it was not run.");
 }
+
+/**
+ * Behind a pooler LISTEN ends up in a session that others get: what is told may be heard by nobody, or by somebody else.
+ * Its `details` are `{ pooled: true }`.
+ */
+export function nothingHeard(): MidctlError {
+  return new MidctlError(
+    "unavailable",
+    "A connection pooler stands before the database, and through it nothing can be listened to.",
+    { hint: "Give whoever listens the database's own address.", details: { pooled: true } },
+  );
+}

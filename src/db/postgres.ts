@@ -2,7 +2,7 @@ import type { MidctlError } from "../domain/errors.ts";
 import type { Database, Ears, Listener, OwnTx, Param } from "./database.ts";
 import { CommitUnknown, connectionLost, isConnectionLost } from "./failure.ts";
 import { Lane } from "./lane.ts";
-import { swallowedFailure, transactionOver } from "./outcome.ts";
+import { nothingHeard, swallowedFailure, transactionOver } from "./outcome.ts";
 import { retryConflicts } from "./retry.ts";
 import { type Endpoint, type PostgresTarget, resolveTarget } from "./target.ts";
 
@@ -88,6 +88,7 @@ class LanePool implements Database {
       lane.close();
     };
     try {
+      if (await lane.isPooled()) throw nothingHeard();
       await lane.runSimple(channels.map((channel) => `LISTEN ${channel}`).join(";"));
     } catch (error) {
       close();

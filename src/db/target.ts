@@ -10,6 +10,8 @@ export type PostgresTarget =
 
 /** A target taken apart: everything that a connection needs to know. */
 export interface Endpoint {
+  /** Whether it is a server of our own, with nothing in between. */
+  readonly direct: boolean;
   /** A directory (unix socket) or a host name or address. */
   readonly host: string;
   /** Where to connect instead of looking up the host, whose name the certificate has to bear all the same. */
@@ -37,6 +39,7 @@ const DEFAULT_CONNECT_TIMEOUT = 10;
 export function resolveTarget(target: PostgresTarget): Endpoint {
   if ("socketDir" in target) {
     return {
+      direct: true,
       host: target.socketDir,
       address: null,
       port: target.port,
@@ -72,6 +75,7 @@ export function resolveTarget(target: PostgresTarget): Endpoint {
     sslkey: url.searchParams.get("sslkey"),
   });
   return {
+    direct: false,
     host,
     address,
     port: readPort(url.searchParams.get("port") ?? url.port),

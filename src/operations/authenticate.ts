@@ -34,6 +34,8 @@ export interface AuthenticatorOptions {
   readonly name?: string;
   /** How long the database may take over a decision, ms, before the answer is `unavailable`; 5,000 unless told. */
   readonly patience?: number;
+  /** Told once, in words for an operator, where nothing can be cached since nothing is heard. */
+  readonly warn?: (text: string) => void;
 }
 
 /** What has been decided so far, for metrics. */
@@ -48,6 +50,8 @@ export interface AuthenticatorCounters {
   readonly lookups: number;
   /** Answers that are kept now. */
   readonly entries: number;
+  /** Whether answers may be kept now: a lease is in force. */
+  readonly caching: boolean;
 }
 
 export interface Authenticator {
@@ -70,6 +74,8 @@ const DEFAULT_PATIENCE = 5000;
 /** Longer is neither ours nor legacy. */
 const LONGEST_TOKEN = 512;
 const ENTRIES = 10_000;
+const UNHEARD =
+  "The database's notifications are not heard here, as behind a connection pooler: nothing is cached, and every token is looked up. Revocation is as prompt as ever; give the database's own address to decide faster.";
 const MALFORMED = refusal("malformed");
 const SCOPE_MISSING = refusal("scope_missing");
 const UNAVAILABLE = refusal("unavailable");
@@ -99,9 +105,16 @@ class CachingAuthenticator {
   readonly #lookups: Lookups;
   readonly #uses: Uses;
   readonly #patience: number;
+  #warned = false;
   readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
 
-  constructor({ db, cache = true, name, patience = DEFAULT_PATIENCE }: AuthenticatorOptions) {
+  constructor({
+    db,
+    cache = true,
+    name,
+    patience = DEFAULT_PATIENCE,
+    warn = () => undefined,
+  }: AuthenticatorOptions) {
     const { entries = ENTRIES, leaseMs = DEFAULT_LEASE } = typeof cache === "object" ? cache : {};
     if (!(leaseMs >= 100 && leaseMs <= 60_000)) {
       throw new MidctlError(
@@ -115,7 +128,16 @@ class CachingAuthenticator {
     this.#db = db;
     this.#cache = new DecisionCache(entries);
     this.#keeper =
-      cache === false ? null : new LeaseKeeper(db, this.#cache, { length: leaseMs, name: name ?? null });
+      cache === false
+        ? null
+        : new LeaseKeeper(db, this.#cache, {
+            length: leaseMs,
+            name: name ?? null,
+            deaf: () => {
+              if (!this.#warned) warn(UNHEARD);
+              this.#warned = true;
+            },
+          });
     this.#patience = patience;
     this.#lookups = new Lookups(db, () => this.#cache.epoch, patience);
     this.#uses = new Uses(db);
@@ -131,6 +153,7 @@ class CachingAuthenticator {
       cached,
       lookups: this.#lookups.sent,
       entries: this.#cache.size,
+      caching: this.#cache.isLeased(momentNow()),
     };
   }
 

@@ -74,6 +74,9 @@ export class Metrics {
       ...family("midctl_verifier_entries", "gauge", "Answers that are kept under the lease.", [
         ["", gauges.verifier.entries],
       ]),
+      ...family("midctl_verifier_caching", "gauge", "1 where answers may be kept: a lease is in force.", [
+        ["", gauges.verifier.caching ? 1 : 0],
+      ]),
       ...family("midctl_ready", "gauge", "1 where tokens can be decided on.", [["", gauges.ready ? 1 : 0]]),
       ...family(
         "midctl_identities",

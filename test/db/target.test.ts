@@ -19,6 +19,7 @@ describe("a URL", () => {
         url: "postgresql://us%40er:p%2Fw@db.example:6432/na%20me?application_name=x&connect_timeout=3",
       }),
     ).toEqual({
+      direct: false,
       host: "db.example",
       address: null,
       port: 6432,

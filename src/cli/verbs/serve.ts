@@ -54,7 +54,7 @@ export const serve = defineVerb({
     const running = await startServer({
       address: listen,
       db,
-      authenticator: createAuthenticator({ db }),
+      authenticator: createAuthenticator({ db, warn: context.notice }),
       version: midctlVersion,
       log: noAccessLog ? null : (lines) => context.terminal.writeMessage(lines),
       report: (error) => {

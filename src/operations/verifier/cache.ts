@@ -41,6 +41,11 @@ export class DecisionCache {
     return this.#young.size + this.#old.size;
   }
 
+  /** Whether anything may be kept now. */
+  isLeased(now: Moment): boolean {
+    return this.#lease !== null && isInForce(this.#lease, now);
+  }
+
   /** Begins anew under another lease, or extends the one held. */
   hold(lease: Lease, isExtension: boolean): void {
     if (!isExtension) this.clear();

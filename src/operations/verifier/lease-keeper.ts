@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Database, Listener } from "../../db/database.ts";
+import { MidctlError } from "../../domain/errors.ts";
 import { isInForce, type Lease, type Moment } from "../../domain/lease.ts";
 import {
   acknowledge,
@@ -43,6 +44,7 @@ export class LeaseKeeper {
   readonly #length: number;
   readonly #name: string;
   #holding: Holding | null = null;
+  readonly #deaf: () => void;
   #closed = false;
   #running: Promise<void> | null = null;
   #wake: () => void = () => undefined;
@@ -50,11 +52,12 @@ export class LeaseKeeper {
   constructor(
     db: Database,
     cache: DecisionCache,
-    options: { readonly length: number; readonly name: string | null },
+    options: { readonly length: number; readonly name: string | null; readonly deaf: () => void },
   ) {
     this.#db = db;
     this.#cache = cache;
     this.#length = options.length;
+    this.#deaf = options.deaf;
     this.#name = options.name ?? `${hostname()}/${process.pid}`;
   }
 
@@ -84,6 +87,7 @@ export class LeaseKeeper {
       left = holding.left;
       if (this.#closed) return;
       if (outcome === "buried") continue;
+      if (outcome === "deaf") this.#deaf();
       pause = outcome === "lost" ? FIRST_RETRY : Math.min(pause * 2, LAST_RETRY);
       await this.#rest(outcome === "deaf" ? DEAF_RETRY : pause);
     }
@@ -99,6 +103,10 @@ export class LeaseKeeper {
 
 /** `lost`: after it was held. `failed`: never held. `deaf`: the session hears nothing. `buried`: taken for dead. */
 type Outcome = "lost" | "failed" | "deaf" | "buried" | "stopped";
+
+function isPooled(error: unknown): boolean {
+  return error instanceof MidctlError && error.details.pooled === true;
+}
 
 /** One session, and the one lease that it holds. */
 class Holding {
@@ -141,8 +149,8 @@ class Holding {
     let outcome: Outcome = "failed";
     try {
       outcome = await this.#hold();
-    } catch {
-      outcome = this.#lease === null ? "failed" : "lost";
+    } catch (error) {
+      outcome = this.#lease !== null ? "lost" : isPooled(error) ? "deaf" : "failed";
     } finally {
       this.#cache.release();
       await this.#leave();
