@@ -31,7 +31,7 @@ export interface AgentEvent {
   readonly entityType?: string | null;
   /** Up to 64. */
   readonly entityId?: string | null;
-  /** Stored as JSON; no token may be in it. */
+  /** Stored as JSON, of up to 16 KiB; no token may be in it. */
   readonly metadata?: Readonly<Record<string, unknown>> | null;
 }
 
@@ -66,6 +66,10 @@ export interface RecentActivity {
 }
 
 export const MAX_ACTIVITY = 200;
+/** Bytes of JSON. A host's own rows may have more, and are shown without. */
+const METADATA_MAX = 16 * 1024;
+/** Bytes of JSON that the events of one page have together; no single event comes to as much. */
+const PAGE_MAX = 256 * 1024;
 
 export interface ActivityQuery {
   /** `mc_…` or `at_…`: whose workspace. */
@@ -77,7 +81,8 @@ export interface ActivityQuery {
 }
 
 /**
- * What agents did lately in the workspace of a token, newest first; in a database without workspaces, all of it.
+ * What agents did lately in the workspace of a token, newest first; in a database without workspaces, all of it. A page
+ * has up to `limit` events and 256 KiB of JSON: it may end sooner, and `nextBefore` then goes on.
  * @throws MidctlError `usage` for a `before` that is no event of that workspace
  */
 export async function readRecentActivity(tx: Tx, query: ActivityQuery): Promise<RecentActivity> {
@@ -93,9 +98,21 @@ export async function readRecentActivity(tx: Tx, query: ActivityQuery): Promise<
       hint: "Give the id of an event that was shown, ev_…, or leave `before` out.",
     });
   }
-  const events = await readWorkspaceEvents(tx, place, limit + 1, position);
-  const agentAudit = events.slice(0, limit);
-  return { agentAudit, nextBefore: events.length > limit ? (agentAudit.at(-1)?.id ?? null) : null };
+  const bounds = { limit, metadata: METADATA_MAX, page: PAGE_MAX };
+  const { events, more } = await readWorkspaceEvents(tx, place, bounds, position);
+  const agentAudit = events.slice(0, countFitting(events));
+  const goesOn = more || agentAudit.length < events.length;
+  return { agentAudit, nextBefore: goesOn ? (agentAudit.at(-1)?.id ?? null) : null };
+}
+
+/** How many of them go on one page: at least one. */
+function countFitting(events: readonly AgentAuditEvent[]): number {
+  let size = 0;
+  const over = events.findIndex((event, index) => {
+    size += Buffer.byteLength(JSON.stringify(event));
+    return index > 0 && size > PAGE_MAX;
+  });
+  return over < 0 ? events.length : over;
 }
 
 function publicIdOf(text: string): string {
@@ -124,6 +141,12 @@ function judgeOptional(what: string, text: string | null | undefined, atMost: nu
 function judgeMetadata(metadata: AgentEvent["metadata"]): string | null {
   if (metadata === null || metadata === undefined) return null;
   const json = toJson(metadata);
+  const size = Buffer.byteLength(json);
+  if (size > METADATA_MAX) {
+    throw new MidctlError("usage", `An event's metadata has ${size} bytes of JSON; no event was recorded.`, {
+      hint: `Give at most ${METADATA_MAX}: what is long belongs into the entity, of which the event has the id.`,
+    });
+  }
   if (containsSecret(json)) {
     throw new MidctlError("usage", "An event's metadata holds a token; no event was recorded.", {
       hint: "Name the credential by its id, mc_…, and treat that token as leaked.",

@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { toScopes } from "./token-facts.ts";
 
 /** What an agent did, as a host writes it. Names the token by its public id; identity and workspace are the token's. */
 export interface NewEvent {
@@ -43,8 +44,10 @@ export interface AgentAuditEvent {
   readonly action: string;
   readonly entityType: string | null;
   readonly entityId: string | null;
-  /** As the host stored it. */
+  /** As the host stored it; null where there is none, and where it is left out. */
   readonly metadata: string | null;
+  /** Size of metadata that is left out since it is too large to be shown, in bytes; else null. */
+  readonly metadataLeftOut: number | null;
   /** Name to show: the machine identity's, else the token's own; null where both are gone. */
   readonly displayName: string | null;
   /** null where the host deleted it. */
@@ -107,33 +110,78 @@ export async function findEventPosition(
   return row ?? null;
 }
 
-/** The events of a workspace, newest first, along an index; `before` leaves out that position and all after it. */
+/** How much is read. A host's rows have no bounds of their own, and what is too large is not even read. */
+export interface EventBounds {
+  readonly limit: number;
+  /** Metadata of more bytes is left out. */
+  readonly metadata: number;
+  /** Reading ends with the event that brings all metadata to so many bytes. */
+  readonly page: number;
+}
+
+/** As the database has them: scopes as the host's text, which may be anything. */
+interface EventRow extends Omit<AgentAuditEvent, "token"> {
+  readonly token: (Omit<NonNullable<AgentAuditEvent["token"]>, "scopes"> & { scopes: string | null }) | null;
+  readonly found: number;
+}
+
+/** More bytes of scopes than the largest credential has; a host's token with more shows none. */
+const SCOPES_MAX = 16 * 1024;
+
+/**
+ * The events of a workspace, newest first, along an index; `before` leaves out that position and all after it. `more`
+ * says whether there are others within `limit` that were not read, or at least one beyond it.
+ */
 export async function readWorkspaceEvents(
   tx: Tx,
   place: Workplace,
-  limit: number,
+  bounds: EventBounds,
   before: EventPosition | null,
-): Promise<AgentAuditEvent[]> {
+): Promise<{ events: AgentAuditEvent[]; more: boolean }> {
   // Two texts, each with its own plan: IS NOT DISTINCT FROM uses no index.
   const where =
     place.workspaceId === null
       ? `e."workspaceId" IS NULL AND $2::text IS NULL`
       : `e."workspaceId" = $2::text::bigint`;
-  return tx.query<AgentAuditEvent>(
-    `SELECT 'ev_' || e."publicId" AS id, midctl_instant(e."createdAt") AS at, e.action, e."entityType", e."entityId", e.metadata,
+  const rows = await tx.query<EventRow>(
+    `SELECT 'ev_' || e."publicId" AS id, midctl_instant(e."createdAt") AS at, e.action, e."entityType", e."entityId",
+            CASE WHEN e.shown IS NOT NULL THEN e.metadata END AS metadata,
+            CASE WHEN e.shown IS NULL THEN octet_length(e.metadata) END AS "metadataLeftOut",
             coalesce(i."displayName", t.name) AS "displayName",
             CASE WHEN t.id IS NOT NULL THEN jsonb_build_object('id', 'at_' || t."publicId", 'name', t.name, 'prefix', t."tokenPrefix",
-              'scopes', t.scopes::jsonb, 'createdAt', midctl_instant(t."createdAt"), 'expiresAt', midctl_instant(t."expiresAt"),
-              'lastUsedAt', midctl_instant(t."lastUsedAt"), 'revokedAt', midctl_instant(t."revokedAt")) END AS token,
+              'scopes', CASE WHEN octet_length(t.scopes) <= $7::int THEN t.scopes END, 'createdAt', midctl_instant(t."createdAt"),
+              'expiresAt', midctl_instant(t."expiresAt"), 'lastUsedAt', midctl_instant(t."lastUsedAt"),
+              'revokedAt', midctl_instant(t."revokedAt")) END AS token,
             CASE WHEN i.id IS NOT NULL THEN jsonb_build_object('id', i."publicId", 'slug', i.slug, 'displayName', i."displayName",
-              'kind', i.kind, 'owner', i.owner, 'credential', 'mc_' || c."publicId") END AS "machineIdentity"
-       FROM agent_audit_event e
+              'kind', i.kind, 'owner', i.owner, 'credential', 'mc_' || c."publicId") END AS "machineIdentity",
+            e.found
+       FROM (SELECT p.*, count(*) OVER ()::int AS found,
+                    coalesce(sum(p.shown) OVER (ORDER BY p.instant DESC, p.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS above
+               FROM (SELECT e.*, date_trunc('milliseconds', e."createdAt") AS instant,
+                            CASE WHEN e.metadata IS NULL THEN 0
+                                 WHEN octet_length(e.metadata) <= $5::int THEN octet_length(e.metadata) END AS shown
+                       FROM agent_audit_event e
+                      WHERE ${where}
+                        AND ($3::text IS NULL OR (date_trunc('milliseconds', e."createdAt"), e.id) < ($3::text::timestamp, $4::text::bigint))
+                      ORDER BY date_trunc('milliseconds', e."createdAt") DESC, e.id DESC LIMIT $1::int + 1) p) e
        LEFT JOIN agent_token t ON t.id = e."agentTokenId"
        LEFT JOIN machine_identity i ON i.id = coalesce(e."machineIdentityId", t."machineIdentityId")
        LEFT JOIN machine_identity_credential c ON c."publicId" = t."publicId" AND c."machineIdentityId" = i.id
-      WHERE ${where}
-        AND ($3::text IS NULL OR (date_trunc('milliseconds', e."createdAt"), e.id) < ($3::text::timestamp, $4::text::bigint))
-      ORDER BY date_trunc('milliseconds', e."createdAt") DESC, e.id DESC LIMIT $1::int`,
-    [limit, place.workspaceId, before?.at ?? null, before?.number ?? null],
+      WHERE e.above < $6::int
+      ORDER BY e.instant DESC, e.id DESC LIMIT $1::int`,
+    [
+      bounds.limit,
+      place.workspaceId,
+      before?.at ?? null,
+      before?.number ?? null,
+      bounds.metadata,
+      bounds.page,
+      SCOPES_MAX,
+    ],
   );
+  return { events: rows.map(toEvent), more: (rows[0]?.found ?? 0) > rows.length };
+}
+
+function toEvent({ found: _, token, ...event }: EventRow): AgentAuditEvent {
+  return { ...event, token: token === null ? null : { ...token, scopes: toScopes(token.scopes) } };
 }

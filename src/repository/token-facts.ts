@@ -297,7 +297,7 @@ function toAncestorFacts({ status, expiresAt }: Ancestor): IdentityFacts {
 }
 
 /** A host's scopes that are no list of strings grant nothing. */
-function toScopes(text: unknown): readonly string[] {
+export function toScopes(text: unknown): readonly string[] {
   if (text === "[]") return [];
   try {
     const scopes: unknown = JSON.parse(text as string);

@@ -5,6 +5,7 @@ import type { Authenticator } from "../operations/authenticate.ts";
 import { answerTo, authenticateHeader, type HeaderAnswer } from "../operations/bearer.ts";
 import type { Health } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Turns } from "./turns.ts";
 
 /** What the routes work with. */
 export interface Services {
@@ -13,6 +14,8 @@ export interface Services {
   readonly metrics: Metrics;
   readonly health: Health;
   readonly version: string;
+  /** Who may be answered at /mcp: what agents ask there costs a thousand times a decision. */
+  readonly turns: Turns;
   /** How long an agent waits for a tool at most, ms. */
   readonly answerWithin: number;
 }

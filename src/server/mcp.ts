@@ -5,7 +5,6 @@ import * as z from "zod/mini";
 import { MidctlError } from "../domain/errors.ts";
 import { MAX_ACTIVITY, type RecentActivity, readRecentActivity } from "../operations/agent-events.ts";
 import { within } from "../operations/patience.ts";
-import { BODY_MAX } from "./body.ts";
 import { answerError, type Services } from "./exchange.ts";
 
 const DEFAULT_ACTIVITY = 50;
@@ -36,6 +35,9 @@ const activityOutput = {
       entityType: z.nullable(z.string()),
       entityId: z.nullable(z.string()),
       metadata: z.nullable(z.string()),
+      metadataLeftOut: z.nullable(
+        z.number().check(z.describe("bytes of metadata that is too large to be shown")),
+      ),
       displayName: z.nullable(z.string()),
       token: z.nullable(
         z.object({
@@ -78,7 +80,7 @@ export function createMcpServer(
     {
       title: "Recent activity",
       description:
-        "What agents did lately in this token's workspace, newest first: each event with the machine identity behind it.",
+        "What agents did lately in this token's workspace, newest first: each event with the machine identity behind it. A page may end before `limit`: give `nextBefore` as `before` to go on.",
       inputSchema: activityInput,
       outputSchema: activityOutput,
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
@@ -108,22 +110,30 @@ function explain(error: unknown): string {
 /**
  * Answers one request of Streamable HTTP, in JSON and without a session: each stands alone, for the token that it came
  * with.
+ * @param message the body, taken apart
+ * @param done called when nothing is done for it any more, which may be after it was answered
  */
 export async function answerMessage(
   { db, version, answerWithin }: Services,
   token: string,
   request: Request,
+  message: unknown,
+  done: () => void,
 ): Promise<Response> {
-  const server = createMcpServer(version, (wish) => readRecentActivity(db, { token, ...wish }));
-  const transport = new WebStandardStreamableHTTPServerTransport({
-    enableJsonResponse: true,
-    maxRequestBodySize: BODY_MAX,
+  const reads: Promise<unknown>[] = [];
+  const server = createMcpServer(version, (wish) => {
+    const read = readRecentActivity(db, { token, ...wish });
+    reads.push(read);
+    return read;
   });
+  const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
   try {
     await server.connect(transport);
+    const answer = transport.handleRequest(request, { parsedBody: message });
     // A request that is cancelled is never answered by the SDK, and would be waited for without end.
-    return await within(answerWithin, transport.handleRequest(request), () => answerError(504, "timed_out"));
+    return await within(answerWithin, answer, () => answerError(504, "timed_out"));
   } finally {
+    void Promise.allSettled(reads).then(done);
     await server.close();
   }
 }

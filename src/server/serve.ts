@@ -11,6 +11,7 @@ import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
 import { listenAt } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
+import { Turns } from "./turns.ts";
 
 export interface ServeOptions {
   readonly address: Address;
@@ -44,6 +45,10 @@ const LIMITS: Limits = { headers: 10_000, request: 15_000, idle: 75_000, drain: 
 /** Bytes of all headers together; Node answers 431 beyond. A bearer's own header may have half of it. */
 const HEADERS_MAX = 16 * 1024;
 
+/** Requests of /mcp of all agents, and of each token. They share the pool of connections with decisions. */
+const MCP_ALL = { atOnce: 4, admitted: 32 };
+const MCP_EACH = { atOnce: 2, admitted: 8 };
+
 export interface RunningServer {
   /** Where it listens indeed: with the port that was free, where any would do. */
   readonly address: Address;
@@ -60,7 +65,9 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits };
   const metrics = new Metrics();
   const health = new Health(db, now);
-  const services: Services = { db, authenticator, metrics, health, version, answerWithin: limits.answer };
+  const turns = new Turns(MCP_ALL, MCP_EACH);
+  const answerWithin = limits.answer;
+  const services: Services = { db, authenticator, metrics, health, version, turns, answerWithin };
   const app = createApp(services, report);
   const log = options.log === null ? null : new AccessLog(options.log, now);
 

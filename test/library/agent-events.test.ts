@@ -159,6 +159,41 @@ describe.each(databases())("events in a host's own tables on $name", (factory) =
     expect(whole.agentAudit.at(-2)).toMatchObject({ token: null, displayName: null });
   });
 
+  test("of a host with metadata beyond 16 KiB are shown without it, and say so", async () => {
+    const id = await issueIn("two", "t3", "Codex, thread 3");
+    const insert = (publicId: string, size: number) =>
+      database.db.query(
+        `INSERT INTO agent_audit_event ("publicId", "workspaceId", "agentTokenId", action, metadata)
+         SELECT $1, "workspaceId", id, 'host', repeat('x', $2) FROM agent_token WHERE "publicId" = $3`,
+        [publicId, size, id.slice(3)],
+      );
+    await insert("hostlarge001", 16 * 1024);
+    await insert("hostlarge002", 5_000_000);
+
+    const { agentAudit } = await readRecentActivity(database.db, { token: id, limit: 2 });
+
+    expect(agentAudit).toMatchObject([
+      { id: "ev_hostlarge002", metadata: null, metadataLeftOut: 5_000_000 },
+      { id: "ev_hostlarge001", metadata: "x".repeat(16 * 1024), metadataLeftOut: null },
+    ]);
+  });
+
+  test("are shown whatever a host wrote for a token's scopes", async () => {
+    await record({ token: LEGACY, action: "odd.scopes" });
+    const shownWith = async (scopes: string) => {
+      await database.db.query(`UPDATE agent_token SET scopes = $1 WHERE "publicId" = $2`, [
+        scopes,
+        LEGACY.slice(3),
+      ]);
+      const { agentAudit } = await readRecentActivity(database.db, { token: mine, limit: 1 });
+      return agentAudit[0]?.token?.scopes;
+    };
+
+    expect(await shownWith("cards:read")).toEqual([]);
+    expect(await shownWith(JSON.stringify(Array.from({ length: 20_000 }, (_, n) => `s${n}`)))).toEqual([]);
+    expect(await shownWith('["cards:read"]')).toEqual(["cards:read"]);
+  });
+
   test("cannot be paged from an event of another workspace, which is not even confirmed", async () => {
     const page = (before: string) => readRecentActivity(database.db, { token: mine, limit: 2, before });
 
@@ -207,6 +242,7 @@ describe.each(databases())("events in a host's own tables on $name", (factory) =
     ["a token for an entity", { entityId: SECRET.slice(0, 40) }],
     ["a token in place of its id", { token: SECRET }],
     ["an identity's slug in place of a token", { token: "codex-t1" }],
+    ["metadata of more than 16 KiB", { metadata: { long: "x".repeat(16 * 1024) } }],
     ["metadata that is no JSON", { metadata: { big: 1n } }],
   ])("with %s are refused, without echoing it", async (_, event) => {
     const refused = await record({ token: mine, action: "card.move", ...event }).catch(

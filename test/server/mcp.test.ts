@@ -3,6 +3,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { migrate } from "../../src/db/migrate.ts";
+import { openPostgres } from "../../src/index.ts";
 import { recordAgentEvents } from "../../src/operations/agent-events.ts";
 import { postgresDatabases } from "../support/databases.ts";
 import { insertLegacyInto } from "./kan.ts";
@@ -109,6 +110,7 @@ describe("the SDK's own client over Streamable HTTP", () => {
         entityType: "card",
         entityId: "c1",
         metadata: '{"to":"done"}',
+        metadataLeftOut: null,
         displayName: "Codex one",
         token: expect.objectContaining({
           id: `at_${one.id.slice(3)}`,
@@ -247,12 +249,96 @@ describe("/mcp", () => {
     expect([told.status, untold.status]).toEqual([413, 413]);
   });
 
-  test("answers many requests at once, each by itself", async () => {
+  test("answers several requests of a token at once, each by itself", async () => {
     const answers = await Promise.all(
-      Array.from({ length: 50 }, async (_, id) => await read(await post({ ...CALL, id }))),
+      Array.from({ length: 8 }, async (_, id) => await read(await post({ ...CALL, id }))),
     );
 
-    expect(answers.map(({ id }) => id)).toEqual(Array.from({ length: 50 }, (_, id) => id));
+    expect(answers.map(({ id }) => id)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  test("refuses a batch of requests, which could ask for a hundred times as much", async () => {
+    const response = await post([CALL, { ...CALL, id: 2 }]);
+
+    expect([response.status, await response.json()]).toEqual([
+      400,
+      { jsonrpc: "2.0", error: { code: -32600, message: "A body is to hold one request" }, id: null },
+    ]);
+  });
+
+  describe("while the database is slow", () => {
+    /** Until `release`, whoever reads events waits. */
+    async function holdEvents() {
+      const other = openPostgres({ url: stage.database.url ?? "" }, { max: 1 });
+      await other.query("BEGIN");
+      await other.query("LOCK TABLE agent_audit_event");
+      onTestFinished(() => other.close());
+      return { release: () => other.query("COMMIT") };
+    }
+
+    const refusalIn = async (answers: Promise<Response>[]) => {
+      const response = await Promise.race(answers);
+      return [response.status, response.headers.get("retry-after"), await response.json()];
+    };
+    const count = async (answers: Promise<Response>[], status: number) =>
+      (await Promise.all(answers)).filter((answer) => answer.status === status).length;
+
+    test("takes eight requests of a token and no more: 429, while others and /auth are served", async () => {
+      await stage.ask("/auth", one.token);
+      const { release } = await holdEvents();
+
+      const mine = Array.from({ length: 9 }, () => post(CALL));
+      expect(await refusalIn(mine)).toEqual([429, "1", { error: "too_many_requests" }]);
+      const others = post(CALL, two.token);
+      const auth = await stage.ask("/auth", one.token);
+      await release();
+
+      expect([auth.status, (await others).status]).toEqual([200, 200]);
+      expect(await count(mine, 200)).toBe(8);
+    });
+
+    test("takes 32 requests of all tokens and no more: 503, and /auth is served", async () => {
+      const tokens = await Promise.all(
+        ["a", "b", "c", "d", "e"].map(
+          async (name) => (await stage.issue(`crowd-${name}`, { identity: { workspace: "one" } })).token,
+        ),
+      );
+      for (const token of tokens) await stage.ask("/auth", token);
+      const { release } = await holdEvents();
+
+      const crowd = tokens.flatMap((token) => Array.from({ length: 7 }, () => post(CALL, token)));
+      expect(await refusalIn(crowd)).toEqual([503, "1", { error: "busy" }]);
+      const auth = await stage.ask("/auth", tokens[0]);
+      await release();
+
+      expect(auth.status).toBe(200);
+      expect(await count(crowd, 200)).toBe(32);
+      expect((await post(CALL, tokens[0])).status).toBe(200);
+    });
+  });
+
+  test("answers with less than 1 MiB whatever a host's events hold, and goes on on the next page", async () => {
+    await stage.db.query(
+      `INSERT INTO agent_audit_event ("publicId", "workspaceId", action, metadata)
+       SELECT 'huge' || n, w.id, 'huge', to_json(repeat('\\"', CASE n WHEN 7 THEN 2000000 ELSE 2500 END))::text
+         FROM generate_series(1, 250) n, workspace w WHERE w.slug = 'one' ORDER BY n`,
+    );
+    const seen: string[] = [];
+    let before: string | null | undefined;
+    do {
+      const words = before === undefined ? { limit: 200 } : { limit: 200, before };
+      const response = await post({
+        ...CALL,
+        params: { name: "get_recent_activity", arguments: words },
+      });
+      const text = await response.text();
+      const activity = JSON.parse(text).result.structuredContent as Activity;
+      expect(text.length).toBeLessThan(1 << 20);
+      seen.push(...activity.agentAudit.filter(({ action }) => action === "huge").map(({ id }) => String(id)));
+      before = activity.nextBefore;
+    } while (before !== null);
+
+    expect(seen).toEqual(Array.from({ length: 250 }, (_, n) => `ev_huge${250 - n}`));
   });
 
   test("lets go of a request that is cancelled in the same breath, and so never answered", async () => {
