@@ -309,9 +309,10 @@ BEGIN
   IF NEW.adopted THEN
     IF NOT EXISTS (SELECT FROM agent_token t
                     WHERE t."publicId" = NEW."publicId" AND t."tokenHash" = NEW."tokenHash" AND t.scopes = NEW.scopes
-                      AND t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL
+                      -- Without an identity; or with this one, which the host gave it.
+                      AND coalesce(t."machineIdentityId", identity.id) = identity.id AND t."revokedAt" IS NULL
                       AND t."workspaceId" IS NOT DISTINCT FROM identity."workspaceId"
-                      AND date_trunc('milliseconds', t."expiresAt") IS NOT DISTINCT FROM NEW."expiresAt")
+                      AND date_trunc('milliseconds', nullif(t."expiresAt", 'infinity')) IS NOT DISTINCT FROM NEW."expiresAt")
        OR NEW."replacesId" IS NOT NULL THEN
       PERFORM midctl_refuse('MC003', 'an adopted credential repeats a legacy token of its workspace that is in force, and replaces none; it was not adopted');
     END IF;

@@ -109,14 +109,17 @@ AS $$ BEGIN
   RETURN NULL;
 END $$;
 
--- Legacy tokens: only their end is ours to tell.
+-- Legacy tokens: only their end is ours to tell, and when it is to be.
 CREATE FUNCTION midctl_log_token_changes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
   INSERT INTO midctl_log_queue (first, at, context, action, token, details)
-  SELECT row_number() OVER (ORDER BY n.id) = 1, midctl_now(), midctl_context(), 'token.revoke', n."publicId",
-         jsonb_build_object('name', n.name)
+  SELECT row_number() OVER (ORDER BY n.id) = 1, midctl_now(), midctl_context(),
+         CASE WHEN o."revokedAt" IS NULL AND n."revokedAt" IS NOT NULL THEN 'token.revoke' ELSE 'token.update' END, n."publicId",
+         jsonb_strip_nulls(jsonb_build_object('name', n.name,
+           'expiresAt', CASE WHEN n."expiresAt" IS DISTINCT FROM o."expiresAt" THEN jsonb_build_array(midctl_instant(o."expiresAt"), midctl_instant(n."expiresAt")) END))
     FROM new_rows n JOIN old_rows o USING (id)
-   WHERE n."machineIdentityId" IS NULL AND o."revokedAt" IS NULL AND n."revokedAt" IS NOT NULL
+   WHERE n."machineIdentityId" IS NULL
+     AND ((o."revokedAt" IS NULL AND n."revokedAt" IS NOT NULL) OR n."expiresAt" IS DISTINCT FROM o."expiresAt")
    ORDER BY n.id;
   RETURN NULL;
 END $$;

@@ -49,7 +49,7 @@ export const GUARD_TRIGGERS: readonly { readonly table: string; readonly trigger
 export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_context: "6a62d58c26acc555212a7b3a651f75ac9684bbc7872ec67024aec59b941731e4",
   midctl_credential_activated: "0d9dac77f4bed7fe534af153ad79fa29c9be3280ec0bcb203e1ed62483daaa4e",
-  midctl_credential_birth: "74677dfa6f806d2fbb686a060b1a8b508e3fe463b94e5e9a37c441210e210b16",
+  midctl_credential_birth: "135fa400a66ef83c3bdc2ac36e02f416a2f1dc43fa2d399493619593087dd35a",
   midctl_credential_change: "a477138752764543e06886b061e8975c53426dc2621f04672b517e6aec3e056b",
   midctl_credential_end: "af804f83dcc4dbadc97fe413b053bf0a19de4ac69ad26268946b41c27296ed24",
   midctl_credential_mirror: "babe0cc28ae9cdc6a62397c9e0186e9a3b535437aa4e813e3f519d5d493e5161",
@@ -78,7 +78,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_log_guard: "2b32da4384a4ef8c0fed98e1c5fec028c2adb6abc790f13c6b1b8aad1b5d7b39",
   midctl_log_identity_births: "a62d1ff775cd8ad676c41b230dbcde0843811502a235a273c6fdf251d984989f",
   midctl_log_identity_changes: "973ba495defa5ef67cbd0a626503e5e2a4ebaa4d9e67507e716b3c2134a62ade",
-  midctl_log_token_changes: "82cb5acea1c9036cf4a3bb394f6df99972a7796e984fb19030bf29dc3bfbe681",
+  midctl_log_token_changes: "f023d5cb95f23fc3b423414f00cee6170ae049a37ced38f32a5f114c0d9651e0",
   midctl_log_told: "a31df4a98cfe477353dc37e13110dcb7f3ff2ec80aa15c065c49511fc4adbdd2",
   midctl_now: "9bd93b9d0009849e15a47536637dfbba1bedf893e55a12e3f2b73945c1f26593",
   midctl_refuse: "baaf34bea32532f72ac3e8e8b75811ea71b01329fd3a6ae72c453b4397e1535a",

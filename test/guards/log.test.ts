@@ -230,6 +230,26 @@ describe.each(databases())("the log on $name", (factory) => {
     expect((await readEntries(database)).length).toBe(before);
   });
 
+  test("tells when a legacy token is to end, and was, but not what else a host changes of it", async () => {
+    const length = await readValue<number>(database.db, "SELECT count(*)::int FROM midctl_log");
+    await database.db.transaction((tx) =>
+      tx.script(
+        `${legacyToken("ending000001")}; ${setToken("ending000001", `"lastUsedAt" = now(), name = 'x'`)};
+        ${setToken("ending000001", `"expiresAt" = '2099-01-01'`)}; ${setToken("ending000001", `"expiresAt" = '2098-01-01', "revokedAt" = now()`)}`,
+      ),
+    );
+
+    const entries = `SELECT json_agg(json_build_array(action, entry::json ->> 'token', entry::json -> 'details') ORDER BY "index") FROM midctl_log WHERE "index" >= $1::int`;
+    expect(await readValue(database.db, entries, [length])).toEqual([
+      ["token.update", "ending000001", { name: "x", expiresAt: [null, "2099-01-01T00:00:00.000Z"] }],
+      [
+        "token.revoke",
+        "ending000001",
+        { name: "x", expiresAt: ["2099-01-01T00:00:00.000Z", "2098-01-01T00:00:00.000Z"] },
+      ],
+    ]);
+  });
+
   test("holds no hash and no secret", async () => {
     await run(
       database,

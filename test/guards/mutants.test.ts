@@ -111,11 +111,7 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     `t."tokenHash" = NEW."tokenHash"`,
     "an adoption with more scopes",
   ],
-  [
-    `t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL`,
-    `t."machineIdentityId" IS NULL`,
-    "an adoption of a revoked legacy token",
-  ],
+  [`= identity.id AND t."revokedAt" IS NULL`, `= identity.id`, "an adoption of a revoked legacy token"],
   [`OR NEW."replacesId" IS NOT NULL THEN`, "THEN", "an adoption in place of another credential"],
   [
     `NEW."tokenHash", NEW.scopes, NEW.adopted`,

@@ -11,6 +11,13 @@ import {
 } from "../scene.ts";
 import { ATTACH, type Attack, CHECK, LEGACY_FACTS, MC001, MC002, MC003, MC004 } from "./attack.ts";
 
+/** The legacy token with an identity and no credential, as a host with identities of its own had it. */
+function hostGave(slug: string): string {
+  return `ALTER TABLE agent_token DISABLE TRIGGER midctl_10_change;
+    ${setToken("legacy000001", `"machineIdentityId" = ${idOf(slug)}`)};
+    ALTER TABLE agent_token ENABLE ALWAYS TRIGGER midctl_10_change`;
+}
+
 export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
   ...(
     [
@@ -188,6 +195,22 @@ export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
     code: MC003,
     allows: "issuing anew",
     twin: issue("new000000001", "bare"),
+  },
+  {
+    refuses: "an adoption of a token that has another identity",
+    given: hostGave("svc"),
+    attack: credential("legacy000001", "bare", LEGACY_FACTS),
+    code: MC003,
+    allows: "one into the identity that the host gave it",
+    twin: credential("legacy000001", "svc", LEGACY_FACTS),
+  },
+  {
+    refuses: "an adoption that cuts an end short, in place of repeating it",
+    given: setToken("legacy000001", `"expiresAt" = 'infinity'`),
+    attack: `${credential("legacy000001", "bare", { ...LEGACY_FACTS, expiresAt: "midctl_now() + interval '1 day'" })}; ${ATTACH}`,
+    code: MC003,
+    allows: "none for an end of infinity, which is none",
+    twin: `${credential("legacy000001", "bare", LEGACY_FACTS)}; ${ATTACH}`,
   },
   {
     refuses: "an adoption whose token stays behind",
