@@ -15,6 +15,7 @@ export const registry: readonly RegistryEntry[] = [
   { path: "identity create", load: async () => (await import("./verbs/identity-create.ts")).identityCreate },
   { path: "identity show", load: async () => (await import("./verbs/identity-show.ts")).identityShow },
   { path: "identity update", load: async () => (await import("./verbs/identity-update.ts")).identityUpdate },
+  { path: "identity adopt", load: async () => (await import("./verbs/identity-adopt.ts")).identityAdopt },
   {
     path: "credential issue",
     load: async () => (await import("./verbs/credential-issue.ts")).credentialIssue,
@@ -35,6 +36,7 @@ export const registry: readonly RegistryEntry[] = [
   { path: "pause", load: async () => (await import("./verbs/pause.ts")).pause },
   { path: "resume", load: async () => (await import("./verbs/resume.ts")).resume },
   { path: "revoke", load: async () => (await import("./verbs/revoke.ts")).revoke },
+  { path: "token sunset", load: async () => (await import("./verbs/token-sunset.ts")).tokenSunset },
   { path: "list", load: async () => (await import("./verbs/list.ts")).list },
   {
     path: "audit list",

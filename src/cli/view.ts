@@ -57,6 +57,7 @@ const statusTones: Readonly<Record<string, Tone>> = {
   superseded: "faint",
   expired: "faint",
   abandoned: "faint",
+  refused: "bad",
   revoked: "bad",
   identity_revoked: "bad",
 };

@@ -48,6 +48,22 @@ export function grants(scopes: readonly string[], required: string): boolean {
   );
 }
 
+/**
+ * Whether a host's stored text is a JSON array of strings that PostgreSQL can hold as such: what a credential can repeat.
+ * What each string says is the host's affair.
+ */
+export function isScopeList(text: string): boolean {
+  try {
+    const scopes: unknown = JSON.parse(text);
+    return (
+      Array.isArray(scopes) &&
+      scopes.every((scope) => typeof scope === "string" && !/[\0\p{Cs}]/u.test(scope))
+    );
+  } catch {
+    return false;
+  }
+}
+
 function adviseOn(text: string): string {
   if (text === "") return "A scope is not empty: cards:read, cards:* or *.";
   if (/[\s,]/.test(text)) return "Give --scope once for each.";

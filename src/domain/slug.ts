@@ -93,6 +93,25 @@ function looksSecret(text: string): boolean {
   return runs.some((run) => /[a-z]/.test(run) && /[A-Z]/.test(run) && /\d/.test(run));
 }
 
+/** Room for a number behind a proposed slug: `-99999`. */
+const MAX_PROPOSED = MAX_SLUG - 6;
+
+/**
+ * A slug that a free text suggests, of at most 57 characters, so that a number fits behind it. A proposal for a person to
+ * judge, never taken by itself. Null where nothing legible is left, or the text may be a secret.
+ */
+export function slugFrom(text: string): string | null {
+  if (looksSecret(text)) return null;
+  const folded = toAscii(text)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .slice(0, MAX_PROPOSED + 1)
+    .replace(/^-+/, "")
+    .slice(0, MAX_PROPOSED)
+    .replace(/-+$/, "");
+  return SLUG_PATTERN.test(folded) ? folded : null;
+}
+
 /** The slug that a reader would take the text for; null where there is none, or it must not be shown. */
 function foldToSlug(text: string): string | null {
   if ([...text].length > MAX_SLUG || looksSecret(text)) return null;

@@ -1,13 +1,23 @@
 import type { Database } from "../db/database.ts";
 import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
 import { readSchemaState } from "../db/migrate.ts";
+import { formatToken } from "../domain/reference.ts";
 import { readEnvironment } from "../repository/environment.ts";
-import { readGuards, readHygiene, readLogFacts, readServer } from "../repository/overview.ts";
+import {
+  type LegacyFacts,
+  type LegacyFinding,
+  readGuards,
+  readHygiene,
+  readLegacyFacts,
+  readLogFacts,
+  readServer,
+} from "../repository/overview.ts";
 
 /** Something that is not as it should be, and the command that mends it. */
 export interface Finding {
   readonly check: string;
-  readonly severity: "error" | "warning";
+  /** `info`: nothing is wrong, and it is worth knowing. */
+  readonly severity: "error" | "warning" | "info";
   readonly message: string;
   readonly mend: string;
 }
@@ -50,11 +60,12 @@ export async function diagnose(db: Database, localClock: () => number): Promise<
   const asked = localClock();
   const server = await readServer(db);
   const answered = localClock();
-  const [standing, log, environment, hygiene] = await Promise.all([
+  const [standing, log, environment, hygiene, legacy] = await Promise.all([
     readGuards(db),
     readLogFacts(db),
     readEnvironment(db),
     readHygiene(db),
+    readLegacyFacts(db),
   ]);
 
   check("guards", guardFindings(standing));
@@ -158,7 +169,56 @@ export async function diagnose(db: Database, localClock: () => number): Promise<
         ]
       : []),
   ]);
+  check("legacy tokens", legacyFindings(legacy));
   return { checks, findings };
+}
+
+/** Before a legacy token that is in use ends, and what a sunset did not reach. */
+function legacyFindings(legacy: LegacyFacts): Omit<Finding, "check">[] {
+  const found: Omit<Finding, "check">[] = [];
+  const plan = "midctl identity adopt --all --plan FILE";
+  if (legacy.endingCount > 0) {
+    const one = legacy.endingCount === 1;
+    found.push({
+      severity: "warning",
+      message: `${legacy.endingCount} legacy token${one ? "" : "s"} in use will end within 30 days: ${named(legacy.ending, legacy.endingCount)}.`,
+      mend: one ? adopt(legacy.ending) : `${plan}, or one by one: ${adopt(legacy.ending)}`,
+    });
+  }
+  if (legacy.laterCount > 0) {
+    const one = legacy.laterCount === 1;
+    found.push({
+      severity: "warning",
+      message: `${legacy.laterCount} legacy token${one ? " was" : "s were"} made after the sunset and live${one ? "s" : ""} on beyond ${legacy.sunset}: ${named(legacy.later, legacy.laterCount)}.`,
+      mend: `${adopt(legacy.later)}, or midctl token sunset --after DATE`,
+    });
+  }
+  if (legacy.refused > 0) {
+    found.push({
+      severity: "warning",
+      message: `${legacy.refused} token${legacy.refused === 1 ? " has" : "s have"} a machine identity and no credential, and authenticate${legacy.refused === 1 ? "s" : ""} nobody.`,
+      mend: `midctl list tokens --status refused, then ${plan}`,
+    });
+  }
+  if (legacy.unadopted > 0) {
+    found.push({
+      severity: "info",
+      message: `${legacy.unadopted} legacy token${legacy.unadopted === 1 ? " in force is" : "s in force are"} not adopted.`,
+      mend: plan,
+    });
+  }
+  return found;
+}
+
+/** The first of them by reference and name. */
+function named(tokens: readonly LegacyFinding[], count: number): string {
+  const more = count > tokens.length ? `, and ${count - tokens.length} more` : "";
+  return tokens.map(({ publicId, name }) => `${formatToken(publicId)} (${name})`).join(", ") + more;
+}
+
+function adopt(tokens: readonly LegacyFinding[]): string {
+  const [first] = tokens;
+  return `midctl identity adopt ${first === undefined ? "at_…" : formatToken(first.publicId)} --slug SLUG --owner WHO`;
 }
 
 function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>): Omit<Finding, "check">[] {

@@ -120,7 +120,19 @@ export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec):
   );
 }
 
-function requireSame(existing: Identity, spec: IdentitySpec): Identity {
+/** The identity, where it has every attribute that was given; else a `conflict` that names each difference. */
+export function requireSame(existing: Identity, spec: IdentitySpec): Identity {
+  const differences = differencesFrom(existing, spec);
+  if (differences.length === 0) return existing;
+  throw new MidctlError(
+    "conflict",
+    `The machine identity ${existing.slug} exists and differs in ${differences.join(", ")}; nothing was changed.`,
+    { hint: `midctl identity show ${existing.slug}`, details: { slug: existing.slug, differences } },
+  );
+}
+
+/** Names of the attributes that were given and are others; what was not given is null and fits anything. */
+export function differencesFrom(existing: Identity, spec: IdentitySpec): readonly string[] {
   const lifetime =
     existing.expiresAt === null
       ? null
@@ -142,12 +154,7 @@ function requireSame(existing: Identity, spec: IdentitySpec): Identity {
   if (spec.expiresIn !== null && (lifetime === null || Math.abs(lifetime - spec.expiresIn) > 1)) {
     differences.push("expiresAt");
   }
-  if (differences.length === 0) return existing;
-  throw new MidctlError(
-    "conflict",
-    `The machine identity ${existing.slug} exists and differs in ${differences.join(", ")}; nothing was changed.`,
-    { hint: `midctl identity show ${existing.slug}`, details: { slug: existing.slug, differences } },
-  );
+  return differences;
 }
 
 function canonical(labels: Readonly<Record<string, string>>): string {

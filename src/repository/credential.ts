@@ -94,6 +94,46 @@ export async function insertCredential(tx: Tx, credential: NewCredential): Promi
   return rows.length > 0;
 }
 
+/** A token to be adopted, by public id: whose credential it becomes, and under which name. */
+export interface NewAdoption {
+  readonly token: string;
+  /** Slug. */
+  readonly identity: string;
+  readonly name: string;
+}
+
+/**
+ * Makes credentials of tokens that are in use, and attaches those to the identities: the secrets stay what they are. The
+ * guards refuse whatever does not repeat its token.
+ */
+export async function insertAdopted(
+  tx: Tx,
+  adoptions: readonly NewAdoption[],
+  issuedBy: string,
+): Promise<void> {
+  const given = JSON.stringify(adoptions);
+  await Promise.all([
+    tx.query(
+      `INSERT INTO machine_identity_credential
+         ("publicId", "machineIdentityId", name, status, "tokenHash", scopes, adopted, "issuedBy", "expiresAt")
+       SELECT t."publicId", i.id, g.name, 'active', t."tokenHash", t.scopes, true, $2,
+              date_trunc('milliseconds', nullif(t."expiresAt", 'infinity'))
+         FROM jsonb_to_recordset($1::text::jsonb) AS g(token text, identity text, name text)
+         JOIN agent_token t ON t."publicId" = g.token
+         JOIN machine_identity i ON i.slug = g.identity
+        ORDER BY i.id, t.id`,
+      [given, issuedBy],
+    ),
+    tx.query(
+      `UPDATE agent_token t SET "machineIdentityId" = c."machineIdentityId"
+         FROM jsonb_to_recordset($1::text::jsonb) AS g(token text)
+         JOIN machine_identity_credential c ON c."publicId" = g.token
+        WHERE t."publicId" = g.token AND t."machineIdentityId" IS NULL`,
+      [given],
+    ),
+  ]);
+}
+
 export async function findCredential(tx: Tx, publicId: string): Promise<Credential | null> {
   const [row] = await tx.query<Credential>(`SELECT ${CREDENTIAL_COLUMNS} ${FROM} WHERE c."publicId" = $1`, [
     publicId,
@@ -147,6 +187,19 @@ export async function readHolders(tx: Tx, identity: string, name: string): Promi
     current: rows.find((row) => row.status !== "pending") ?? null,
     pending: rows.find((row) => row.status === "pending") ?? null,
   };
+}
+
+/** The current or pending credentials of identities: which names are taken, and by whom. */
+export async function readTakenNames(
+  tx: Tx,
+  identities: readonly string[],
+): Promise<{ readonly identity: string; readonly name: string; readonly id: string }[]> {
+  return tx.query(
+    `SELECT i.slug AS identity, c.name, 'mc_' || c."publicId" AS id ${FROM}
+      WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+        AND c.status IN ('pending', 'active', 'paused') AND midctl_is_live(c, midctl_now())`,
+    [JSON.stringify(identities)],
+  );
 }
 
 /** Ids of every live credential of a name, newest first: pending, current, in grace. */

@@ -83,6 +83,70 @@ export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boo
   return rows.length > 0;
 }
 
+/** What a set of new identities shares: services without parent or end, each in the workspace of a token. */
+export interface NewService {
+  readonly publicId: string;
+  readonly slug: string;
+  readonly displayName: string;
+  readonly owner: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly workspace: string | null;
+}
+
+/** Inserts services in one statement; returns the slugs that were made, without those that were there already. */
+export async function insertServices(
+  tx: Tx,
+  services: readonly NewService[],
+  createdBy: string,
+): Promise<string[]> {
+  const rows = await tx.query<{ slug: string }>(
+    `WITH given AS MATERIALIZED (
+       SELECT * FROM jsonb_to_recordset($1::text::jsonb)
+         AS g("publicId" text, slug text, "displayName" text, owner text, labels jsonb, workspace text)),
+     places AS MATERIALIZED (SELECT w.workspace, midctl_workspace_id(w.workspace) AS id FROM (SELECT DISTINCT workspace FROM given) w)
+     INSERT INTO machine_identity ("publicId", slug, "displayName", kind, owner, labels, "workspaceId", "createdBy")
+     SELECT g."publicId", g.slug, g."displayName", 'service', g.owner, g.labels, p.id, $2
+       FROM given g JOIN places p ON p.workspace IS NOT DISTINCT FROM g.workspace ORDER BY g.slug
+     ON CONFLICT DO NOTHING RETURNING slug`,
+    [JSON.stringify(services), createdBy],
+  );
+  return rows.map(({ slug }) => slug);
+}
+
+/** Locks those of these identities that there are, always in the same order, and reads them as they are then. */
+export async function lockIdentities(tx: Tx, slugs: readonly string[]): Promise<Identity[]> {
+  const [, identities] = await Promise.all([
+    tx.query(
+      `SELECT count(*)::int AS held FROM (
+         SELECT 1 FROM machine_identity WHERE slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+          ORDER BY id FOR NO KEY UPDATE) locked`,
+      [JSON.stringify(slugs)],
+    ),
+    readIdentities(tx, slugs),
+  ]);
+  return identities;
+}
+
+/** Those of these slugs that there are, in no particular order. */
+export async function readIdentities(tx: Tx, slugs: readonly string[]): Promise<Identity[]> {
+  return tx.query<Identity>(
+    `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
+    [JSON.stringify(slugs)],
+  );
+}
+
+/** Slugs that are taken: each of `bases`, alone or with a number behind it (`bot`, `bot-2`). */
+export async function readTakenSlugs(tx: Tx, bases: readonly string[]): Promise<string[]> {
+  const rows = await tx.query<{ slug: string }>(
+    `WITH bases AS MATERIALIZED (SELECT jsonb_array_elements_text($1::text::jsonb) AS base)
+     SELECT slug FROM machine_identity WHERE slug IN (SELECT base FROM bases)
+     UNION
+     SELECT slug FROM machine_identity WHERE slug ~ '-[0-9]+$' AND regexp_replace(slug, '-[0-9]+$', '') IN (SELECT base FROM bases)`,
+    [JSON.stringify(bases)],
+  );
+  return rows.map(({ slug }) => slug);
+}
+
 export async function findIdentity(tx: Tx, slug: string): Promise<Identity | null> {
   const [row] = await tx.query<Identity>(
     `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug = $1`,

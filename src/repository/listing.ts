@@ -3,6 +3,7 @@ import type { EffectiveStatus } from "../domain/status.ts";
 import { CREDENTIAL_COLUMNS, type Credential } from "./credential.ts";
 import { IDENTITY_COLUMNS, type Identity } from "./identity.ts";
 import type { LegacyToken } from "./token.ts";
+import { toScopes } from "./token-facts.ts";
 
 /**
  * Lists by keyset: each page begins after the last row of the one before, by row comparison on an index that has the
@@ -10,8 +11,8 @@ import type { LegacyToken } from "./token.ts";
  */
 
 export interface ListFilter {
-  /** Effective statuses; empty for all. */
-  readonly status: readonly EffectiveStatus[];
+  /** Effective statuses; empty for all. `refused` is of tokens only. */
+  readonly status: readonly (EffectiveStatus | "refused")[];
   readonly labels: readonly { readonly key: string; readonly value: string }[];
   readonly owner: string | null;
   readonly provider: string | null;
@@ -172,7 +173,8 @@ export interface TokenRow extends Omit<LegacyToken, "publicId" | "effectiveStatu
   readonly legacy: boolean;
   readonly identity: string | null;
   readonly credential: string | null;
-  readonly effectiveStatus: EffectiveStatus;
+  /** `refused`: it has a machine identity and no credential, so that it authenticates nobody. */
+  readonly effectiveStatus: EffectiveStatus | "refused";
 }
 
 export async function listTokenRows(
@@ -181,7 +183,8 @@ export async function listTokenRows(
   page: Page,
 ): Promise<Listed<TokenRow>> {
   const where = new Where();
-  if (filter.legacyOnly) where.add(`t."machineIdentityId" IS NULL`);
+  // What nobody adopted: also what has a host's own machine identity, and no credential.
+  if (filter.legacyOnly) where.add(`(t."machineIdentityId" IS NULL OR c.id IS NULL)`);
   if (filter.identity !== null) where.add(`i.slug = ${where.bind(filter.identity)}`);
   if (filter.owner !== null) where.add(`i.owner = ${where.bind(filter.owner)}`);
   if (filter.provider !== null) where.add(`i.provider = ${where.bind(filter.provider)}`);
@@ -201,14 +204,15 @@ export async function listTokenRows(
     );
   }
   const state = `CASE WHEN c.id IS NOT NULL THEN midctl_credential_state(c, midctl_now())
-    WHEN t."revokedAt" IS NOT NULL THEN 'revoked' WHEN t."expiresAt" <= midctl_now() THEN 'expired' ELSE 'active' END`;
+    WHEN t."revokedAt" IS NOT NULL THEN 'revoked' WHEN t."expiresAt" <= midctl_now() THEN 'expired'
+    WHEN t."machineIdentityId" IS NOT NULL THEN 'refused' ELSE 'active' END`;
   if (filter.status.length > 0)
     where.add(`${state} IN (${filter.status.map((status) => where.bind(status)).join(", ")})`);
-  return list<TokenRow>(
+  const listed = await list<TokenRow>(
     tx,
     where,
     `'at_' || t."publicId" AS id, t."machineIdentityId" IS NULL AS legacy, i.slug AS identity, 'mc_' || c."publicId" AS credential,
-     t.name, ${state} AS "effectiveStatus", t.scopes::jsonb AS scopes, midctl_workspace_slug(t."workspaceId") AS workspace,
+     t.name, ${state} AS "effectiveStatus", t.scopes, midctl_workspace_slug(t."workspaceId") AS workspace,
      midctl_instant(t."createdAt") AS "createdAt", midctl_instant(t."expiresAt") AS "expiresAt",
      midctl_instant(t."lastUsedAt") AS "lastUsedAt", midctl_instant(t."revokedAt") AS "revokedAt"`,
     `agent_token t LEFT JOIN machine_identity_credential c ON c."publicId" = t."publicId"
@@ -216,12 +220,14 @@ export async function listTokenRows(
     ["t.id", "", "bigint"],
     page,
   );
+  // As text: what a host wrote there need not be JSON.
+  return { ...listed, rows: listed.rows.map((row) => ({ ...row, scopes: toScopes(row.scopes) })) };
 }
 
 function addStatus(
   where: Where,
-  statuses: readonly EffectiveStatus[],
-  narrow: Readonly<Partial<Record<EffectiveStatus, string>>>,
+  statuses: ListFilter["status"],
+  narrow: Readonly<Partial<Record<ListFilter["status"][number], string>>>,
   state: string,
 ): void {
   if (statuses.length === 0) return;

@@ -139,3 +139,56 @@ export async function readHygiene(tx: Tx): Promise<Hygiene> {
   );
   return row ?? { neverUsedOverdue: 0, withoutEnd: 0, unusedForNinetyDays: 0 };
 }
+
+/** A legacy token that deserves a word in `doctor`. */
+export interface LegacyFinding {
+  /** Public id. */
+  readonly publicId: string;
+  readonly name: string;
+  /** RFC 3339; null for no end. */
+  readonly expiresAt: string | null;
+}
+
+/** Legacy tokens in force, and what of them is urgent. */
+export interface LegacyFacts {
+  readonly unadopted: number;
+  /** With a machine identity and no credential: they authenticate nobody. */
+  readonly refused: number;
+  /** Used within the last 7 days and ending within the next 30, the soonest first; at most ten. */
+  readonly ending: readonly LegacyFinding[];
+  readonly endingCount: number;
+  /** RFC 3339: the end that the last sunset set; null where there was none. */
+  readonly sunset: string | null;
+  /** Made after the last sunset, and living on beyond it; at most ten. */
+  readonly later: readonly LegacyFinding[];
+  readonly laterCount: number;
+}
+
+export async function readLegacyFacts(tx: Tx): Promise<LegacyFacts> {
+  const finding = `jsonb_build_object('publicId', "publicId", 'name', name, 'expiresAt', midctl_instant("expiresAt"))`;
+  const some = (from: string, order: string): string =>
+    `(SELECT coalesce(jsonb_agg(${finding} ORDER BY ${order}, "publicId"), '[]') FROM (SELECT * FROM ${from} ORDER BY ${order}, "publicId" LIMIT 10) few)`;
+  const [row] = await tx.query<LegacyFacts>(
+    `WITH clock AS MATERIALIZED (SELECT midctl_now() AS now),
+     open AS MATERIALIZED (
+       SELECT t.* FROM clock, agent_token t LEFT JOIN machine_identity_credential c ON c."publicId" = t."publicId"
+        WHERE c.id IS NULL AND t."revokedAt" IS NULL AND coalesce(t."expiresAt" > clock.now, true)),
+     legacy AS MATERIALIZED (SELECT * FROM open WHERE "machineIdentityId" IS NULL),
+     ending AS (SELECT l.* FROM clock, legacy l
+                 WHERE l."expiresAt" <= clock.now + interval '30 days' AND l."lastUsedAt" >= clock.now - interval '7 days'),
+     -- A host that changes an end says nothing of itself: an operator's change is a sunset.
+     sunset AS MATERIALIZED (
+       SELECT l.at, l.entry::jsonb #>> '{details,expiresAt,1}' AS ends FROM midctl_log l
+        WHERE l.action = 'token.update' AND l.entry::jsonb #>> '{actor,kind}' = 'operator' ORDER BY l."index" DESC LIMIT 1),
+     later AS (SELECT l.* FROM sunset s, legacy l
+                WHERE l."createdAt" > (s.at::timestamptz AT TIME ZONE 'UTC')
+                  AND coalesce(l."expiresAt" > (s.ends::timestamptz AT TIME ZONE 'UTC'), true))
+     SELECT (SELECT count(*)::float8 FROM legacy) AS unadopted,
+            (SELECT count(*)::float8 FROM open WHERE "machineIdentityId" IS NOT NULL) AS refused,
+            ${some("ending", '"expiresAt"')} AS ending, (SELECT count(*)::float8 FROM ending) AS "endingCount",
+            (SELECT ends FROM sunset) AS sunset,
+            ${some("later", '"createdAt"')} AS later, (SELECT count(*)::float8 FROM later) AS "laterCount"`,
+  );
+  if (row === undefined) throw new Error("a query without FROM gave no row");
+  return row;
+}

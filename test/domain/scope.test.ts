@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   canonicalScopes,
   grants,
+  isScopeList,
   MAX_SCOPES,
   parseScope,
   parseScopes,
@@ -112,4 +113,17 @@ describe("a required scope", () => {
       }),
     );
   });
+});
+
+describe("a host's stored scopes", () => {
+  it.each(["[]", '["cards:read"]', '["two words", ""]'])("may be %s", (text) => {
+    expect(isScopeList(text)).toBe(true);
+  });
+
+  it.each(["", "cards:read", "{}", "null", '"a"', "[1]", '["a", null]', '["\\u0000"]', '["\\ud800"]'])(
+    "are no list a credential can repeat: %j",
+    (text) => {
+      expect(isScopeList(text)).toBe(false);
+    },
+  );
 });

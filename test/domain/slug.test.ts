@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseSlug, SLUG_PATTERN, suggest, threadSlug } from "../../src/domain/slug.ts";
+import { parseSlug, SLUG_PATTERN, slugFrom, suggest, threadSlug } from "../../src/domain/slug.ts";
 import { createToken } from "../../src/domain/token.ts";
 import { refusal, told } from "./refusal.ts";
 
@@ -156,6 +156,32 @@ describe("did you mean", () => {
           swap: slug.slice(0, at) + slug[at + 1] + slug[at] + slug.slice(at + 2),
         }[slip];
         expect(suggest(typed as string, ["zzzzzzzzzzzzzzzz", slug])).toBe(slug);
+      }),
+    );
+  });
+});
+
+describe("a slug proposed for a name", () => {
+  it.each([
+    ["Codex on Laptop", "codex-on-laptop"],
+    ["  --Émile's bot!--", "emile-s-bot"],
+    ["x".repeat(100), "x".repeat(57)],
+    [`${"x".repeat(56)} y`, "x".repeat(56)],
+    ["长名字", null],
+    ["", null],
+  ])("%j is %j", (name, slug) => {
+    expect(slugFrom(name)).toBe(slug);
+  });
+
+  it("is never made of what may be a secret", () => {
+    expect(slugFrom(createToken("test", randomBytes).text)).toBeNull();
+  });
+
+  it("is a slug with room for a number behind it, whatever the name", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme", maxLength: 80 }), (name) => {
+        const slug = slugFrom(name);
+        expect(slug === null || SLUG_PATTERN.test(`${slug}-99999`)).toBe(true);
       }),
     );
   });

@@ -15,6 +15,9 @@ beforeAll(async () => {
   await desk.identity("child", "--parent", "bot");
   ({ token, id } = await desk.activeCredential("bot", "--scope", "cards:*"));
   spare = (await desk.issue("child")).token;
+  await desk.sql(
+    `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ('legacy000001', 'old', 'kan', repeat('0a', 32))`,
+  );
   await desk.ask("context set lab --database-url postgres://u@h/x");
 });
 afterAll(() => desk.dispose());
@@ -32,6 +35,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "identity create": { words: "identity create fresh --owner x --expires 30d --idle-ttl 24h" },
   "identity show": { words: "identity show bot" },
   "identity update": { words: "identity update child --owner y --label a=b" },
+  "identity adopt": { words: "identity adopt at_legacy000001 --slug adopted --owner x" },
   "credential issue": { words: "credential issue fresh" },
   "credential rotate": { words: "credential rotate bot" },
   "credential prepare": { words: "credential prepare --environment test --token-file ./prepared" },
@@ -40,6 +44,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   pause: { words: "pause child" },
   resume: { words: "resume child" },
   revoke: { words: "revoke child --yes" },
+  "token sunset": { words: "token sunset --after 30d --yes" },
   list: { words: "list" },
   "audit list": { words: "audit" },
   verify: { words: "verify", stdin: () => token },

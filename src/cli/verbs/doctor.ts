@@ -14,7 +14,7 @@ export const doctorOutput = z.object({
     z.array(
       z.object({
         check: z.string(),
-        severity: z.enum(["error", "warning"]),
+        severity: z.enum(["error", "warning", "info"]),
         message: z.string(),
         mend: z.string(),
       }),
@@ -25,9 +25,9 @@ export type DoctorDocument = z.infer<typeof doctorOutput>;
 
 export const doctor = defineVerb({
   path: ["doctor"],
-  summary: "Examine guards, schema, log, clock, rights, engine and permissions",
+  summary: "Examine guards, schema, log, clock, rights, engine, legacy tokens and permissions",
   description:
-    "Changes nothing. Each finding names the command that mends it. Exit 9 where an error was found; warnings alone exit 0.",
+    "Changes nothing. Each finding names the command that mends it. Exit 9 where an error was found; warnings and what is only worth knowing exit 0.",
   examples: [{ command: "midctl doctor --json", does: "for monitoring" }],
   output: doctorOutput,
   list: ["findings"],

@@ -12,13 +12,16 @@ import { describePlace } from "../place.ts";
 import { defineVerb } from "../verb.ts";
 import { viewList } from "../views/list.ts";
 
+/** A token with a machine identity and no credential authenticates nobody. */
+const tokenStatusSchema = z.enum([...effectiveStatusSchema.options, "refused"]);
+
 const tokenSchema = z.object({
   id: z.string(),
   legacy: z.boolean(),
   identity: z.nullable(z.string()),
   credential: z.nullable(z.string()),
   name: z.string(),
-  effectiveStatus: effectiveStatusSchema,
+  effectiveStatus: tokenStatusSchema,
   scopes: z.readonly(z.array(z.string())),
   workspace: z.nullable(z.string()),
   createdAt: z.string(),
@@ -62,9 +65,9 @@ export const list = defineVerb({
   options: {
     status: {
       value: "STATUS",
-      summary: "effective status",
+      summary: "effective status; refused: tokens with an identity and no credential",
       repeat: true,
-      choices: effectiveStatusSchema.options,
+      choices: tokenStatusSchema.options,
     },
     label: {
       value: "K=V",
@@ -82,7 +85,7 @@ export const list = defineVerb({
     },
     expiringWithin: { value: "7d", summary: "what ends so soon", schema: duration },
     unusedFor: { value: "30d", summary: "not used for so long", schema: duration },
-    legacy: { summary: "tokens without an identity" },
+    legacy: { summary: "tokens that nobody adopted" },
     limit: {
       value: "N",
       summary: `rows of a page, 1 to ${MAX_LIMIT}; default: 50`,
@@ -105,6 +108,11 @@ export const list = defineVerb({
     }
     if (input.legacy && noun !== "tokens")
       throw new MidctlError("usage", "--legacy is for tokens", { hint: "midctl list tokens --legacy" });
+    if (input.status.includes("refused") && noun !== "tokens") {
+      throw new MidctlError("usage", "--status refused is for tokens", {
+        hint: "midctl list tokens --status refused",
+      });
+    }
     if (input.identity !== undefined && noun === "identities") {
       throw new MidctlError("usage", "--identity is for credentials and tokens", {
         hint: `midctl identity show ${input.identity}`,

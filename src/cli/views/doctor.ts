@@ -10,6 +10,7 @@ export function viewDoctor({ place, checks, findings }: DoctorDocument): View {
       rows: checks.map((check) => {
         const found = findings.filter((finding) => finding.check === check);
         if (found.length === 0) return [check, { text: "in order", tone: "good" }];
+        if (found.every(({ severity }) => severity === "info")) return [check, "worth knowing"];
         const bad = found.some((finding) => finding.severity === "error");
         return [check, { text: `${found.length} found`, tone: bad ? "bad" : "warn" }];
       }),
@@ -20,7 +21,10 @@ export function viewDoctor({ place, checks, findings }: DoctorDocument): View {
       kind: "fields",
       title: check,
       fields: [
-        ["found", { text: message, tone: severity === "error" ? "bad" : "warn" }],
+        [
+          "found",
+          severity === "info" ? message : { text: message, tone: severity === "error" ? "bad" : "warn" },
+        ],
         ["mend with", mend],
       ],
     });

@@ -48,6 +48,8 @@ function tableOf(document: ListDocument): Block {
       { title: "STATUS", fixed: true },
       { title: "LAST USED" },
       { title: "EXPIRES" },
+      { title: "WORKSPACE", optional: true },
+      { title: "SCOPES", optional: true },
     ],
     rows: document.tokens.map((token) => [
       token.id,
@@ -56,6 +58,8 @@ function tableOf(document: ListDocument): Block {
       status(token.effectiveStatus),
       time(token.lastUsedAt),
       time(token.expiresAt),
+      token.workspace,
+      token.scopes.join(" "),
     ]),
   };
 }
