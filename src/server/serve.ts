@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import type { Database } from "../db/database.ts";
 import type { Authenticator } from "../operations/authenticate.ts";
@@ -11,6 +11,7 @@ import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
 import { listenAt } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
+import { readTarget } from "./target.ts";
 import { Turns } from "./turns.ts";
 
 export interface ServeOptions {
@@ -85,7 +86,11 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     hostname: "localhost", // of an HTTP/1.0 request that names none
     errorHandler: () => answerError(400, "bad_request"),
   });
-  const listener = preferFastLane(services, over, report, byHono);
+  const byPath = preferFastLane(services, over, report, byHono);
+  const listener: RequestListener = (incoming, outgoing) => {
+    incoming.url = readTarget(incoming.url ?? "");
+    byPath(incoming, outgoing);
+  };
   const server = createServer(
     {
       maxHeaderSize: HEADERS_MAX,

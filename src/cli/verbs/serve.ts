@@ -2,6 +2,7 @@ import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
+import { PATHS } from "../../server/target.ts";
 import { endInOrder } from "../interruption.ts";
 import { readWith } from "../parse.ts";
 import { errorAsText, errorAsTrace } from "../report.ts";
@@ -73,7 +74,7 @@ export const serve = defineVerb({
       begun: {
         listening: formatAddress(running.address),
         port: running.address.kind === "tcp" ? running.address.port : null,
-        paths: ["/auth", "/introspect", "/mcp", "/healthz", "/readyz", "/metrics"],
+        paths: PATHS,
       },
       async until() {
         await stopped;
