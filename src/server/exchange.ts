@@ -57,7 +57,7 @@ export function identify(
   });
 }
 
-export const NO_SCOPES: readonly string[] = [];
+const NO_SCOPES: readonly string[] = [];
 
 function demandScopes(answer: HeaderAnswer, scopes: readonly string[]): HeaderAnswer {
   const { decision } = answer;
