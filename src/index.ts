@@ -2,6 +2,7 @@
 
 import type { Tx } from "./db/database.ts";
 import { type DrizzleHandle, fromDrizzle } from "./db/drizzle.ts";
+import { MidctlError } from "./domain/errors.ts";
 import {
   type ActivityQuery,
   type AgentEvent,
@@ -44,20 +45,23 @@ export type { Accepted, Actor, Decision, RefusalCode, Refused } from "./operatio
 export type {
   ControlledByHost,
   HostControl,
+  HostIdentity,
   HostIssuance,
   HostRotation,
   IssuedToHost,
 } from "./operations/host.ts";
-export type { IdentitySpec } from "./operations/identity-create.ts";
 export type { CredentialInUse, IdentityInUse } from "./repository/token-facts.ts";
 
-/** Issues a credential in the host's transaction: a drizzle handle, or a `Tx` of this library. */
-export function issueCredential(tx: Tx | DrizzleHandle, issuance: HostIssuance): Promise<IssuedToHost> {
+/** Issues a credential in the host's transaction. */
+export async function issueCredential(tx: Tx | DrizzleHandle, issuance: HostIssuance): Promise<IssuedToHost> {
   return issueInTransaction(carry(tx), issuance);
 }
 
-/** Rotates a credential in the host's transaction: a drizzle handle, or a `Tx` of this library. */
-export function rotateCredential(tx: Tx | DrizzleHandle, rotation: HostRotation): Promise<IssuedToHost> {
+/** Rotates a credential in the host's transaction. */
+export async function rotateCredential(
+  tx: Tx | DrizzleHandle,
+  rotation: HostRotation,
+): Promise<IssuedToHost> {
   return rotateInTransaction(carry(tx), rotation);
 }
 
@@ -65,30 +69,43 @@ export function rotateCredential(tx: Tx | DrizzleHandle, rotation: HostRotation)
  * Writes what agents did, in one statement of the host's transaction: all or none. Each is attributed to its token and the
  * machine identity behind it. Returns their ids, `ev_…`.
  */
-export function recordAgentEvents(tx: Tx | DrizzleHandle, events: readonly AgentEvent[]): Promise<string[]> {
+export async function recordAgentEvents(
+  tx: Tx | DrizzleHandle,
+  events: readonly AgentEvent[],
+): Promise<string[]> {
   return recordInTransaction(carry(tx), events);
 }
 
 /** What agents did lately in a token's workspace, newest first. */
-export function readRecentActivity(tx: Tx | DrizzleHandle, query: ActivityQuery): Promise<RecentActivity> {
+export async function readRecentActivity(
+  tx: Tx | DrizzleHandle,
+  query: ActivityQuery,
+): Promise<RecentActivity> {
   return readInTransaction(carry(tx), query);
 }
 
 /** Pauses an identity or a credential in the host's transaction; `letGo` is awaited after its commit. */
-export function pause(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+export async function pause(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
   return controlInTransaction(carry(tx), control, "paused");
 }
 
 /** Resumes an identity or a credential in the host's transaction. */
-export function resume(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+export async function resume(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
   return controlInTransaction(carry(tx), control, "active");
 }
 
 /** Revokes an identity, a credential or a token in the host's transaction; `letGo` is awaited after its commit. */
-export function revoke(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+export async function revoke(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
   return controlInTransaction(carry(tx), control, "revoked");
 }
 
 function carry(tx: Tx | DrizzleHandle): Tx {
-  return "execute" in tx ? fromDrizzle(tx) : (tx as Tx);
+  const given: unknown = tx;
+  if (typeof given === "object" && given !== null) {
+    if ("execute" in given) return fromDrizzle(given as DrizzleHandle);
+    if ("query" in given) return given as Tx;
+  }
+  throw new MidctlError("usage", "The first argument is no transaction; nothing was done.", {
+    hint: "Give drizzle's, or one of this library: db.transaction(async (tx) => …).",
+  });
 }

@@ -8,6 +8,7 @@ import {
   parseOwner,
   parseProvider,
   parseThreadId,
+  parseWorkspace,
 } from "../domain/names.ts";
 import { parseReference } from "../domain/reference.ts";
 import { parseScope } from "../domain/scope.ts";
@@ -57,7 +58,11 @@ export const identityOptions = {
     complete: "identity",
   },
   idleTtl: { value: "24h", summary: "counts as paused after so long without use", schema: duration },
-  workspace: { value: "SLUG", summary: "its workspace, in a database that has them" },
+  workspace: {
+    value: "SLUG",
+    summary: "its workspace, in a database that has them",
+    schema: readWith(parseWorkspace),
+  },
 } as const;
 
 export const ownerOption = {

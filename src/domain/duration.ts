@@ -23,20 +23,39 @@ export interface DurationLimits {
  * anything else, with what was probably meant.
  */
 export function parseDuration(text: string, limits: DurationLimits = {}): number {
-  const atLeast = limits.atLeast ?? 1;
-  const atMost = limits.atMost ?? MAX_DURATION;
   const match = DURATION_PATTERN.exec(text);
   if (match === null)
     throw new MidctlError("usage", `${quote(text)} is not a duration.`, { hint: adviseOn(text) });
-  const seconds = Number(match[1]) * UNITS[match[2] as Unit];
+  return requireWithin(quote(text), Number(match[1]) * UNITS[match[2] as Unit], limits, formatDuration);
+}
+
+/** The same limits for a duration that comes as a number (a host's own call). Throws `usage`. */
+export function checkDuration(seconds: unknown, limits: DurationLimits = {}): number {
+  const inSeconds = (limit: number) => `${limit} s`;
+  if (typeof seconds === "number" && Number.isInteger(seconds)) {
+    return requireWithin(inSeconds(seconds), seconds, limits, inSeconds);
+  }
+  const shown =
+    typeof seconds === "string" ? quote(seconds) : typeof seconds === "object" ? "That" : String(seconds);
+  throw new MidctlError("usage", `${shown} is no whole number of seconds.`, {
+    hint: "Durations are numbers here, in seconds: 3600 for an hour.",
+  });
+}
+
+function requireWithin(
+  shown: string,
+  seconds: number,
+  { atLeast = 1, atMost = MAX_DURATION }: DurationLimits,
+  format: (limit: number) => string,
+): number {
   if (seconds < atLeast) {
-    throw new MidctlError("usage", `${quote(text)} is too short a duration.`, {
-      hint: `The shortest is ${formatDuration(atLeast)}.`,
+    throw new MidctlError("usage", `${shown} is too short a duration.`, {
+      hint: `The shortest is ${format(atLeast)}.`,
     });
   }
   if (seconds > atMost) {
-    throw new MidctlError("usage", `${quote(text)} is too long a duration.`, {
-      hint: `The longest is ${formatDuration(atMost)}.`,
+    throw new MidctlError("usage", `${shown} is too long a duration.`, {
+      hint: `The longest is ${format(atMost)}.`,
     });
   }
   return seconds;

@@ -22,6 +22,11 @@ export function parseOwner(text: string): string {
   return parseText("An owner", text, MAX_TEXT, CONTROL);
 }
 
+/** A host's workspace by its slug, which the host chose: 1 to 255 characters, no control characters. */
+export function parseWorkspace(text: string): string {
+  return parseText("A workspace", text, MAX_TEXT, CONTROL);
+}
+
 /** Who acts, as the log will name them: 1 to 255 characters, no control characters. */
 export function parseActor(text: string): string {
   return parseText("A name", text, MAX_TEXT, CONTROL);
@@ -69,7 +74,7 @@ function parseText(what: string, text: string, longest: number, forbidden: RegEx
   if (containsSecret(text)) {
     throw refuse(
       "must not hold a token; it was not stored",
-      "If that token is real, revoke it: midctl revoke --token-stdin. Argument lists are visible to other users.",
+      "If that token is real, revoke it: midctl revoke --token-stdin < FILE",
     );
   }
   if (text.trim() === "") throw refuse("is empty", `Give 1 to ${longest} characters.`);

@@ -94,10 +94,8 @@ function refuseSecret(text: string): void {
     });
   }
   if (/^\s*mid_/i.test(text) || containsSecret(text)) {
-    throw new MidctlError(
-      "usage",
-      "A token in argv: argument lists are visible to other users and kept in shell histories. Nothing was changed.",
-      { hint: "Treat it as leaked. Revoke it with: midctl revoke --token-stdin < FILE" },
-    );
+    throw new MidctlError("usage", "A token is no reference; nothing was changed.", {
+      hint: "Name the credential by its id, mc_…. Where others may have read the token, revoke it: midctl revoke --token-stdin < FILE",
+    });
   }
 }

@@ -66,7 +66,7 @@ export function isScopeList(text: string): boolean {
 
 function adviseOn(text: string): string {
   if (text === "") return "A scope is not empty: cards:read, cards:* or *.";
-  if (/[\s,]/.test(text)) return "Give --scope once for each.";
+  if (/[\s,]/.test(text)) return "Give each scope by itself: --scope once for each.";
   if (text.includes("*")) return "A * may only stand at the end, as in cards:*.";
   return "A scope is 1 to 128 printable ASCII characters without spaces, quotes and backslashes, such as cards:read.";
 }

@@ -91,7 +91,10 @@ describe("a secret given as a reference", () => {
   ])("%s is refused without echoing it, and says how to revoke it", (_, change) => {
     const given = change(createToken("live", randomBytes).text);
     const error = refusal(() => parseReference(given));
-    expect(error).toMatchObject({ code: "usage", message: expect.stringContaining("token in argv") });
+    expect(error).toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("A token is no reference"),
+    });
     expect(error.hint).toContain("revoke --token-stdin");
     expect(told(error)).not.toContain(given.slice(9, 25));
   });

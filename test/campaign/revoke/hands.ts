@@ -1,7 +1,7 @@
 import { MidctlError } from "../../../src/domain/errors.ts";
 import { issueCredential, rotateCredential } from "../../../src/index.ts";
 import { readTarget } from "../../../src/operations/control.ts";
-import type { IdentitySpec } from "../../../src/operations/identity-create.ts";
+import type { HostIdentity } from "../../../src/operations/host.ts";
 import { pauseTarget } from "../../../src/operations/pause.ts";
 import { resumeTarget } from "../../../src/operations/resume.ts";
 import { revokeTarget } from "../../../src/operations/revoke.ts";
@@ -65,7 +65,7 @@ export class LibraryHand implements Hand {
   }
 
   /** @param expiresIn seconds */
-  issue(identity: string | IdentitySpec, expiresIn: number): Promise<Ended<Issued>> {
+  issue(identity: string | HostIdentity, expiresIn: number): Promise<Ended<Issued>> {
     return this.#attempt(() =>
       this.#ground.db.transaction((tx) =>
         issueCredential(tx, { identity, actor: "campaign", expiresIn }).then(toIssued),
