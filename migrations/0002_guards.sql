@@ -632,18 +632,6 @@ CREATE TRIGGER midctl_30_mirror AFTER UPDATE ON machine_identity_credential FOR 
 CREATE TRIGGER midctl_90_keep BEFORE DELETE ON machine_identity_credential FOR EACH ROW EXECUTE FUNCTION midctl_keep();
 CREATE TRIGGER midctl_90_keep_all BEFORE TRUNCATE ON machine_identity_credential FOR EACH STATEMENT EXECUTE FUNCTION midctl_keep();
 
-CREATE TRIGGER midctl_10_birth BEFORE INSERT ON agent_token FOR EACH ROW EXECUTE FUNCTION midctl_token_birth();
-CREATE TRIGGER midctl_10_change BEFORE UPDATE ON agent_token FOR EACH ROW EXECUTE FUNCTION midctl_token_change();
-CREATE TRIGGER midctl_20_revoked AFTER UPDATE ON agent_token FOR EACH ROW
-  WHEN (OLD."revokedAt" IS NULL AND NEW."revokedAt" IS NOT NULL AND NEW."machineIdentityId" IS NOT NULL) EXECUTE FUNCTION midctl_token_revoked();
-CREATE TRIGGER midctl_90_delete BEFORE DELETE ON agent_token FOR EACH ROW EXECUTE FUNCTION midctl_token_delete();
-CREATE TRIGGER midctl_90_truncate BEFORE TRUNCATE ON agent_token FOR EACH STATEMENT EXECUTE FUNCTION midctl_token_truncate();
-
-CREATE TRIGGER midctl_10_attribute BEFORE INSERT ON agent_audit_event FOR EACH ROW EXECUTE FUNCTION midctl_event_attribute();
-
-CREATE TRIGGER midctl_10_change BEFORE UPDATE ON agent_audit_event FOR EACH ROW
-  WHEN (OLD."machineIdentityId" IS DISTINCT FROM NEW."machineIdentityId") EXECUTE FUNCTION midctl_event_change();
-
 CREATE TRIGGER midctl_10_change BEFORE UPDATE ON midctl_environment FOR EACH ROW EXECUTE FUNCTION midctl_environment_change();
 CREATE TRIGGER midctl_90_keep BEFORE DELETE ON midctl_environment FOR EACH ROW EXECUTE FUNCTION midctl_keep();
 CREATE TRIGGER midctl_90_keep_all BEFORE TRUNCATE ON midctl_environment FOR EACH STATEMENT EXECUTE FUNCTION midctl_keep();

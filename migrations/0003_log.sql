@@ -243,8 +243,6 @@ CREATE TRIGGER midctl_50_log_births AFTER INSERT ON machine_identity_credential 
   FOR EACH STATEMENT EXECUTE FUNCTION midctl_log_credential_births();
 CREATE TRIGGER midctl_50_log_changes AFTER UPDATE ON machine_identity_credential REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION midctl_log_credential_changes();
-CREATE TRIGGER midctl_50_log_changes AFTER UPDATE ON agent_token REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-  FOR EACH STATEMENT EXECUTE FUNCTION midctl_log_token_changes();
 CREATE TRIGGER midctl_50_log AFTER INSERT OR UPDATE ON midctl_environment FOR EACH ROW EXECUTE FUNCTION midctl_log_environment();
 
 CREATE CONSTRAINT TRIGGER midctl_50_append AFTER INSERT ON midctl_log_queue DEFERRABLE INITIALLY DEFERRED
@@ -255,14 +253,6 @@ CREATE TRIGGER midctl_10_guard BEFORE INSERT OR UPDATE OR DELETE ON midctl_log_h
 CREATE TRIGGER midctl_90_keep_all BEFORE TRUNCATE ON midctl_log_head FOR EACH STATEMENT EXECUTE FUNCTION midctl_keep();
 CREATE TRIGGER midctl_10_guard BEFORE INSERT OR UPDATE OR DELETE ON midctl_log FOR EACH ROW EXECUTE FUNCTION midctl_log_guard();
 CREATE TRIGGER midctl_90_keep_all BEFORE TRUNCATE ON midctl_log FOR EACH STATEMENT EXECUTE FUNCTION midctl_keep();
-
-DO $$ BEGIN
-  IF to_regclass('workspace') IS NOT NULL THEN
-    CREATE TRIGGER midctl_10_counted BEFORE DELETE ON workspace FOR EACH ROW EXECUTE FUNCTION midctl_workspace_counted();
-    CREATE TRIGGER midctl_50_deleted AFTER DELETE ON workspace FOR EACH ROW EXECUTE FUNCTION midctl_workspace_deleted();
-    CREATE TRIGGER midctl_90_truncate BEFORE TRUNCATE ON workspace FOR EACH STATEMENT EXECUTE FUNCTION midctl_workspace_truncate();
-  END IF;
-END $$;
 
 -- Whatever session_replication_role says; and as the owner, whoever writes. A right to write the log or its queue is
 -- therefore nobody's, and since EXECUTE is asked for only where a trigger is made, nobody hangs one of these on a table

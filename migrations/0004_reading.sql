@@ -20,4 +20,3 @@ END $$;
 
 -- The audit reads log and agent events as one line of time, newest first, each side along its own index.
 CREATE INDEX midctl_log_at_idx ON midctl_log ("at", "index");
-CREATE INDEX agent_audit_event_at_idx ON agent_audit_event (date_trunc('milliseconds', "createdAt"), id);

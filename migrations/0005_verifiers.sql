@@ -75,13 +75,4 @@ $$;
 
 CREATE TRIGGER midctl_60_told AFTER INSERT ON midctl_log REFERENCING NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION midctl_log_told();
-CREATE TRIGGER midctl_60_told AFTER UPDATE ON agent_token FOR EACH ROW
-  WHEN (OLD."machineIdentityId" IS NULL AND (OLD."publicId", OLD."tokenHash", OLD.name, OLD.scopes, OLD."expiresAt", OLD."revokedAt", OLD."workspaceId", OLD."machineIdentityId")
-        IS DISTINCT FROM (NEW."publicId", NEW."tokenHash", NEW.name, NEW.scopes, NEW."expiresAt", NEW."revokedAt", NEW."workspaceId", NEW."machineIdentityId"))
-  EXECUTE FUNCTION midctl_token_told();
-CREATE TRIGGER midctl_60_told_gone AFTER DELETE ON agent_token FOR EACH ROW EXECUTE FUNCTION midctl_token_told();
-CREATE TRIGGER midctl_60_told_all AFTER TRUNCATE ON agent_token FOR EACH STATEMENT EXECUTE FUNCTION midctl_token_told();
 ALTER TABLE midctl_log ENABLE ALWAYS TRIGGER midctl_60_told;
-ALTER TABLE agent_token ENABLE ALWAYS TRIGGER midctl_60_told;
-ALTER TABLE agent_token ENABLE ALWAYS TRIGGER midctl_60_told_gone;
-ALTER TABLE agent_token ENABLE ALWAYS TRIGGER midctl_60_told_all;

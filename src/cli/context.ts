@@ -167,6 +167,7 @@ function missingArgument(missing: Missing): MidctlError {
 
 function watchTransactions(database: Database, progress: Progress): Database {
   return {
+    concurrent: database.concurrent,
     query: (text, params) => database.query(text, params),
     listen: (channels, ears) => database.listen(channels, ears),
     close: () => database.close(),

@@ -28,6 +28,8 @@ export interface OwnTx extends Tx {
 }
 
 export interface Database extends Tx {
+  /** Whether a statement of its own can run while a transaction is open. PGlite is one session, and cannot. */
+  readonly concurrent: boolean;
   /**
    * Runs `work` in one READ COMMITTED transaction; a throw rolls back. A deadlock or serialization failure
    * (40P01, 40001) is retried up to 3 times: `work` must be ready to run again. A connection lost during COMMIT throws

@@ -1,21 +1,34 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
-import { listMigrations, type Migration, readMigrations } from "./migrations.ts";
+import { readSqlState } from "./failure.ts";
+import { checkHost } from "./host.ts";
+import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
+import { type Statement, splitStatements } from "./statements.ts";
 
 export interface MigrateOptions {
   /** Where the files are; those of this package unless told. */
   readonly directory?: string;
-  /** Runs everything and rolls it back. */
-  readonly dryRun?: boolean;
   /** Leaves out environment, database id and log head: for a data directory that is to be copied. */
   readonly bare?: boolean;
+  /** How long, in ms, locks on a host's tables are tried for before this gives up: a minute unless told. */
+  readonly patience?: number;
 }
 
 export interface MigrateResult {
-  /** Names of the files applied (or, on a dry run, to be applied), in order. */
+  /** Names of the files that this run applied, in order. */
   readonly applied: readonly string[];
   /** The last file that the schema then has, or null where there are no migrations at all. */
   readonly current: string | null;
+}
+
+/** What a migration would do. */
+export interface MigrationPlan extends MigrateResult {
+  readonly statements: readonly PlannedStatement[];
+}
+
+export interface PlannedStatement extends Statement {
+  readonly migration: string;
+  readonly manner: Manner;
 }
 
 export interface SchemaState {
@@ -24,31 +37,52 @@ export interface SchemaState {
   readonly known: number;
 }
 
+/** So long a lock on a host's table is waited for, ms: whoever comes after us waits behind us all that time. */
+const BRIEF = 50;
+const PATIENCE = 60_000;
+
 /**
- * Brings the schema up to this program's: all missing files in one transaction, under one advisory lock, so that of any
- * number of concurrent runs one applies and the others find it done. Files already applied must be unchanged and in
- * order. Functions created `SET search_path FROM CURRENT` get the current schema and pg_temp. Idempotent.
- * @throws MidctlError `schema_version` for a newer schema, an edited file or a gap (nothing was changed)
+ * Brings the schema up to this program's, under one advisory lock, so that of any number of concurrent runs one applies a
+ * file and the others find it done. What is ours alone comes in one transaction. What is added to a host's tables comes in
+ * one of its own, which never has the host queue behind it for longer than 50 ms: it gives up and tries again. Indexes on
+ * them are built while the host goes on. A run that ended in between is taken up where it stopped. Files already applied
+ * must be unchanged and in order. Functions created `SET search_path FROM CURRENT` get the current schema and pg_temp.
+ * @throws MidctlError `schema_version` for a newer schema, an edited file, a gap, or a host's tables of another shape;
+ *   `unavailable` where a host's tables were in use all the time
  */
 export async function migrate(db: Database, options: MigrateOptions = {}): Promise<MigrateResult> {
   const known = readMigrations(options.directory);
-  const dryRun = new DryRun();
-  try {
-    return await db.transaction(async (tx) => {
-      const result = await migrateIn(tx, known, options);
-      if (options.dryRun !== true) return result;
-      dryRun.result = result;
-      throw dryRun;
-    });
-  } catch (error) {
-    if (error === dryRun && dryRun.result !== null) return dryRun.result;
-    throw error;
+  const giveUpAt = performance.now() + (options.patience ?? PATIENCE);
+  const applied: string[] = [];
+  for (;;) {
+    const step = await takeTurn(() => migrateStep(db, known, options), giveUpAt);
+    applied.push(...step.applied);
+    if (step.done) return { applied, current: known.at(-1)?.name ?? null };
   }
 }
 
-/** Thrown through the transaction, so that a dry run takes every step of a real one and leaves nothing. */
-class DryRun extends Error {
-  result: MigrateResult | null = null;
+/**
+ * What `migrate` would do, statement by statement, each with the locks that it takes on tables which others may be using.
+ * Looks only, and locks nothing. Throws as `migrate` does.
+ */
+export async function planMigration(
+  db: Database,
+  options: { readonly directory?: string } = {},
+): Promise<MigrationPlan> {
+  const known = readMigrations(options.directory);
+  const missing = await db.transaction(async (tx) => {
+    const applied = (await hasTable(tx, HISTORY)) ? await readHistory(tx) : [];
+    checkHistory(applied, known);
+    if (applied.length === 0) await checkHost(tx);
+    return known.slice(applied.length);
+  });
+  return {
+    applied: missing.map(({ name }) => name),
+    current: known.at(-1)?.name ?? null,
+    statements: missing.flatMap(({ name, manner, text }) =>
+      splitStatements(text).map((statement) => ({ migration: name, manner, ...statement })),
+    ),
+  };
 }
 
 /**
@@ -72,22 +106,65 @@ const UNDEFINED_TABLE = "42P01";
 /** The bytes of "midctl" as a number: a key of our own among a host's advisory locks. */
 const LOCK = 120299423233132;
 
-async function migrateIn(
-  tx: OwnTx,
+interface Step {
+  readonly applied: readonly string[];
+  readonly done: boolean;
+}
+
+/** One transaction: the next files that go together, and environment and log head behind the last. */
+async function migrateStep(
+  db: Database,
   known: readonly Migration[],
   options: MigrateOptions,
-): Promise<MigrateResult> {
-  // A transaction's lock rather than a session's: it ends exactly when the schema is there, and passes any pooler.
-  // Nobody may wait for ever, neither for another run nor, keeping others waiting in turn, for a table in use.
-  await tx.query("SELECT set_config('lock_timeout', '60s', true)");
-  await tx.query("SELECT pg_advisory_xact_lock($1::bigint)", [LOCK]);
-  await pinSearchPath(tx);
-  const applied = await readHistory(tx);
-  checkHistory(applied, known);
-  const missing = known.slice(applied.length);
-  for (const migration of missing) await apply(tx, migration);
-  if (options.bare !== true) await ensureEnvironment(tx);
-  return { applied: missing.map(({ name }) => name), current: known.at(-1)?.name ?? null };
+): Promise<Step> {
+  return db.transaction(async (tx) => {
+    // A transaction's lock rather than a session's: it ends exactly when the schema is there, and passes any pooler. Tried
+    // for, not waited for: a build of an index would wait for the snapshot of whoever waits.
+    const [turn] = await tx.query<{ ours: boolean }>("SELECT pg_try_advisory_xact_lock($1::bigint) AS ours", [
+      LOCK,
+    ]);
+    if (turn?.ours !== true) throw inUse("Another midctl is migrating this database");
+    await tx.query("SELECT set_config('lock_timeout', '60s', true)");
+    await pinSearchPath(tx);
+    await ensureHistory(tx);
+    const applied = await readHistory(tx);
+    checkHistory(applied, known);
+    if (applied.length === 0) await checkHost(tx);
+    const missing = known.slice(applied.length);
+    const now = nextTogether(missing);
+    for (const migration of now) await apply(db, tx, migration);
+    const done = now.length === missing.length;
+    if (done && options.bare !== true) await ensureEnvironment(tx);
+    return { applied: now.map(({ name }) => name), done };
+  });
+}
+
+/** The files that one transaction may hold: all up to one that wants to be alone, or that one. */
+function nextTogether(missing: readonly Migration[]): readonly Migration[] {
+  const alone = missing.findIndex(({ manner }) => manner !== "together");
+  if (alone === 0) return missing.slice(0, 1);
+  return alone < 0 ? missing : missing.slice(0, alone);
+}
+
+const LOCK_NOT_AVAILABLE = "55P03";
+
+function inUse(what: string): MidctlError {
+  return new MidctlError("unavailable", `${what}; what is missing of the schema was not added.`, {
+    hint: "Run midctl db migrate again: it goes on where it stopped. pg_stat_activity shows who holds on for long.",
+    details: { sqlState: LOCK_NOT_AVAILABLE },
+  });
+}
+
+/** Again and again, where a lock was not to be had at once; the pauses (up to 50, 100, … 800 ms) let the host work. */
+async function takeTurn<T>(attempt: () => Promise<T>, giveUpAt: number): Promise<T> {
+  for (let failures = 0; ; failures += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (readSqlState(error) !== LOCK_NOT_AVAILABLE || performance.now() >= giveUpAt) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 50 * 2 ** Math.min(failures, 4)));
+    }
+  }
 }
 
 async function pinSearchPath(tx: Tx): Promise<void> {
@@ -109,17 +186,21 @@ interface Applied {
   readonly hash: string;
 }
 
-async function readHistory(tx: Tx): Promise<Applied[]> {
-  if (!(await hasTable(tx, "midctl_migration"))) {
-    await tx.query(
-      `CREATE TABLE midctl_migration (
-         name text PRIMARY KEY,
-         position int NOT NULL UNIQUE,
-         hash text NOT NULL,
-         "appliedAt" timestamptz NOT NULL DEFAULT clock_timestamp()
-       )`,
-    );
-  }
+const HISTORY = "midctl_migration";
+
+async function ensureHistory(tx: Tx): Promise<void> {
+  if (await hasTable(tx, HISTORY)) return;
+  await tx.query(
+    `CREATE TABLE midctl_migration (
+       name text PRIMARY KEY,
+       position int NOT NULL UNIQUE,
+       hash text NOT NULL,
+       "appliedAt" timestamptz NOT NULL DEFAULT clock_timestamp()
+     )`,
+  );
+}
+
+function readHistory(tx: Tx): Promise<Applied[]> {
   return tx.query<Applied>("SELECT name, hash FROM midctl_migration ORDER BY position");
 }
 
@@ -160,11 +241,14 @@ function refuseHistory(name: string, what: string): MidctlError {
   });
 }
 
-async function apply(tx: OwnTx, { name, position, hash, text }: Migration): Promise<void> {
-  await tx.script(text).catch((error: unknown) => {
+async function apply(db: Database, tx: OwnTx, migration: Migration): Promise<void> {
+  const { name, position, hash } = migration;
+  await run(db, tx, migration).catch((error: unknown) => {
     if (!(error instanceof MidctlError)) throw error;
+    if (readSqlState(error) === LOCK_NOT_AVAILABLE)
+      throw inUse("The tables of the application are in use all the time");
     const { code, details, cause } = error;
-    throw new MidctlError(code, `The migration ${name} failed: ${describe(error)} Nothing was changed.`, {
+    throw new MidctlError(code, `The migration ${name} failed: ${describe(error)} It changed nothing.`, {
       hint: "Look into the server's log, and report it with the version of your PostgreSQL.",
       details: { ...details, migration: name },
       cause,
@@ -175,6 +259,34 @@ async function apply(tx: OwnTx, { name, position, hash, text }: Migration): Prom
     position,
     hash,
   ]);
+}
+
+async function run(db: Database, tx: OwnTx, { manner, text }: Migration): Promise<void> {
+  switch (manner) {
+    case "together":
+      return tx.script(text);
+    case "host":
+      await tx.query("SELECT set_config('lock_timeout', $1::text, true)", [`${BRIEF}ms`]);
+      return tx.script(text);
+    case "concurrently":
+      // This transaction does no more than hold the advisory lock meanwhile. A simple statement as its last, since the
+      // portal of any other keeps a snapshot, for the end of which the build would wait.
+      await tx.script("SET LOCAL idle_in_transaction_session_timeout = 0");
+      for (const { sql } of splitStatements(text)) await buildIndex(db, tx, sql);
+  }
+}
+
+/** An index that a build left behind invalid, because it was interrupted, is built anew. */
+async function buildIndex(db: Database, tx: OwnTx, sql: string): Promise<void> {
+  if (!db.concurrent) return tx.script(sql.replace(" CONCURRENTLY", ""));
+  const name = /^CREATE INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON /.exec(sql)?.[1];
+  if (name === undefined) throw new MidctlError("internal", "A migration builds no index that can be named.");
+  const [left] = await db.query<{ valid: boolean }>(
+    "SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)",
+    [name],
+  );
+  if (left?.valid === false) await db.query(`DROP INDEX CONCURRENTLY ${name}`);
+  await db.query(sql);
 }
 
 /** PostgreSQL's own words where there are any: migrations hold no secrets. */

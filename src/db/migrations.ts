@@ -4,10 +4,18 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MidctlError } from "../domain/errors.ts";
 
+/**
+ * How a file is run, as its name's ending says. `together`: in one transaction with its neighbours. `_host.sql`: in one of its
+ * own, under brief locks on tables that a host application is using. `_concurrently.sql`: one `CREATE INDEX CONCURRENTLY`
+ * after the other, outside of any transaction, while the host reads and writes.
+ */
+export type Manner = "together" | "host" | "concurrently";
+
 /** One file of migrations/: `0001_tables.sql` has position 1. */
 export interface Migration {
   readonly name: string;
   readonly position: number;
+  readonly manner: Manner;
   /** SHA-256 of the file's bytes, in hex. */
   readonly hash: string;
   readonly text: string;
@@ -23,6 +31,7 @@ export function readMigrations(directory: string = migrationsDirectory()): Migra
     return {
       name,
       position: index + 1,
+      manner: readManner(name),
       hash: createHash("sha256").update(bytes).digest("hex"),
       text: bytes.toString("utf8"),
     };
@@ -46,6 +55,11 @@ export function listMigrations(directory: string = migrationsDirectory()): strin
     }
   });
   return names;
+}
+
+function readManner(name: string): Manner {
+  if (name.endsWith("_concurrently.sql")) return "concurrently";
+  return name.endsWith("_host.sql") ? "host" : "together";
 }
 
 function readNames(directory: string): string[] {

@@ -8,6 +8,7 @@ import { PARSERS, requireParams } from "./values.ts";
 /** The waist over a PGlite (PostgreSQL in this process). It is one session: transactions take turns. */
 export function fromPglite(pglite: PGlite): Database {
   return {
+    concurrent: false,
     query: (text, params = []) => run(pglite, text, params),
     transaction: (work) => retryConflicts(() => attempt(pglite, work)),
     listen: (channels, ears) => listen(pglite, channels, ears),

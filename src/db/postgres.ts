@@ -56,6 +56,10 @@ class LanePool implements Database {
     this.#patience = options.patience ?? null;
   }
 
+  get concurrent(): boolean {
+    return this.#max > 1;
+  }
+
   async query<Row extends object>(text: string, params: readonly Param[] = []): Promise<Row[]> {
     try {
       return (await this.#onLane(false, (lane) => this.#patiently(lane, lane.run<Row>(text, params)))).rows;

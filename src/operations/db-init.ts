@@ -1,5 +1,5 @@
 import type { Database } from "../db/database.ts";
-import { migrate } from "../db/migrate.ts";
+import { migrate, planMigration } from "../db/migrate.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { type Environment, lockEnvironment, nameEnvironment } from "../repository/environment.ts";
 import { change, type Request } from "./change.ts";
@@ -23,7 +23,7 @@ export interface Initialized {
  * `live` once credentials exist.
  */
 export async function initDatabase(db: Database, request: Request, wish: InitWish): Promise<Initialized> {
-  const { applied } = await migrate(db, { dryRun: request.dryRun === true });
+  const { applied } = await (request.dryRun === true ? planMigration(db) : migrate(db));
   if (request.dryRun === true && applied.length > 0) {
     throw new MidctlError(
       "schema_version",

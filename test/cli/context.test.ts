@@ -7,6 +7,7 @@ import { makeContext } from "./support/world.ts";
 function fakeDatabase(): Database {
   const tx = {} as OwnTx;
   return {
+    concurrent: true,
     query: async () => [],
     transaction: (work) => work(tx),
     listen: async () => ({ query: async () => [], close: () => undefined }),

@@ -179,6 +179,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
   test("acknowledge what was told while their lease was being granted, though nothing is told after it", async () => {
     const token = await issueActive(db, "told-early");
     const early: Database = {
+      concurrent: db.concurrent,
       query: (text, params) => db.query(text, params),
       transaction: (work) => db.transaction(work),
       close: () => db.close(),

@@ -97,6 +97,7 @@ describe("a verifier whose session hears nothing, as through a pooler that swall
       closed = resolve;
     });
     const deaf: Database = {
+      concurrent: db.concurrent,
       query: (text, params) => db.query(text, params),
       transaction: (work) => db.transaction(work),
       close: () => db.close(),

@@ -1,0 +1,63 @@
+import { MidctlError } from "../domain/errors.ts";
+import type { Tx } from "./database.ts";
+
+const NUMBER = /^(bigint|integer)$/;
+const TEXT = /^(character varying|text)/;
+/** Without zone, and UTC: with one, a host's session in another zone would shift what our triggers write. */
+const MOMENT = /^timestamp(\(\d\))? without time zone$/;
+
+/** What we read and write of a host's tables, by the types that its rows then hold. */
+const EXPECTED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
+  agent_token: {
+    id: NUMBER,
+    publicId: TEXT,
+    workspaceId: NUMBER,
+    name: TEXT,
+    tokenPrefix: TEXT,
+    tokenHash: TEXT,
+    scopes: TEXT,
+    createdAt: MOMENT,
+    expiresAt: MOMENT,
+    lastUsedAt: MOMENT,
+    revokedAt: MOMENT,
+  },
+  agent_audit_event: {
+    id: NUMBER,
+    publicId: TEXT,
+    workspaceId: NUMBER,
+    agentTokenId: NUMBER,
+    action: TEXT,
+    createdAt: MOMENT,
+  },
+};
+
+/**
+ * Whether a host's own tables, where it has any, are such as we can add to.
+ * @throws MidctlError `schema_version`, naming each difference
+ */
+export async function checkHost(tx: Tx): Promise<void> {
+  const rows = await tx.query<{ table: string; kind: string; columns: Readonly<Record<string, string>> }>(
+    `SELECT c.relname AS "table", c.relkind::text AS kind,
+            (SELECT coalesce(json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod)), '{}')
+               FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+       FROM pg_class c
+      WHERE c.oid IN (to_regclass('agent_token'), to_regclass('agent_audit_event'),
+                      to_regclass('machine_identity'), to_regclass('machine_identity_credential'))
+      ORDER BY c.relname`,
+  );
+  const differences = rows.flatMap(({ table, kind, columns }) => {
+    if (EXPECTED[table] === undefined) return [`there is a ${table} that midctl did not make`];
+    if (kind !== "r") return [`${table} is no plain table`];
+    return Object.entries(EXPECTED[table]).flatMap(([column, type]) => {
+      const found = columns[column];
+      if (found === undefined) return [`${table} has no column "${column}"`];
+      return type.test(found) ? [] : [`${table}."${column}" is ${found}`];
+    });
+  });
+  if (differences.length === 0) return;
+  throw new MidctlError(
+    "schema_version",
+    `This database has tables of an application that midctl cannot add to: ${differences.join("; ")}. Nothing was changed.`,
+    { hint: "Give midctl a database or schema of its own (search_path).", details: { differences } },
+  );
+}
