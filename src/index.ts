@@ -52,16 +52,19 @@ export type {
 } from "./operations/host.ts";
 export type { CredentialInUse, IdentityInUse } from "./repository/token-facts.ts";
 
+/**
+ * A transaction that is open: drizzle's, or one of this library's `Database`. What has no transaction of its own (a
+ * pool, drizzle's root handle, a listening session) is no such thing.
+ */
+export type HostTransaction = (Tx & { readonly close?: never }) | (DrizzleHandle & { rollback(): never });
+
 /** Issues a credential in the host's transaction. */
-export async function issueCredential(tx: Tx | DrizzleHandle, issuance: HostIssuance): Promise<IssuedToHost> {
+export async function issueCredential(tx: HostTransaction, issuance: HostIssuance): Promise<IssuedToHost> {
   return issueInTransaction(carry(tx), issuance);
 }
 
 /** Rotates a credential in the host's transaction. */
-export async function rotateCredential(
-  tx: Tx | DrizzleHandle,
-  rotation: HostRotation,
-): Promise<IssuedToHost> {
+export async function rotateCredential(tx: HostTransaction, rotation: HostRotation): Promise<IssuedToHost> {
   return rotateInTransaction(carry(tx), rotation);
 }
 
@@ -85,17 +88,17 @@ export async function readRecentActivity(
 }
 
 /** Pauses an identity or a credential in the host's transaction; `letGo` is awaited after its commit. */
-export async function pause(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+export async function pause(tx: HostTransaction, control: HostControl): Promise<ControlledByHost> {
   return controlInTransaction(carry(tx), control, "paused");
 }
 
 /** Resumes an identity or a credential in the host's transaction. */
-export async function resume(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+export async function resume(tx: HostTransaction, control: HostControl): Promise<ControlledByHost> {
   return controlInTransaction(carry(tx), control, "active");
 }
 
 /** Revokes an identity, a credential or a token in the host's transaction; `letGo` is awaited after its commit. */
-export async function revoke(tx: Tx | DrizzleHandle, control: HostControl): Promise<ControlledByHost> {
+export async function revoke(tx: HostTransaction, control: HostControl): Promise<ControlledByHost> {
   return controlInTransaction(carry(tx), control, "revoked");
 }
 

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type * as z from "zod/mini";
 import type { Database, Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
 import { createToken } from "../domain/token.ts";
-import { type Claim, claimTransaction } from "../repository/claim.ts";
+import { type Claim, claimTransaction, readTransaction } from "../repository/claim.ts";
 import { type Controlled, type ControlStatus, controlWithin, readTarget } from "./control.ts";
 import { issueWithin } from "./credential-issue.ts";
 import { DEFAULT_GRACE, rotateWithin } from "./credential-rotate.ts";
@@ -87,7 +88,8 @@ export interface IssuedToHost extends Issued {
 }
 
 /**
- * Issues a credential inside a host's own transaction. Throws `MidctlError`, `usage` for what does not fit, before anything is written; after one the host rolls back, as after any failed statement.
+ * Issues a credential inside a host's own transaction. Throws `MidctlError`, `usage` for what does not fit and for a handle
+ * that is no transaction, before anything is written; after one the host rolls back, as after any failed statement.
  * Above READ COMMITTED a concurrent change is a serialization failure that the host retries.
  */
 export async function issueInTransaction(tx: Tx, issuance: HostIssuance): Promise<IssuedToHost> {
@@ -96,7 +98,7 @@ export async function issueInTransaction(tx: Tx, issuance: HostIssuance): Promis
   const slug = typeof input.identity === "string" ? input.identity : input.identity.slug;
   const seen = await previewIssuance(tx, slug, common.name);
   const token = createToken(seen.environment.kind, randomBytes);
-  await claimTransaction(tx, request);
+  await claimHost(tx, request, NOT_ISSUED);
   const issued = await issueWithin(tx, request, { ...common, identity: input.identity, secret: token }, seen);
   return { ...issued, token: token.text };
 }
@@ -107,7 +109,7 @@ export async function rotateInTransaction(tx: Tx, rotation: HostRotation): Promi
   const { request, common } = prepare(input);
   const seen = await previewIssuance(tx, input.identity, common.name);
   const token = createToken(seen.environment.kind, randomBytes);
-  await claimTransaction(tx, request);
+  await claimHost(tx, request, NOT_ISSUED);
   const issued = await rotateWithin(
     tx,
     request,
@@ -133,7 +135,7 @@ export async function controlInTransaction(
   const undone = NOT_CONTROLLED[status];
   const input = readHostInput(controlInput, control, undone);
   const target = await readTarget(tx, input.ref);
-  await claimTransaction(tx, claimOf(input));
+  await claimHost(tx, claimOf(input), undone);
   const controlled = await controlWithin(tx, target, status);
   return { ...controlled, letGo: awaitLetGo };
 }
@@ -144,6 +146,18 @@ const NOT_CONTROLLED: Readonly<Record<ControlStatus, string>> = {
   active: "Nothing was resumed",
   revoked: "Nothing was revoked",
 };
+
+/**
+ * Says who acts, and makes sure that what follows is one transaction: on a pool each statement is its own, and a failure
+ * would leave half of the work behind. A transaction's id is seen by nobody else's statement.
+ */
+async function claimHost(tx: Tx, claim: Claim, undone: string): Promise<void> {
+  const [claimed, running] = await Promise.all([claimTransaction(tx, claim), readTransaction(tx)]);
+  if (claimed === running) return;
+  throw new MidctlError("usage", `${undone}: the handle given is no transaction.`, {
+    hint: "Open one and hand that in: db.transaction(async (tx) => …).",
+  });
+}
 
 function claimOf({ actor, reason }: { actor: string; reason?: string | null | undefined }): Claim {
   return { actor: { kind: "host", name: actor }, reason: reason ?? null };

@@ -21,6 +21,12 @@ export async function claimTransaction(tx: Tx, claim: Claim): Promise<string> {
   return row?.id ?? "";
 }
 
+/** The id of the transaction that this runs in, or null for one that has written nothing and has none. */
+export async function readTransaction(tx: Tx): Promise<string | null> {
+  const [row] = await tx.query<{ id: string | null }>(`SELECT pg_current_xact_id_if_assigned()::text AS id`);
+  return row?.id ?? null;
+}
+
 /** What became of a transaction, asked on another connection; null where the server has forgotten it. */
 export async function readFate(
   db: Tx,

@@ -4,22 +4,18 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DrizzleHandle } from "../../src/db/drizzle.ts";
 import { machineIdentity } from "../../src/db/schema.ts";
-import { createAuthenticator, issueCredential, MidctlError, rotateCredential } from "../../src/index.ts";
+import {
+  createAuthenticator,
+  type HostTransaction,
+  issueCredential,
+  MidctlError,
+  pause,
+  resume,
+  revoke,
+  rotateCredential,
+} from "../../src/index.ts";
 import { showIdentity } from "../../src/operations/identity-show.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
-
-const SPEC = {
-  kind: "service",
-  provider: null,
-  threadId: null,
-  owner: "host",
-  displayName: null,
-  labels: null,
-  parent: null,
-  workspace: null,
-  expiresIn: null,
-  idleTtl: null,
-} as const;
 
 /** A host's own drizzle handle, on a connection of its own. */
 function openHost(database: TestDatabase): { handle: DrizzleHandle; close: () => Promise<void> } {
@@ -62,7 +58,7 @@ describe.each(databases())("inside a host's own transaction on $name", (factory)
 
     const { token } = await host.handle.transaction((tx) =>
       issueCredential(tx, {
-        identity: { ...SPEC, slug: "committed" },
+        identity: { slug: "committed", owner: "host" },
         actor: "alice",
         scopes: ["cards:read"],
       }),
@@ -82,7 +78,10 @@ describe.each(databases())("inside a host's own transaction on $name", (factory)
 
     await expect(
       host.handle.transaction(async (tx) => {
-        ({ token } = await issueCredential(tx, { identity: { ...SPEC, slug: "undone" }, actor: "alice" }));
+        ({ token } = await issueCredential(tx, {
+          identity: { slug: "undone", owner: "host" },
+          actor: "alice",
+        }));
         throw new Error("the host changed its mind");
       }),
     ).rejects.toThrow("changed its mind");
@@ -96,7 +95,7 @@ describe.each(databases())("inside a host's own transaction on $name", (factory)
   test("a rotation in the host's transaction leaves the old token good until the new one is used", async () => {
     const { authenticate } = createAuthenticator({ db: database.db });
     const { token: old } = await host.handle.transaction((tx) =>
-      issueCredential(tx, { identity: { ...SPEC, slug: "rotated" }, actor: "alice" }),
+      issueCredential(tx, { identity: { slug: "rotated", owner: "host" }, actor: "alice" }),
     );
     await authenticate(old);
 
@@ -112,7 +111,7 @@ describe.each(databases())("inside a host's own transaction on $name", (factory)
 
   test("what the rules forbid is a MidctlError, so that the host rolls back", async () => {
     await host.handle.transaction((tx) =>
-      issueCredential(tx, { identity: { ...SPEC, slug: "twice" }, actor: "alice" }),
+      issueCredential(tx, { identity: { slug: "twice", owner: "host" }, actor: "alice" }),
     );
 
     const second = host.handle.transaction((tx) =>
@@ -123,10 +122,67 @@ describe.each(databases())("inside a host's own transaction on $name", (factory)
     await expect(second).rejects.toMatchObject({ code: "conflict" });
   });
 
+  describe("a handle that is no transaction", () => {
+    const HANDLES: [string, () => HostTransaction][] = [
+      // @ts-expect-error: neither is a transaction by its type
+      ["a pool", () => database.db],
+      // @ts-expect-error
+      ["drizzle's root handle", () => host.handle],
+    ];
+
+    test.each(HANDLES)("%s leaves nothing behind, and is told", async (_, handle) => {
+      const issued = issueCredential(handle(), {
+        identity: { slug: "halved", owner: "host" },
+        actor: "alice",
+      });
+
+      await expect(issued).rejects.toMatchObject({
+        code: "usage",
+        message: "No credential was issued: the handle given is no transaction.",
+      });
+      expect(await database.db.query("SELECT FROM machine_identity WHERE slug = 'halved'")).toEqual([]);
+    });
+
+    test.each(HANDLES)("%s rotates, pauses, resumes and revokes nothing", async (kind, handle) => {
+      const slug = kind === "a pool" ? "whole-a" : "whole-b";
+      const { authenticate } = createAuthenticator({ db: database.db, cache: false });
+      const { token } = await host.handle.transaction((tx) =>
+        issueCredential(tx, { identity: { slug, owner: "host" }, actor: "alice" }),
+      );
+      await authenticate(token);
+
+      const attempts = await Promise.allSettled([
+        rotateCredential(handle(), { identity: slug, actor: "alice" }),
+        pause(handle(), { ref: slug, actor: "alice" }),
+        resume(handle(), { ref: slug, actor: "alice" }),
+        revoke(handle(), { ref: slug, actor: "alice" }),
+      ]);
+
+      expect(attempts.map((attempt) => attempt.status === "rejected" && String(attempt.reason))).toEqual([
+        "MidctlError: No credential was issued: the handle given is no transaction.",
+        "MidctlError: Nothing was paused: the handle given is no transaction.",
+        "MidctlError: Nothing was resumed: the handle given is no transaction.",
+        "MidctlError: Nothing was revoked: the handle given is no transaction.",
+      ]);
+      expect(await authenticate(token)).toMatchObject({ ok: true });
+      expect((await showIdentity(database.db, slug)).credentials).toHaveLength(1);
+    });
+  });
+
+  test("a savepoint inside of the host's transaction will do", async () => {
+    const { credential } = await host.handle.transaction((tx) =>
+      tx.transaction((nested) =>
+        issueCredential(nested, { identity: { slug: "nested", owner: "host" }, actor: "alice" }),
+      ),
+    );
+
+    expect(credential.identity).toBe("nested");
+  });
+
   test("uses are noted by the minute and show on credential and identity", async () => {
     const authenticator = createAuthenticator({ db: database.db });
     const { token } = await host.handle.transaction((tx) =>
-      issueCredential(tx, { identity: { ...SPEC, slug: "used" }, actor: "alice" }),
+      issueCredential(tx, { identity: { slug: "used", owner: "host" }, actor: "alice" }),
     );
     const lastUse = async () => (await showIdentity(database.db, "used")).credentials[0]?.lastUsedAt;
 
