@@ -2,7 +2,7 @@
 import { isScope } from "../domain/scope.ts";
 import type { Accepted } from "../operations/decide.ts";
 import { type Exchange, identify, type RequestContext, type Services } from "./exchange.ts";
-import { encodeHeader, joinScopes } from "./header-value.ts";
+import { encodeHeader, encodeScopes } from "./header-value.ts";
 
 /** An answer as HTTP has it. */
 export interface AuthAnswer {
@@ -102,7 +102,7 @@ export function describeActor(decision: Accepted): Record<string, string> {
     "x-midctl-owner": actor.owner === null ? "" : encodeHeader(actor.owner),
     "x-midctl-credential": credential?.id ?? "",
     "x-midctl-kind": identity?.kind ?? "legacy_token",
-    "x-midctl-scopes": joinScopes(decision.scopes),
+    "x-midctl-scopes": encodeScopes(decision.scopes),
     "cache-control": "no-store",
     "content-length": "0",
   };

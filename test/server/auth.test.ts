@@ -160,6 +160,19 @@ describe("the headers of /auth", () => {
     expect(response.headers.get("x-admin")).toBeNull();
   });
 
+  test("have so many scopes of a host's token as any server takes; all of them count", async () => {
+    const scopes = Array.from({ length: 2_000 }, (_, n) => `scope:${n}`);
+    const token = await insertLegacy(stage.db, "legacyauth04", JSON.stringify(scopes));
+
+    const response = await auth(token, "?scope=scope:1999");
+
+    const named = (response.headers.get("x-midctl-scopes") ?? "").split(" ");
+    expect(response.status).toBe(200);
+    expect(named.join(" ").length).toBeLessThanOrEqual(64 * 129);
+    expect(named).toEqual(scopes.slice(0, named.length));
+    expect(named.length).toBeGreaterThan(700);
+  });
+
   test("stay in one line, whatever public id a host chose", async () => {
     const token = await insertLegacy(stage.db, "legacyauth03");
     await stage.db.query(`UPDATE agent_token SET "publicId" = $1 WHERE "publicId" = $2`, [

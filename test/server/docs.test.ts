@@ -107,6 +107,31 @@ describe.each(installedProxies())("behind a real $name, configured as docs/verif
     expect([headers["x-midctl-owner"] ?? "", headers["x-midctl-credential"] ?? ""]).toEqual(["", ""]);
   });
 
+  test("a good token with as many scopes as there may be passes, and they all arrive", async () => {
+    const scopes = ["cards:read", ...Array.from({ length: 63 }, (_, n) => `${n}`.padEnd(128, "x"))];
+    const { token } = await stage.issue(`largest-${proxy.name.toLowerCase()}`, {
+      identity: { displayName: "❶".repeat(100), owner: "Ü".repeat(60) },
+      scopes,
+    });
+
+    const response = await fetch(`${url}/`, { headers: bearer(token) });
+
+    expect(response.status).toBe(200);
+    expect(String(received.at(-1)?.headers["x-midctl-scopes"]).split(" ").sort()).toEqual(scopes.sort());
+  });
+
+  // Caddy passes them on, and then what midctl answers to them.
+  test.runIf(proxy.name === "nginx")(
+    "more headers than midctl takes do not keep it from judging",
+    async () => {
+      const cookies = Array.from({ length: 4 }, (_, n) => `Cookie: c${n}=${"x".repeat(4_500)}\r\n`).join("");
+
+      const { status } = await sendHeader(`Authorization: Bearer kanagent_unknown\r\n${cookies}X-Last: 1`);
+
+      expect(status).toBe(401);
+    },
+  );
+
   test("a large body reaches the application whole", async () => {
     bodies = 0;
 
