@@ -29,6 +29,11 @@ export const completers = {
     );
     return ids.map((value) => ({ value }));
   },
+  token: async (context, prefix) => {
+    const { suggestTokens } = await import("../repository/token.ts");
+    const ids = await suggestTokens(await context.database({ mayStart: false }), prefix.replace(/^at_/, ""));
+    return ids.map((value) => ({ value }));
+  },
   topic: async () => {
     const { topics } = await import("./topics.ts");
     return Object.entries(topics).map(([value, topic]) => ({ value, summary: topic.summary }));

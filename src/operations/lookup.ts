@@ -5,6 +5,7 @@ import { suggest } from "../domain/slug.ts";
 import { suggestCredentials } from "../repository/credential.ts";
 import { type Environment, readEnvironment } from "../repository/environment.ts";
 import { suggestSlugs } from "../repository/identity.ts";
+import { suggestTokens } from "../repository/token.ts";
 
 /** The environment, or `schema_version` where the database was never made ready. */
 export async function requireEnvironment(tx: Tx): Promise<Environment> {
@@ -51,7 +52,8 @@ async function nearest(tx: Tx, reference: Reference): Promise<string | null> {
     return suggest(reference.slug, near) ?? (started.length === 1 ? (started[0] ?? null) : null);
   }
   if (reference.kind === "credential" || reference.kind === "token") {
-    const [first, ...rest] = await suggestCredentials(tx, reference.publicId.slice(0, 8), 2);
+    const near = reference.kind === "token" ? suggestTokens : suggestCredentials;
+    const [first, ...rest] = await near(tx, reference.publicId.slice(0, 8), 2);
     return first !== undefined && rest.length === 0 ? first : null;
   }
   return null;

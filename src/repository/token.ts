@@ -50,6 +50,15 @@ export async function revokeLegacyToken(tx: Tx, publicId: string): Promise<void>
   );
 }
 
+/** References of tokens that begin so, adopted or not, for completion and "did you mean". */
+export async function suggestTokens(tx: Tx, prefix: string, limit = 50): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(
+    `SELECT 'at_' || "publicId" AS id FROM agent_token WHERE "publicId" LIKE $1 || '%' ORDER BY agent_token.id DESC LIMIT $2::int`,
+    [prefix.replace(/[\\%_]/g, "\\$&"), limit],
+  );
+  return rows.map((row) => row.id);
+}
+
 /** A token with what its adoption depends on. */
 export interface TokenToAdopt {
   readonly publicId: string;

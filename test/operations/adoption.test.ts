@@ -233,6 +233,15 @@ describe.each(databases())("adopting a legacy token on $name", (factory) => {
       });
     });
 
+    test("a mistyped token, with the one that was meant", async () => {
+      await insertToken(database.db, "mistyped0001");
+
+      await expect(adopt("mistyped0002", service("x"))).rejects.toMatchObject({
+        code: "not_found",
+        hint: "Did you mean at_mistyped0001?",
+      });
+    });
+
     test.each<[string, TokenColumns, string]>([
       ["one that is revoked", { revokedAt: "now()" }, "is revoked, which is final"],
       ["one that has expired", { expiresAt: "'2020-01-01'" }, "has expired"],

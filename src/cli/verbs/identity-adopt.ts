@@ -74,7 +74,15 @@ export const identityAdopt = defineVerb({
     { command: "midctl identity adopt --all --plan adoption.ndjson", does: "propose, and change nothing" },
     { command: "midctl identity adopt --apply adoption.ndjson --yes", does: "carry the edited plan out" },
   ],
-  args: [{ name: "ref", summary: "the token, at_…", schema: readWith(parseTokenReference), optional: true }],
+  args: [
+    {
+      name: "ref",
+      summary: "the token, at_…",
+      schema: readWith(parseTokenReference),
+      optional: true,
+      complete: "token",
+    },
+  ],
   options: {
     slug: { value: "SLUG", summary: "of the identity to create", schema: readWith(parseSlug) },
     identity: {
