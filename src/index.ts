@@ -42,6 +42,7 @@ export {
 } from "./operations/authenticate.ts";
 export { authenticateHeader, type HeaderAnswer, type HeaderAuthenticator } from "./operations/bearer.ts";
 export type { Accepted, Actor, Decision, RefusalCode, Refused } from "./operations/decide.ts";
+export type { Demand } from "./operations/demand.ts";
 export type {
   ControlledByHost,
   HostControl,

@@ -29,7 +29,10 @@ export type BearerProblem = "missing" | "duplicated" | "other_scheme" | "malform
 export function readBearer(header: string | readonly string[] | null | undefined): BearerReading {
   if (typeof header === "string") return readValue(header);
   if (header === null || header === undefined || header.length === 0) return refuse("missing");
-  return header.length === 1 && header[0] !== undefined ? readValue(header[0]) : refuse("duplicated");
+  // By what JavaScript hands in, it may be anything.
+  const [value, ...others]: readonly unknown[] = Array.isArray(header) ? header : [header];
+  if (others.length > 0) return refuse("duplicated");
+  return typeof value === "string" ? readValue(value) : refuse("malformed");
 }
 
 function readValue(value: string): BearerReading {

@@ -22,6 +22,11 @@ export function parseOwner(text: string): string {
   return parseText("An owner", text, MAX_TEXT, CONTROL);
 }
 
+/** How a verifier shows itself: 1 to 255 characters, no control characters. */
+export function parseVerifierName(text: unknown): string {
+  return parseText("A verifier's name", typeof text === "string" ? text : "", MAX_TEXT, CONTROL);
+}
+
 /** A host's workspace by its slug, which the host chose: 1 to 255 characters, no control characters. */
 export function parseWorkspace(text: string): string {
   return parseText("A workspace", text, MAX_TEXT, CONTROL);

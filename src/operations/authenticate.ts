@@ -1,5 +1,4 @@
 import type { Database } from "../db/database.ts";
-import { MidctlError } from "../domain/errors.ts";
 import { grants } from "../domain/scope.ts";
 import type { TokenFacts } from "../repository/token-facts.ts";
 import { useToken } from "./credential-activate.ts";
@@ -16,27 +15,15 @@ import {
   type Wanted,
   wantedFor,
 } from "./decide.ts";
+import { type Demand, MISTAKEN, readDemand } from "./demand.ts";
 import { refuseLate, within } from "./patience.ts";
 import { DecisionCache } from "./verifier/cache.ts";
-import { DEFAULT_LEASE, LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
+import { LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
 import { type Found, Lookups } from "./verifier/lookups.ts";
+import { type AuthenticatorOptions, readOptions } from "./verifier/options.ts";
 import { Uses } from "./verifier/uses.ts";
 
-export interface AuthenticatorOptions {
-  /** A pool of its own, never a host's transaction: an activation must not be rolled back after the answer. */
-  readonly db: Database;
-  /**
-   * Whether good answers are kept under a lease (SPEC §8), and how: `entries` at most (10,000 unless told, about 1 KB
-   * each), `leaseMs` from 100 to 60,000 (3,000 unless told): what a revocation waits at most for a verifier that died.
-   */
-  readonly cache?: boolean | { readonly entries?: number; readonly leaseMs?: number };
-  /** As the database shows this verifier; host and process unless told. */
-  readonly name?: string;
-  /** How long the database may take over a decision, ms, before the answer is `unavailable`; 5,000 unless told. */
-  readonly patience?: number;
-  /** Told once, in words for an operator, where nothing can be cached since nothing is heard. */
-  readonly warn?: (text: string) => void;
-}
+export type { AuthenticatorOptions } from "./verifier/options.ts";
 
 /** What has been decided so far, for metrics. */
 export interface AuthenticatorCounters {
@@ -59,9 +46,10 @@ export interface Authenticator {
    * Decides on a bearer's token. A good one is a use: it activates a pending credential, exactly once under any
    * concurrency and before the answer, and its last use is noted by the minute. Never throws: where the database
    * cannot be asked, or an activation cannot be written, the code is `unavailable`. The decision is frozen, deeply: it
-   * may be kept and given again.
+   * may be kept and given again. Options that cannot be understood (another field, a `scope` that is undefined or no
+   * text) are no lack of a demand: nothing meets them, and the code is `scope_missing`.
    */
-  authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision>;
+  authenticate(token: string, options?: Demand): Promise<Decision>;
   /** Resolves when every use that was seen so far has been noted, or could not be. */
   settled(): Promise<void>;
   readonly counters: AuthenticatorCounters;
@@ -69,11 +57,8 @@ export interface Authenticator {
   close(): Promise<void>;
 }
 
-/** How long the database may take over a decision, ms. */
-const DEFAULT_PATIENCE = 5000;
 /** Longer is neither ours nor legacy. */
 const LONGEST_TOKEN = 512;
-const ENTRIES = 10_000;
 const UNHEARD =
   "The database's notifications are not heard here, as behind a connection pooler: nothing is cached, and every token is looked up. Revocation is as prompt as ever; give the database's own address to decide faster.";
 const MALFORMED = refusal("malformed");
@@ -83,7 +68,7 @@ const UNAVAILABLE = refusal("unavailable");
 /**
  * What a resource server decides with. Lookups that come together go together; good answers are kept under a lease,
  * which begins with the first decision, so that pause and revoke can return when every verifier has let go.
- * @throws MidctlError `usage` for a lease out of bounds
+ * @throws MidctlError `usage` that names the option that does not fit
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const authenticator = new CachingAuthenticator(options);
@@ -108,23 +93,8 @@ class CachingAuthenticator {
   #warned = false;
   readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
 
-  constructor({
-    db,
-    cache = true,
-    name,
-    patience = DEFAULT_PATIENCE,
-    warn = () => undefined,
-  }: AuthenticatorOptions) {
-    const { entries = ENTRIES, leaseMs = DEFAULT_LEASE } = typeof cache === "object" ? cache : {};
-    if (!(leaseMs >= 100 && leaseMs <= 60_000)) {
-      throw new MidctlError(
-        "usage",
-        `A lease of ${leaseMs} ms is out of bounds; there is no authenticator.`,
-        {
-          hint: "It is 100 to 60,000 ms: what a revocation waits at most for a verifier that died.",
-        },
-      );
-    }
+  constructor(options: AuthenticatorOptions) {
+    const { db, cache, entries, leaseMs, name, patience, warn } = readOptions(options);
     this.#db = db;
     this.#cache = new DecisionCache(entries);
     this.#keeper =
@@ -132,7 +102,7 @@ class CachingAuthenticator {
         ? null
         : new LeaseKeeper(db, this.#cache, {
             length: leaseMs,
-            name: name ?? null,
+            name,
             deaf: () => {
               if (!this.#warned) warn(UNHEARD);
               this.#warned = true;
@@ -157,11 +127,12 @@ class CachingAuthenticator {
     };
   }
 
-  authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision> {
-    const scope = options?.scope ?? null;
+  authenticate(token: string, options?: Demand): Promise<Decision> {
     if (typeof token !== "string" || token.length > LONGEST_TOKEN || token.length === 0) {
       return Promise.resolve(this.#count(MALFORMED));
     }
+    const scope = readDemand(options);
+    if (scope === MISTAKEN) return Promise.resolve(this.#count(SCOPE_MISSING));
     const hash = quickHash(token);
     const now = momentNow();
     const cached = this.#cache.get(hash, now);

@@ -1,9 +1,10 @@
 import { readBearer } from "../domain/bearer.ts";
 import { type Decision, refusal } from "./decide.ts";
+import type { Demand } from "./demand.ts";
 
 /** As much of an authenticator as a header needs. */
 export interface HeaderAuthenticator {
-  authenticate(token: string, options?: { readonly scope?: string }): Promise<Decision>;
+  authenticate(token: string, options?: Demand): Promise<Decision>;
 }
 
 /** A decision with the answer that HTTP gives to it; decision and headers are frozen. */
@@ -47,12 +48,12 @@ const UNAVAILABLE: Refusal = {
  * From an Authorization header to a decision and its answer, for any framework: on 200 go on with
  * `decision.actor`, else send status, headers and body. Give every value of the header there was
  * (Node: `request.headersDistinct.authorization`). Never throws; a header without one plausible token is `malformed`
- * and costs no look-up.
+ * and costs no look-up. Options that cannot be understood are refused as by `authenticate`.
  */
 export function authenticateHeader(
   authenticator: HeaderAuthenticator,
   header: string | readonly string[] | null | undefined,
-  options?: { readonly scope?: string },
+  options?: Demand,
 ): Promise<HeaderAnswer> {
   const bearer = readBearer(header);
   if (!bearer.ok) return Promise.resolve(answerTo(refusal("malformed")));

@@ -82,7 +82,28 @@ describe("from a header to an answer", () => {
   );
 });
 
+test.each([[5], [{}], [[5]], [[null]], [[undefined]], [[["Bearer a"]]], [true]])(
+  "%j for a header is refused, and nothing is thrown",
+  async (header) => {
+    const good = deciding(ACCEPTED);
+
+    const answer = await authenticateHeader(good, header as never);
+
+    expect(answer).toMatchObject({ status: 401, decision: { ok: false, code: "malformed" } });
+    expect(good.asked).toEqual([]);
+  },
+);
+
 describe("Hono's middleware", () => {
+  test.each([[{ scope: undefined }], [{ scope: null }], ["admin"], [{ scopes: ["admin"] }], [null]])(
+    "is not made for the demand %j, which would have let all pass",
+    (demand) => {
+      expect(() => midctlAuth(deciding(ACCEPTED), demand as never)).toThrow(
+        expect.objectContaining({ code: "usage" }),
+      );
+    },
+  );
+
   function appWith(decision: Decision) {
     const app = new Hono<{ Variables: MidctlVariables }>();
     app.use(midctlAuth(deciding(decision), { scope: "cards:read" }));
