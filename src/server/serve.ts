@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import type { Database } from "../db/database.ts";
 import type { Authenticator } from "../operations/authenticate.ts";
@@ -6,6 +6,7 @@ import { within } from "../operations/patience.ts";
 import { AccessLog } from "./access-log.ts";
 import type { Address } from "./address.ts";
 import { createApp } from "./app.ts";
+import { Connections } from "./connections.ts";
 import { answerError, beginExchange, type Exchange, type Services } from "./exchange.ts";
 import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
@@ -42,7 +43,9 @@ export interface Limits {
   readonly answer: number;
 }
 
-const LIMITS: Limits = { headers: 10_000, request: 15_000, idle: 75_000, drain: 10_000, answer: 30_000 };
+const LIMITS: Limits = { headers: 10_000, request: 15_000, idle: 75_000, drain: 6_000, answer: 30_000 };
+/** ms for the database to take the last uses and the lease. With `drain` it stays below the 10 s that Docker waits. */
+const CLOSE_WITHIN = 2_000;
 /** Bytes of all headers together; Node answers 431 beyond. A bearer's own header may have half of it. */
 const HEADERS_MAX = 16 * 1024;
 
@@ -88,6 +91,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   });
   const byPath = preferFastLane(services, over, report, byHono);
   const listener: RequestListener = (incoming, outgoing) => {
+    connections.begin(outgoing);
     incoming.url = readTarget(incoming.url ?? "");
     byPath(incoming, outgoing);
   };
@@ -101,6 +105,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     },
     listener,
   );
+  const connections = new Connections(server);
   server.setTimeout(limits.idle);
   const address = await listenAt(server, options.address);
   // Of accepting, such as too many open files: the next one may be well.
@@ -109,10 +114,13 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.stop();
-    await closeInOrder(server, limits.drain);
+    await connections.end(limits.drain);
     log?.flush();
-    await within(limits.drain, authenticator.close(), () => undefined).catch(() => undefined);
-    await db.close();
+    const close = authenticator
+      .close()
+      .catch(() => undefined)
+      .then(() => db.close());
+    await within(CLOSE_WITHIN, close, () => undefined);
   };
   return {
     address,
@@ -121,14 +129,4 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       return stopped;
     },
   };
-}
-
-/** A connection that is kept alive is closed once its request is answered; after `limit` ms every one is. */
-async function closeInOrder(server: Server, limit: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  const idle = setInterval(() => server.closeIdleConnections(), 10);
-  const late = setTimeout(() => server.closeAllConnections(), limit);
-  await closed;
-  clearInterval(idle);
-  clearTimeout(late);
 }
