@@ -16,13 +16,13 @@ const exitCodes: Readonly<Record<ErrorCode, number>> = {
   interrupted: 130,
 };
 
-const terminatedBySigterm = 143;
+const bySignal: Readonly<Record<string, number>> = { SIGTERM: 143, SIGHUP: 129 };
 
 /** The exit code of whatever was thrown; anything that is no MidctlError is internal. */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof MidctlError)) return exitCodes.internal;
-  if (error.code === "interrupted" && error.details.signal === "SIGTERM") return terminatedBySigterm;
-  return exitCodes[error.code];
+  const signalled = error.code === "interrupted" ? bySignal[String(error.details.signal)] : undefined;
+  return signalled ?? exitCodes[error.code];
 }
 
 /**

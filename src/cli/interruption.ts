@@ -3,7 +3,7 @@ import { MidctlError } from "../domain/errors.ts";
 import type { Progress } from "./context.ts";
 import { errnoOf } from "./terminal.ts";
 
-type Signal = "SIGINT" | "SIGTERM";
+export type Signal = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 /** Calls `end` with the error that explains an interruption, or an exception that nobody could catch. */
 export function watchForInterruption(
@@ -14,20 +14,21 @@ export function watchForInterruption(
   const interrupt = (signal: Signal): void => {
     const stop = orderly;
     orderly = undefined; // a second signal does not wait
-    if (stop !== undefined) stop();
+    if (stop !== undefined) stop(signal);
     else end(interruptionOf(signal, progress, changes()));
   };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
+  process.on("SIGHUP", interrupt);
   process.on("uncaughtException", (error, origin) =>
     end(explainUncaught(error, origin, progress, changes())),
   );
 }
 
-let orderly: (() => void) | undefined;
+let orderly: ((signal: Signal) => void) | undefined;
 
-/** For what runs until it is told to end: the first signal calls `stop`, and is no error. */
-export function endInOrder(stop: () => void): void {
+/** For what runs until it is told to end: the first signal calls `stop`, whose matter it is whether that is an error. */
+export function endInOrder(stop: (signal: Signal) => void): void {
   orderly = stop;
 }
 

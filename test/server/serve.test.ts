@@ -169,21 +169,22 @@ describe("midctl serve does not start", () => {
 });
 
 describe("midctl serve ends in order", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)(
-    "on %s: exit 0, and its verifier keeps nobody waiting",
-    async (signal) => {
-      const serving = await startServe(desk.env);
-      await ask(`${serving.url}/auth`, token);
-      await expect.poll(() => leasesOf(serving.pid)).toBe(1);
+  test.each([
+    ["SIGTERM", 0],
+    ["SIGINT", 0],
+    ["SIGHUP", 129],
+  ] as const)("on %s: exit %i, and its verifier keeps nobody waiting", async (signal, exit) => {
+    const serving = await startServe(desk.env);
+    await ask(`${serving.url}/auth`, token);
+    await expect.poll(() => leasesOf(serving.pid)).toBe(1);
 
-      serving.kill(signal);
+    serving.kill(signal);
 
-      expect(await serving.ended).toEqual({ code: 0, signal: null });
-      await expect(fetch(`${serving.url}/healthz`)).rejects.toThrow();
-      expect(serving.stderr()).toMatch(/ GET \/auth 200 \S+ bot\n$/);
-      expect(await leasesOf(serving.pid)).toBe(0);
-    },
-  );
+    expect(await serving.ended).toEqual({ code: exit, signal: null });
+    await expect(fetch(`${serving.url}/healthz`)).rejects.toThrow();
+    expect(serving.stderr()).toMatch(/ GET \/auth 200 \S+ bot\n/);
+    expect(await leasesOf(serving.pid)).toBe(0);
+  });
 
   /** How many leases the verifier of that process holds, of which a revocation would wait for each. */
   async function leasesOf(pid: number): Promise<number> {

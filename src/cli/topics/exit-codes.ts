@@ -10,5 +10,5 @@ export const exitCodes = `
     8  some of many items failed; the result says which
     9  a check found something
    74  the secret could not be delivered; nothing that works is left behind
-  130  interrupted (Ctrl-C); 143 by SIGTERM
+  130  interrupted (Ctrl-C); 143 by SIGTERM, 129 by SIGHUP
 `;

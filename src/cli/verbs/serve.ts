@@ -3,7 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
 import { PATHS } from "../../server/target.ts";
-import { endInOrder } from "../interruption.ts";
+import { endInOrder, type Signal } from "../interruption.ts";
 import { readWith } from "../parse.ts";
 import { errorAsText, errorAsTrace } from "../report.ts";
 import { defineVerb } from "../verb.ts";
@@ -24,7 +24,7 @@ export const serve = defineVerb({
   path: ["serve"],
   summary: "Answer resource servers and proxies by HTTP: /auth, /introspect, /mcp",
   description:
-    "Runs until SIGTERM or SIGINT, then ends in order and exits 0. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy.",
+    "Runs until SIGTERM or SIGINT, then ends in order and exits 0; so it does on SIGHUP, but exits 129. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy.",
   examples: [
     { command: "midctl serve", does: "at http://127.0.0.1:8484" },
     { command: "midctl serve --listen unix:/run/midctl/serve.sock", does: "for a proxy on this machine" },
@@ -51,7 +51,7 @@ export const serve = defineVerb({
     }
     const { startServer } = await import("../../server/serve.ts");
     const db = await context.database({ pool: POOL });
-    const { promise: stopped, resolve: stop } = promiseWithResolvers();
+    const { promise: stopped, resolve: stop } = promiseWithResolvers<Signal>();
     const running = await startServer({
       address: listen,
       db,
@@ -77,17 +77,23 @@ export const serve = defineVerb({
         paths: PATHS,
       },
       async until() {
-        await stopped;
+        const signal = await stopped;
         await running.stop();
+        // Nobody asked it to end: whoever watches over it may start it again.
+        if (signal === "SIGHUP") {
+          throw new MidctlError("interrupted", "the terminal closed; the server ended in order", {
+            details: { signal },
+          });
+        }
       },
     };
   },
   view: viewServe,
 });
 
-function promiseWithResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((settle) => {
+function promiseWithResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve = (_: T): void => {};
+  const promise = new Promise<T>((settle) => {
     resolve = settle;
   });
   return { promise, resolve };
