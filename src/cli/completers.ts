@@ -18,13 +18,13 @@ export const completers = {
   },
   identity: async (context, prefix) => {
     const { suggestSlugs } = await import("../repository/identity.ts");
-    const slugs = await suggestSlugs(await context.database({ mayStart: false }), prefix);
+    const slugs = await suggestSlugs(await context.database({ mayStart: false, asks: false }), prefix);
     return slugs.map((value) => ({ value }));
   },
   credential: async (context, prefix) => {
     const { suggestCredentials } = await import("../repository/credential.ts");
     const ids = await suggestCredentials(
-      await context.database({ mayStart: false }),
+      await context.database({ mayStart: false, asks: false }),
       prefix.replace(/^mc_/, ""),
     );
     return ids.map((value) => ({ value }));

@@ -30,6 +30,8 @@ export interface Opening {
 export interface DatabaseWish {
   /** False for whoever must not start a server, such as completion. Default true. */
   readonly mayStart?: boolean;
+  /** False for whoever must not have a password asked for, such as completion. Default true. */
+  readonly asks?: boolean;
   /** `any` for what works on the schema itself: `db migrate`, `db status`, `doctor`. Default `current`. */
   readonly schema?: "current" | "any";
   /** Two connections at most, unless told. */

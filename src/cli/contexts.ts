@@ -19,6 +19,7 @@ import { errnoOf } from "./terminal.ts";
 
 const contextSchema = z.strictObject({
   databaseUrl: z.optional(z.string()),
+  passwordCommand: z.optional(z.string()),
   dataDir: z.optional(z.string()),
   trustDir: z.optional(z.string()),
   actor: z.optional(z.string()),

@@ -7,7 +7,7 @@ import type { PoolOptions } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { readEnvironment } from "../repository/environment.ts";
 import type { Opening } from "./context.ts";
-import { redactUrl } from "./redact.ts";
+import { hasPassword, redactUrl } from "./redact.ts";
 import type { Settings } from "./settings.ts";
 
 /**
@@ -16,19 +16,35 @@ import type { Settings } from "./settings.ts";
  */
 export async function openDatabase(settings: Settings, opening: Opening): Promise<Database> {
   const url = settings.databaseUrl.value;
-  return url === null ? openEmbedded(settings, opening) : openServer(url, opening);
+  return url === null ? openEmbedded(settings, opening) : openServer(settings, url, opening);
 }
 
-async function openServer(url: string, opening: Opening): Promise<Database> {
+async function openServer(settings: Settings, url: string, opening: Opening): Promise<Database> {
   opening.debug(`connect to ${redactUrl(url)}`);
   const [{ openPostgres }, { findWeakness }] = await Promise.all([loadDriver(), import("../db/target.ts")]);
-  const database = openPostgres({ url }, poolOf(opening));
+  const password = await askPassword(settings, url, opening);
+  const database = openPostgres(
+    { url, ...(password === null ? {} : { password }) },
+    { ...poolOf(opening), warn: opening.notice },
+  );
   const weakness = findWeakness({ url });
   if (opening.wish.schema === "any" && weakness === null) return database;
   const { state } = await readSchemaState(database);
   if (weakness !== null && state !== "absent") await refuseIfProtected(database, weakness);
   if (opening.wish.schema !== "any" && state !== "current") throw explainSchema(state);
   return database;
+}
+
+/** By the context's password command, unless the URL has one. Completion asks nobody. */
+async function askPassword(settings: Settings, url: string, opening: Opening): Promise<string | null> {
+  const { passwordCommand } = settings;
+  if (passwordCommand === null || hasPassword(url)) return null;
+  if (opening.wish.asks === false) {
+    throw new MidctlError("unavailable", "the password command is not run for this");
+  }
+  opening.debug("run the password command");
+  const { runPasswordCommand } = await import("./password-command.ts");
+  return runPasswordCommand(passwordCommand);
 }
 
 /**

@@ -18,6 +18,8 @@ export interface Settings {
   readonly context: Sourced<string | null>;
   /** Null: the embedded engine. May hold a password: show it through `redactUrl` only. */
   readonly databaseUrl: Sourced<string | null>;
+  /** Prints the password of the context's database URL; null where the URL comes from elsewhere. */
+  readonly passwordCommand: string | null;
   /** Store of the embedded engine; null: its default place. */
   readonly dataDir: Sourced<string | null>;
   readonly trustDir: Sourced<string | null>;
@@ -76,6 +78,9 @@ export function resolveSettings(
       return refuseOtherUrls(
         pickLazily<string | null>(flags.databaseUrl, fromEnvironment, () => chosen().databaseUrl, null),
       );
+    },
+    get passwordCommand() {
+      return this.databaseUrl.source === "context" ? (chosen().passwordCommand ?? null) : null;
     },
     get dataDir() {
       return pickLazily<string | null>(

@@ -18,6 +18,8 @@ export interface PoolOptions {
    * that swallows packets is noticed by nothing else for minutes. For ever unless told.
    */
   readonly patience?: number;
+  /** Told of what was passed over on the way: a password file that others can read. */
+  readonly warn?: (text: string) => void;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface PoolOptions {
  * @throws MidctlError `usage` for a URL that cannot be used (the URL itself is never quoted)
  */
 export function openPostgres(target: PostgresTarget, options: PoolOptions = {}): Database {
-  return new LanePool(resolveTarget(target), options);
+  return new LanePool(resolveTarget(target, options.warn), options);
 }
 
 interface Waiter {

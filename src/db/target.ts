@@ -1,11 +1,17 @@
 import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { toMidctlError } from "./failure.ts";
+import { findPassword } from "./passfile.ts";
 import { refuseUrl } from "./refuse-url.ts";
+import { readService, type Service } from "./service.ts";
 import { encrypt, readTls, type Tls } from "./tls.ts";
 
 /** Where a server is: a URL, or the unix socket of a server of our own. */
 export type PostgresTarget =
-  | { readonly url: string }
+  | {
+      readonly url: string;
+      /** Where the URL has none; before every other source. */
+      readonly password?: string;
+    }
   | { readonly socketDir: string; readonly port: number; readonly user: string; readonly database: string };
 
 /** A target taken apart: everything that a connection needs to know. */
@@ -32,11 +38,16 @@ const DEFAULT_CONNECT_TIMEOUT = 10;
 
 /**
  * Takes a target apart. Of a URL's parameters it knows libpq's `host` (a socket directory), `hostaddr`, `port`, `user`,
- * `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `connect_timeout` (seconds) and `application_name`, and refuses the rest:
- * an ignored `channel_binding=require` would promise what is not kept.
+ * `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `connect_timeout` (seconds), `application_name` and `service`, whose own settings the URL's outrank, and
+ * refuses the rest: an ignored `channel_binding=require` would promise what is not kept. A password comes from the URL, the
+ * service, `PGPASSWORD` or PostgreSQL's password file.
+ * @param warn told of a password file that is not used
  * @throws MidctlError `usage`; its message never holds the URL.
  */
-export function resolveTarget(target: PostgresTarget): Endpoint {
+export function resolveTarget(
+  target: PostgresTarget,
+  warn: (text: string) => void = () => undefined,
+): Endpoint {
   if ("socketDir" in target) {
     return {
       direct: true,
@@ -61,34 +72,41 @@ export function resolveTarget(target: PostgresTarget): Endpoint {
       );
     }
   }
-  const host = url.searchParams.get("host") ?? decode(url.hostname.replace(/^\[|\]$/g, ""));
-  const user = url.searchParams.get("user") ?? decode(url.username);
-  const database = decode(url.pathname.replace(/^\//, ""));
-  if (host === "" || host === NO_HOST) throw refuseUrl("it names no host");
+  const named = url.searchParams.get("service");
+  const service: Service = named === null ? {} : readService(named);
+  const say = (name: keyof Service): string | null => url.searchParams.get(name) ?? service[name] ?? null;
+  const inUrl = decode(url.hostname.replace(/^\[|\]$/g, ""));
+  const host = url.searchParams.get("host") ?? ((inUrl !== NO_HOST && inUrl) || service.host || "");
+  const user = url.searchParams.get("user") ?? (decode(url.username) || service.user || "");
+  const database = decode(url.pathname.replace(/^\//, "")) || service.dbname || user;
+  if (host === "") throw refuseUrl("it names no host");
   if (user === "") throw refuseUrl("it names no user");
-  const address = url.searchParams.get("hostaddr");
+  const address = say("hostaddr");
   if (address !== null && isIP(address) === 0) throw refuseUrl("its hostaddr is no IP address");
   const tls = readTls(isLocal(host) && isLocal(address ?? host), {
-    sslmode: url.searchParams.get("sslmode"),
-    sslrootcert: url.searchParams.get("sslrootcert"),
-    sslcert: url.searchParams.get("sslcert"),
-    sslkey: url.searchParams.get("sslkey"),
+    sslmode: say("sslmode"),
+    sslrootcert: say("sslrootcert"),
+    sslcert: say("sslcert"),
+    sslkey: say("sslkey"),
   });
+  const port = readPort(url.searchParams.get("port") ?? (url.port || service.port || ""));
   return {
     direct: false,
     host,
     address,
-    port: readPort(url.searchParams.get("port") ?? url.port),
+    port,
     user,
-    password: decode(url.password) || process.env.PGPASSWORD || null,
-    database: database === "" ? user : database,
+    password:
+      decode(url.password) ||
+      target.password ||
+      service.password ||
+      process.env.PGPASSWORD ||
+      findPassword({ host, port, database, user }, warn),
+    database,
     tls,
-    weakness:
-      tls?.checkName === true || isLocal(address ?? host)
-        ? null
-        : `sslmode=${url.searchParams.get("sslmode")}`,
-    connectTimeout: readTimeout(url.searchParams.get("connect_timeout")),
-    applicationName: url.searchParams.get("application_name"),
+    weakness: tls?.checkName === true || isLocal(address ?? host) ? null : `sslmode=${say("sslmode")}`,
+    connectTimeout: readTimeout(say("connect_timeout")),
+    applicationName: say("application_name"),
   };
 }
 
@@ -112,6 +130,7 @@ const KNOWN_PARAMETERS = new Set([
   "user",
   "connect_timeout",
   "application_name",
+  "service",
 ]);
 
 /** Stands where `postgres://user@/database?host=/run/pg` leaves the host out, which URL does not accept. */

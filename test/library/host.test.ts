@@ -22,7 +22,7 @@ function openHost(database: TestDatabase): { handle: DrizzleHandle; close: () =>
   if (database.pglite !== null) {
     return { handle: drizzlePglite({ client: database.pglite }) as DrizzleHandle, close: async () => {} };
   }
-  const client = postgres(socketOptions(database.url ?? ""));
+  const client = postgres(socketOptions(database.directUrl ?? ""));
   return { handle: drizzlePostgres({ client }) as DrizzleHandle, close: () => client.end() };
 }
 

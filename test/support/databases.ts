@@ -15,6 +15,8 @@ export interface TestDatabase {
   readonly db: Database;
   /** For the command line and for second connections (by unix socket); null on PGlite, which is one session. */
   readonly url: string | null;
+  /** The same past the pooler, in a run through one: for sessions that have to be their client's own. */
+  readonly directUrl?: string | null;
   /** The PGlite behind it, or null. */
   readonly pglite: PGlite | null;
   /** Closes every connection and drops it. */
@@ -72,11 +74,13 @@ export async function runSql<Row extends object>(
 async function createDatabase(server: TestServer, template: string): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   await runSql(urlOf(server, "postgres"), `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`);
-  const url = urlOf(server, name);
+  const directUrl = urlOf(server, name);
+  const url = urlOf({ ...server, ...server.pooler }, name);
   const db = openPostgres({ url });
   return {
     db,
     url,
+    directUrl,
     pglite: null,
     async dispose() {
       await db.close();

@@ -18,6 +18,8 @@ export interface TestServer {
   readonly socketDir: string;
   readonly port: number;
   readonly user: string;
+  /** A pooler in front of it, where the run is one through a pooler. */
+  readonly pooler?: { readonly socketDir: string; readonly port: number };
 }
 
 export interface Launched {

@@ -8,8 +8,8 @@ import { findTestBinaries, HASTY, type Launched, launch } from "./launcher.ts";
 export const tlsFile = (name: string): string => fileURLToPath(new URL(`../db/tls/${name}`, import.meta.url));
 
 /**
- * A PostgreSQL with `ssl = on` under the certificate of that name; over TCP it takes encrypted connections alone, and for the
- * user `certified` (none unless made) a client certificate.
+ * A PostgreSQL with `ssl = on` under the certificate of that name; over TCP it takes encrypted connections alone, from the user
+ * `certified` with a client certificate and from `keyed` with a password (neither is there unless made).
  */
 export async function launchWithTls(scratch: string, certificate: string): Promise<Launched> {
   const [candidate] = findTestBinaries();
@@ -30,7 +30,7 @@ export async function launchWithTls(scratch: string, certificate: string): Promi
   const rules = join(home, "pg_hba.conf");
   writeFileSync(
     rules,
-    "local all all trust\nhostssl all certified all cert map=tests\nhostssl all all all trust\n",
+    "local all all trust\nhostssl all certified all cert map=tests\nhostssl all keyed all scram-sha-256\nhostssl all all all trust\n",
   );
   const map = join(home, "pg_ident.conf");
   writeFileSync(map, "tests postgres certified\n");

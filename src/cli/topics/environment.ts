@@ -9,7 +9,9 @@ A flag outranks the environment, that a context, and that the default.
 VARIABLES
 ${lines.join("\n")}
   ${"NO_COLOR".padEnd(width)}  no colours
-  ${"PGPASSFILE".padEnd(width)}  PostgreSQL's password file
+  ${"PGPASSWORD".padEnd(width)}  the database's password
+  ${"PGPASSFILE".padEnd(width)}  PostgreSQL's password file, else ~/.pgpass
+  ${"PGSERVICEFILE".padEnd(width)}  PostgreSQL's services, for postgres:///?service=NAME
 
 CONTEXTS
   Named settings in $XDG_CONFIG_HOME/midctl/config.json:

@@ -9,13 +9,15 @@ import {
   readContextFile,
   writeContextFile,
 } from "../contexts.ts";
+import { splitCommand } from "../password-command.ts";
 import { hasPassword } from "../redact.ts";
 import { defineVerb } from "../verb.ts";
 
 const longestUrl = 8_192;
-const unsettable = ["database-url", "data-dir", "trust-dir", "actor"] as const;
+const unsettable = ["database-url", "password-command", "data-dir", "trust-dir", "actor"] as const;
 const keyOf = {
   "database-url": "databaseUrl",
+  "password-command": "passwordCommand",
   "data-dir": "dataDir",
   "trust-dir": "trustDir",
   actor: "actor",
@@ -25,13 +27,17 @@ export const contextSet = defineVerb({
   path: ["context", "set"],
   summary: "Make a context, or change what it sets",
   description:
-    "Stores --database-url, --data-dir, --trust-dir and --actor as given; what is not given stays as it is. A URL with a password comes by stdin, since arguments are public; the context file is private.",
+    "Stores --database-url, --password-command, --data-dir, --trust-dir and --actor as given; what is not given stays as it is. A URL with a password comes by stdin, since arguments are public; the context file is private.",
   examples: [
     {
       command: "midctl context set prod --database-url postgres://midctl@db.example/midctl",
       does: "a server",
     },
     { command: "midctl context set prod --database-url-stdin < url.txt", does: "a URL with a password" },
+    {
+      command: "midctl context set prod --password-command 'op read op://team/midctl/password'",
+      does: "a password that a password manager keeps",
+    },
     {
       command: "midctl context set lab --data-dir ~/lab --use",
       does: "another embedded store, used from now on",
@@ -49,6 +55,10 @@ export const contextSet = defineVerb({
   ],
   options: {
     databaseUrlStdin: { summary: "read the URL from stdin" },
+    passwordCommand: {
+      value: "COMMAND",
+      summary: "prints the database's password; run without a shell, when a command connects",
+    },
     dataDir: { value: "DIR", summary: "store of the embedded PostgreSQL" },
     unset: {
       value: "KEY",
@@ -67,6 +77,10 @@ export const contextSet = defineVerb({
       ? (await context.terminal.readInput(longestUrl)).trim()
       : flags.databaseUrl;
     if (url !== undefined) given.databaseUrl = checkUrl(url);
+    if (input.passwordCommand !== undefined) {
+      splitCommand(input.passwordCommand);
+      given.passwordCommand = input.passwordCommand;
+    }
     if (input.dataDir !== undefined) given.dataDir = resolve(input.dataDir);
     if (flags.trustDir !== undefined) given.trustDir = resolve(flags.trustDir);
     if (flags.actor !== undefined) given.actor = flags.actor;

@@ -10,6 +10,7 @@ export function viewContextShow({ file, context, settings }: ContextShowDocument
           ["name", context.name],
           ["current", context.current],
           ["database", context.databaseUrl ?? "embedded"],
+          ["password command", context.passwordCommand],
           ["store", context.dataDir],
           ["trust root", context.trustDir],
           ["actor", context.actor],
