@@ -83,18 +83,23 @@ export interface ActivityQuery {
 /**
  * What agents did lately in the workspace of a token, newest first; in a database without workspaces, all of it. A page
  * has up to `limit` events and 256 KiB of JSON: it may end sooner, and `nextBefore` then goes on.
- * @throws MidctlError `usage` for a `before` that is no event of that workspace
+ * @throws MidctlError `usage` for a `before` that is no event of that workspace, and for what does not fit
  */
 export async function readRecentActivity(tx: Tx, query: ActivityQuery): Promise<RecentActivity> {
-  const place = await findWorkplace(tx, publicIdOf(query.token));
+  const { token, limit, before } = requireObject("The query", query);
+  const publicId = publicIdOf(token);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_ACTIVITY) {
+    throw new MidctlError("usage", "limit is out of bounds; nothing was read.", {
+      hint: `It is a whole number from 1 to ${MAX_ACTIVITY}.`,
+    });
+  }
+  if (before !== undefined) requireText("before", before);
+  const place = await findWorkplace(tx, publicId);
   if (place === null) return { agentAudit: [], nextBefore: null };
-  const limit = Math.min(Math.max(Math.trunc(query.limit), 1), MAX_ACTIVITY);
   const position =
-    query.before === undefined
-      ? null
-      : await findEventPosition(tx, place, /^ev_(\S{1,12})$/.exec(query.before)?.[1] ?? "");
-  if (query.before !== undefined && position === null) {
-    throw new MidctlError("usage", `There is no event ${quote(query.before)} in this workspace.`, {
+    before === undefined ? null : await findEventPosition(tx, place, EVENT.exec(before)?.[1] ?? "");
+  if (before !== undefined && position === null) {
+    throw new MidctlError("usage", `There is no event ${quote(before)} in this workspace.`, {
       hint: "Give the id of an event that was shown, ev_…, or leave `before` out.",
     });
   }
@@ -115,7 +120,22 @@ function countFitting(events: readonly AgentAuditEvent[]): number {
   return over < 0 ? events.length : over;
 }
 
-function publicIdOf(text: string): string {
+/** A host's own ids may have other characters than ours, but none that PostgreSQL refuses. */
+const EVENT = /^ev_([^\s\p{Cc}\p{Cs}]{1,12})$/u;
+
+/** Callers in JavaScript hand in anything. */
+function requireObject<Given extends object>(what: string, given: Given): Given {
+  if (typeof given === "object" && given !== null) return given;
+  throw new MidctlError("usage", `${what} is no object; nothing was done.`);
+}
+
+function requireText(what: string, given: string): string {
+  if (typeof given === "string") return given;
+  throw new MidctlError("usage", `${what} is no string; nothing was done.`);
+}
+
+function publicIdOf(given: string): string {
+  const text = requireText("The token's id", given);
   const reference = parseReference(text);
   if (reference.kind === "credential" || reference.kind === "token") return reference.publicId;
   throw new MidctlError("usage", `${quote(text)} names no token.`, {

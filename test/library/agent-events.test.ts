@@ -205,6 +205,27 @@ describe.each(databases())("events in a host's own tables on $name", (factory) =
     }
   });
 
+  test.each([["ev_\u0000"], ["ev_\ud800"], [5], [null], [{}]])(
+    "cannot be paged from %j, which is no event's id, and the database is not blamed",
+    async (before) => {
+      const page = readRecentActivity(database.db, { token: mine, limit: 2, before: before as string });
+
+      await expect(page).rejects.toMatchObject({ code: "usage" });
+    },
+  );
+
+  test.each([[Number.NaN], ["x"], [undefined], [0], [201], [1.5]])(
+    "cannot be asked for by the %j",
+    async (limit) => {
+      const page = readRecentActivity(database.db, { token: mine, limit: limit as number });
+
+      await expect(page).rejects.toMatchObject({
+        code: "usage",
+        message: "limit is out of bounds; nothing was read.",
+      });
+    },
+  );
+
   test("are all written or none: one whose token is not there takes the others with it", async () => {
     const count = async () => {
       const [row] = await database.db.query<{ n: number }>(
