@@ -1,4 +1,4 @@
-import type { Readable, Writable } from "node:stream";
+import { type Readable, Transform, type Writable } from "node:stream";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -19,7 +19,10 @@ export interface StdioOptions {
 }
 
 export interface StdioSession {
-  /** Resolves when the client has closed its end, or `close` was called. */
+  /**
+   * Resolves when the client has closed its end, or `close` was called.
+   * @throws MidctlError `usage` where the client sent a message beyond 64 KiB: it was told so, and the session is over
+   */
   readonly over: Promise<void>;
   close(): Promise<void>;
 }
@@ -47,14 +50,65 @@ export async function startStdio(options: StdioOptions): Promise<StdioSession> {
     await new Promise(setImmediate);
     await close();
   };
-  const over = new Promise<void>((resolve) => {
-    server.server.onclose = resolve;
+  let failure: MidctlError | undefined;
+  const over = new Promise<void>((resolve, reject) => {
+    server.server.onclose = () => (failure === undefined ? resolve() : reject(failure));
   });
-  input.once("end", finish).once("error", close);
+  const lines = splitLines();
+  lines.once("end", finish).once("error", (error) => {
+    if (error instanceof MidctlError) {
+      failure = error;
+      output.write(`${JSON.stringify(TOO_LONG)}\n`);
+    }
+    void close();
+  });
+  input.once("error", close);
   // The client is gone: there is nobody to tell.
   output.once("error", close);
-  await server.connect(new StdioServerTransport(input, output, { maxBufferSize: BODY_MAX }));
+  await server.connect(new StdioServerTransport(lines, output, { maxBufferSize: 2 * BODY_MAX }));
+  input.pipe(lines);
   return { over, close };
+}
+
+const TOO_LONG = {
+  jsonrpc: "2.0",
+  error: { code: -32_600, message: `A message is longer than ${BODY_MAX} bytes; the session is over` },
+  id: null,
+};
+
+/** Line by line, which the SDK does not do: it takes many short messages that come at once for one too long. */
+function splitLines(): Transform {
+  let begun: Buffer[] = [];
+  let length = 0;
+  return new Transform({
+    transform(chunk: Buffer, _, done) {
+      let at = 0;
+      while (at < chunk.length) {
+        const end = chunk.indexOf(10, at);
+        const piece = chunk.subarray(at, end < 0 ? chunk.length : end + 1);
+        at += piece.length;
+        length += piece.length;
+        if (length > BODY_MAX + 1) {
+          return done(
+            new MidctlError(
+              "usage",
+              `The client sent a message of more than ${BODY_MAX} bytes; it was not answered.`,
+              {
+                hint: "The session is over; what was asked before stands. Start another.",
+              },
+            ),
+          );
+        }
+        begun.push(piece);
+        if (end >= 0) {
+          this.push(Buffer.concat(begun));
+          begun = [];
+          length = 0;
+        }
+      }
+      done();
+    },
+  });
 }
 
 async function requireGood(authenticator: Authenticator, token: string): Promise<Accepted> {

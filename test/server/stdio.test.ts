@@ -107,10 +107,31 @@ describe("midctl mcp --stdio", () => {
     expect([code, stdout]).toEqual([0, '{"result":{},"jsonrpc":"2.0","id":2}\n']);
   });
 
-  test("ends where a client sends a line without end", async () => {
-    const { code } = await desk.run("mcp --stdio --token-file ./token", { stdin: "x".repeat(1 << 20) });
+  test.each([
+    ["a line without end", "x".repeat(1 << 20)],
+    [
+      "a message beyond 64 KiB",
+      `${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "ping", more: "x".repeat(1 << 16) })}\n`,
+    ],
+  ])("tells client and user of %s, and ends: exit 2", async (_, stdin) => {
+    const { code, stdout, stderr } = await desk.run("mcp --stdio --token-file ./token", { stdin });
 
-    expect(code).toBe(0);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({
+      jsonrpc: "2.0",
+      error: { code: -32600, message: "A message is longer than 65536 bytes; the session is over" },
+      id: null,
+    });
+    expect(stderr).toContain("error: The client sent a message of more than 65536 bytes");
+  });
+
+  test("takes many short messages that come at once", async () => {
+    const ping = (id: number) => `${JSON.stringify({ jsonrpc: "2.0", id, method: "ping" })}\n`;
+    const stdin = Array.from({ length: 4_000 }, (_, id) => ping(id)).join("");
+
+    const { code, stdout } = await desk.run("mcp --stdio --token-file ./token", { stdin });
+
+    expect([code, stdout.split("\n").length]).toEqual([0, 4_001]);
   });
 });
 

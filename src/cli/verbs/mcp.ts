@@ -47,9 +47,12 @@ export const mcp = defineVerb({
     return {
       begun: null,
       async until() {
-        await session.over;
-        await authenticator.close();
-        await db.close();
+        try {
+          await session.over;
+        } finally {
+          await authenticator.close();
+          await db.close();
+        }
       },
     };
   },
