@@ -9,6 +9,7 @@ import {
   findEventPosition,
   findWorkplace,
   insertEvents,
+  type NewEvent,
   readWorkspaceEvents,
 } from "../repository/event.ts";
 
@@ -41,15 +42,17 @@ export interface AgentEvent {
  * @throws MidctlError `usage` for what does not fit, `not_found` for a token that is not there
  */
 export async function recordAgentEvents(tx: Tx, events: readonly AgentEvent[]): Promise<string[]> {
+  if (!Array.isArray(events)) {
+    throw new MidctlError("usage", "The events are no list; no event was recorded.");
+  }
   if (events.length === 0) return [];
-  const rows = events.map((event) => ({
-    publicId: createPublicId(randomBytes),
-    token: publicIdOf(event.token),
-    action: judgeText("An action", event.action, 1, 64),
-    entityType: judgeOptional("An entity's type", event.entityType, 32),
-    entityId: judgeOptional("An entity's id", event.entityId, 64),
-    metadata: judgeMetadata(event.metadata),
-  }));
+  const rows = [...events].map((event: AgentEvent, index) => {
+    try {
+      return judgeEvent(event);
+    } catch (error) {
+      throw at(index, error);
+    }
+  });
   const [missing] = await insertEvents(tx, rows);
   if (missing !== undefined) {
     throw new MidctlError("not_found", `There is no agent token ${quote(missing)}; no event was recorded.`, {
@@ -57,6 +60,27 @@ export async function recordAgentEvents(tx: Tx, events: readonly AgentEvent[]): 
     });
   }
   return rows.map(({ publicId }) => `ev_${publicId}`);
+}
+
+function judgeEvent(given: AgentEvent): NewEvent {
+  const { token, action, entityType, entityId, metadata } = requireObject("The event", given);
+  return {
+    publicId: createPublicId(randomBytes),
+    token: publicIdOf(token),
+    action: judgeText("An action", action, 1, 64),
+    entityType: judgeOptional("An entity's type", entityType, 32),
+    entityId: judgeOptional("An entity's id", entityId, 64),
+    metadata: judgeMetadata(metadata),
+  };
+}
+
+/** Names the event that does not fit: of a thousand it would have to be looked for. */
+function at(index: number, error: unknown): unknown {
+  if (!(error instanceof MidctlError)) return error;
+  return new MidctlError(error.code, `events[${index}]: ${error.message}`, {
+    ...(error.hint === null ? {} : { hint: error.hint }),
+    details: { ...error.details, index },
+  });
 }
 
 export interface RecentActivity {
@@ -146,7 +170,8 @@ function publicIdOf(given: string): string {
 /** What PostgreSQL cannot store (NUL, lone surrogates) and what a terminal may obey stays out. */
 const CONTROL = /[\p{Cc}\p{Cs}]/u;
 
-function judgeText(what: string, text: string, atLeast: number, atMost: number): string {
+function judgeText(what: string, given: string, atLeast: number, atMost: number): string {
+  const text = requireText(what, given);
   const length = [...text].length;
   if (length >= atLeast && length <= atMost && !CONTROL.test(text) && !containsSecret(text)) return text;
   throw new MidctlError("usage", `${what} cannot be ${quote(text)}; no event was recorded.`, {
@@ -160,7 +185,7 @@ function judgeOptional(what: string, text: string | null | undefined, atMost: nu
 
 function judgeMetadata(metadata: AgentEvent["metadata"]): string | null {
   if (metadata === null || metadata === undefined) return null;
-  const json = toJson(metadata);
+  const json = toJson(requireObject("An event's metadata", metadata));
   const size = Buffer.byteLength(json);
   if (size > METADATA_MAX) {
     throw new MidctlError("usage", `An event's metadata has ${size} bytes of JSON; no event was recorded.`, {
@@ -176,9 +201,12 @@ function judgeMetadata(metadata: AgentEvent["metadata"]): string | null {
 }
 
 function toJson(metadata: Readonly<Record<string, unknown>>): string {
+  let json: string | undefined;
   try {
-    return JSON.stringify(metadata);
+    json = JSON.stringify(metadata);
   } catch {
-    throw new MidctlError("usage", "An event's metadata is no JSON; no event was recorded.");
+    // As where it comes to nothing.
   }
+  if (json !== undefined) return json;
+  throw new MidctlError("usage", "An event's metadata is no JSON; no event was recorded.");
 }

@@ -277,6 +277,47 @@ describe.each(databases())("events in a host's own tables on $name", (factory) =
   });
 });
 
+describe("an event that does not fit is named by its place", () => {
+  const unasked = {
+    query: () => {
+      throw new Error("a statement was sent");
+    },
+  };
+  const GOOD = { token: LEGACY, action: "card.move" };
+
+  test.each<[string, unknown]>([
+    ["no token", {}],
+    ["null", null],
+    ["a number for an action", { ...GOOD, action: 5 }],
+    ["a number for an entity", { ...GOOD, entityId: 5 }],
+    ["a number for metadata", { ...GOOD, metadata: 5 }],
+    ["metadata that come to nothing", { ...GOOD, metadata: { toJSON: () => undefined } }],
+    ["a number for a token", { ...GOOD, token: 5 }],
+  ])("%s", async (_, event) => {
+    const recorded = recordAgentEvents(unasked, [GOOD, GOOD, event as AgentEvent]);
+
+    await expect(recorded).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringMatching(/^events\[2\]: /),
+    });
+  });
+
+  test("a token in place of its id, which came by no argument list", async () => {
+    const token = `mid_test_000000000000_${"a".repeat(43)}000000`;
+
+    const recorded = recordAgentEvents(unasked, [{ ...GOOD, token }]);
+
+    await expect(recorded).rejects.toMatchObject({
+      code: "usage",
+      message: "events[0]: A token is no reference; nothing was changed.",
+    });
+  });
+
+  test.each([[null], [{}], ["x"]])("%j is no list of events", async (events) => {
+    await expect(recordAgentEvents(unasked, events as never)).rejects.toMatchObject({ code: "usage" });
+  });
+});
+
 test("in a stand-alone database, where there are no workspaces, all events are shown", async () => {
   const [factory] = databases();
   const database = await factory?.create();
