@@ -1,7 +1,8 @@
-import { lstatSync, rmSync, type Stats } from "node:fs";
+import { existsSync, lstatSync, rmSync, type Stats } from "node:fs";
 import { chmod } from "node:fs/promises";
 import type { Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { dirname } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
 import { type Address, formatAddress } from "./address.ts";
@@ -66,6 +67,13 @@ function lookAt(path: string): Stats | undefined {
 function explainListening(address: Address, error: NodeJS.ErrnoException): MidctlError {
   const where = formatAddress(address);
   const details = { address: where, errno: error.code };
+  // Node says EACCES of a directory that is not there.
+  if (address.kind === "unix" && !existsSync(dirname(address.path))) {
+    return new MidctlError("usage", `The directory of ${where} does not exist; nothing is served.`, {
+      hint: "Make it first, or give a path in another.",
+      details,
+    });
+  }
   switch (error.code) {
     case "EADDRINUSE":
       return new MidctlError("conflict", `Another process listens at ${where}; nothing is served.`, {

@@ -154,6 +154,13 @@ describe("midctl serve does not start", () => {
     expect(await desk.refuse(["serve", `--listen=${address}`])).toMatchObject({ exit: 2, code: "usage" });
   });
 
+  test("in a directory that does not exist", async () => {
+    const refused = await desk.refuse("serve --listen unix:/nonexist/x.sock");
+
+    expect(refused).toMatchObject({ exit: 2, code: "usage" });
+    expect(refused.message).toContain("does not exist");
+  });
+
   test("at an address that is not this machine's", async () => {
     expect(await desk.refuse("serve --listen 192.0.2.1:8484")).toMatchObject({ exit: 2, code: "usage" });
   });
