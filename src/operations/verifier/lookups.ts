@@ -82,9 +82,15 @@ class Gathering {
     });
   }
 
+  /** A fair share for each lane that is free: in one statement all callers would wait while nobody asks. */
   #send(): void {
-    if (this.#underWay >= LANES || this.#waiting.size === 0) return;
-    const batch = this.#takeBatch();
+    const free = LANES - this.#underWay;
+    const share = Math.min(BATCH, Math.ceil(this.#waiting.size / free));
+    for (let lane = 0; lane < free && this.#waiting.size > 0; lane++) this.#sendBatch(this.#take(share));
+    this.#schedule();
+  }
+
+  #sendBatch(batch: Map<string, Waiter[]>): void {
     const epoch = this.#epoch();
     const sent = performance.now();
     this.#underWay++;
@@ -99,12 +105,9 @@ class Gathering {
         this.#underWay--;
         this.#schedule();
       });
-    this.#schedule();
   }
 
-  /** A fair share for each lane that is free: in one statement all callers would wait while nobody asks. */
-  #takeBatch(): Map<string, Waiter[]> {
-    const share = Math.min(BATCH, Math.ceil(this.#waiting.size / (LANES - this.#underWay)));
+  #take(share: number): Map<string, Waiter[]> {
     if (this.#waiting.size <= share) {
       const all = this.#waiting;
       this.#waiting = new Map();
