@@ -1,5 +1,5 @@
 import { MidctlError } from "../domain/errors.ts";
-import type { Tx } from "./database.ts";
+import type { OwnTx, Tx } from "./database.ts";
 
 const NUMBER = /^(bigint|integer)$/;
 const TEXT = /^(character varying|text)/;
@@ -31,11 +31,21 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
   },
 };
 
+/** The comment on what midctl made where a host might have had its own: a rollback takes that away again. */
+export const MADE_BY_US = "Made by midctl";
+
+/** Marks those of the host's tables that were not there before. */
+export async function markOwn(tx: OwnTx, before: readonly string[]): Promise<void> {
+  for (const table of Object.keys(EXPECTED)) {
+    if (!before.includes(table)) await tx.script(`COMMENT ON TABLE ${table} IS '${MADE_BY_US}'`);
+  }
+}
+
 /**
- * Whether a host's own tables, where it has any, are such as we can add to.
+ * Whether a host's own tables, where it has any, are such as we can add to. Returns those that are there.
  * @throws MidctlError `schema_version`, naming each difference
  */
-export async function checkHost(tx: Tx): Promise<void> {
+export async function checkHost(tx: Tx): Promise<string[]> {
   const rows = await tx.query<{ table: string; kind: string; columns: Readonly<Record<string, string>> }>(
     `SELECT c.relname AS "table", c.relkind::text AS kind,
             (SELECT coalesce(json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod)), '{}')
@@ -54,7 +64,7 @@ export async function checkHost(tx: Tx): Promise<void> {
       return type.test(found) ? [] : [`${table}."${column}" is ${found}`];
     });
   });
-  if (differences.length === 0) return;
+  if (differences.length === 0) return rows.map(({ table }) => table);
   throw new MidctlError(
     "schema_version",
     `This database has tables of an application that midctl cannot add to: ${differences.join("; ")}. Nothing was changed.`,

@@ -1,7 +1,7 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { readSqlState } from "./failure.ts";
-import { checkHost } from "./host.ts";
+import { checkHost, MADE_BY_US, markOwn } from "./host.ts";
 import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
 import { type Statement, splitStatements } from "./statements.ts";
 
@@ -117,25 +117,35 @@ async function migrateStep(
   known: readonly Migration[],
   options: MigrateOptions,
 ): Promise<Step> {
+  return takeTurnIn(db, async (tx) => {
+    await ensureHistory(tx);
+    const applied = await readHistory(tx);
+    checkHistory(applied, known);
+    const hosts = applied.length === 0 ? await checkHost(tx) : null;
+    const missing = known.slice(applied.length);
+    const now = nextTogether(missing);
+    for (const migration of now) await apply(db, tx, migration);
+    if (hosts !== null && options.directory === undefined) await markOwn(tx, hosts);
+    const done = now.length === missing.length;
+    if (done && options.bare !== true) await ensureEnvironment(tx);
+    return { applied: now.map(({ name }) => name), done };
+  });
+}
+
+/**
+ * One transaction that has the schema to itself, among all that change it. A transaction's lock rather than a session's: it
+ * ends exactly when the change is there, and passes any pooler. Tried for, not waited for: a build of an index would wait
+ * for the snapshot of whoever waits.
+ */
+export function takeTurnIn<T>(db: Database, work: (tx: OwnTx) => Promise<T>): Promise<T> {
   return db.transaction(async (tx) => {
-    // A transaction's lock rather than a session's: it ends exactly when the schema is there, and passes any pooler. Tried
-    // for, not waited for: a build of an index would wait for the snapshot of whoever waits.
     const [turn] = await tx.query<{ ours: boolean }>("SELECT pg_try_advisory_xact_lock($1::bigint) AS ours", [
       LOCK,
     ]);
     if (turn?.ours !== true) throw inUse("Another midctl is migrating this database");
     await tx.query("SELECT set_config('lock_timeout', '60s', true)");
     await pinSearchPath(tx);
-    await ensureHistory(tx);
-    const applied = await readHistory(tx);
-    checkHistory(applied, known);
-    if (applied.length === 0) await checkHost(tx);
-    const missing = known.slice(applied.length);
-    const now = nextTogether(missing);
-    for (const migration of now) await apply(db, tx, migration);
-    const done = now.length === missing.length;
-    if (done && options.bare !== true) await ensureEnvironment(tx);
-    return { applied: now.map(({ name }) => name), done };
+    return work(tx);
   });
 }
 
@@ -155,8 +165,8 @@ function inUse(what: string): MidctlError {
   });
 }
 
-/** Again and again, where a lock was not to be had at once; the pauses (up to 50, 100, … 800 ms) let the host work. */
-async function takeTurn<T>(attempt: () => Promise<T>, giveUpAt: number): Promise<T> {
+/** Runs it again and again, where a lock was not to be had at once; the pauses (up to 50, 100, … 800 ms) let the host work. */
+export async function takeTurn<T>(attempt: () => Promise<T>, giveUpAt: number): Promise<T> {
   for (let failures = 0; ; failures += 1) {
     try {
       return await attempt();
@@ -278,15 +288,19 @@ async function run(db: Database, tx: OwnTx, { manner, text }: Migration): Promis
 
 /** An index that a build left behind invalid, because it was interrupted, is built anew. */
 async function buildIndex(db: Database, tx: OwnTx, sql: string): Promise<void> {
-  if (!db.concurrent) return tx.script(sql.replace(" CONCURRENTLY", ""));
   const name = /^CREATE INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON /.exec(sql)?.[1];
   if (name === undefined) throw new MidctlError("internal", "A migration builds no index that can be named.");
-  const [left] = await db.query<{ valid: boolean }>(
-    "SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)",
-    [name],
-  );
+  const comment = `COMMENT ON INDEX ${name} IS '${MADE_BY_US}'`;
+  const look = "SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)";
+  if (!db.concurrent) {
+    const there = await tx.query(look, [name]);
+    if (there.length === 0) await tx.script(`${sql.replace(" CONCURRENTLY", "")}; ${comment}`);
+    return;
+  }
+  const [left] = await db.query<{ valid: boolean }>(look, [name]);
   if (left?.valid === false) await db.query(`DROP INDEX CONCURRENTLY ${name}`);
   await db.query(sql);
+  if (left === undefined) await db.query(comment);
 }
 
 /** PostgreSQL's own words where there are any: migrations hold no secrets. */

@@ -1,0 +1,160 @@
+import { MidctlError } from "../domain/errors.ts";
+import type { Database, OwnTx, Tx } from "./database.ts";
+import { MADE_BY_US } from "./host.ts";
+import { takeTurn, takeTurnIn } from "./migrate.ts";
+
+/** What would be lost with the schema, and therefore keeps it. */
+export interface Dependents {
+  readonly identities: number;
+  /** Agent tokens with an identity; where midctl made the table itself, all of them. */
+  readonly tokens: number;
+  readonly events: number;
+}
+
+/** A line of an export: a row of a table that a rollback removes. */
+export interface RemovedRow {
+  readonly table: string;
+  readonly row: Readonly<Record<string, unknown>>;
+}
+
+const HOST_TABLES = ["agent_token", "agent_audit_event", "workspace"] as const;
+/** Those whose rows an export keeps, by a key that they can be walked by. Labels repeat the identities'; none are left. */
+const EXPORTED = {
+  midctl_environment: "only",
+  midctl_refused_use: '"publicId"',
+  midctl_log: '"index"',
+} as const;
+const PAGE = 1000;
+
+/** What depends on the schema now. */
+export async function readDependents(tx: Tx): Promise<Dependents> {
+  const own = await readOwnTables(tx);
+  const counted = (table: string) =>
+    own.includes(table)
+      ? `(SELECT count(*) FROM ${table})`
+      : `(SELECT count(*) FROM ${table} WHERE "machineIdentityId" IS NOT NULL)`;
+  const [row] = await tx.query<{ identities: string; tokens: string; events: string }>(
+    `SELECT (SELECT count(*) FROM machine_identity) AS identities,
+            ${counted("agent_token")} AS tokens, ${counted("agent_audit_event")} AS events`,
+  );
+  return {
+    identities: Number(row?.identities),
+    tokens: Number(row?.tokens),
+    events: Number(row?.events),
+  };
+}
+
+/** Every row that a rollback removes, page by page; the log last, and up to `entries`. */
+export async function* readRemoved(db: Database, entries: number): AsyncGenerator<RemovedRow> {
+  for (const [table, key] of Object.entries(EXPORTED)) {
+    let after: string | null = null;
+    for (;;) {
+      const limit: string = table === "midctl_log" ? `AND "index" < ${entries}` : "";
+      const rows: { key: string; row: Record<string, unknown> }[] = await db.query(
+        `SELECT t.${key}::text AS key, to_jsonb(t) AS "row" FROM ${table} t
+          WHERE ($1::text IS NULL OR t.${key} > $1::text::${table === "midctl_log" ? "bigint" : table === "midctl_environment" ? "boolean" : "text"}) ${limit}
+          ORDER BY t.${key} LIMIT ${PAGE}`,
+        [after],
+      );
+      for (const { row } of rows) yield { table, row };
+      after = rows.at(-1)?.key ?? null;
+      if (rows.length < PAGE || after === null) break;
+    }
+  }
+}
+
+/** How many entries the log has. */
+export async function readLogSize(tx: Tx): Promise<number> {
+  const [row] = await tx.query<{ size: string }>("SELECT size FROM midctl_log_head");
+  return Number(row?.size ?? 0);
+}
+
+/**
+ * Takes the schema away again: what is ours goes, what was added to a host's tables goes, and its rows stay. Under the same
+ * brief locks as `migrate`.
+ * @param entries how long the log was when it was exported: one that has grown since is kept
+ * @throws MidctlError `conflict` where anything depends on it, `unavailable` where the tables were in use all the time
+ */
+export async function rollback(
+  db: Database,
+  options: { readonly entries: number; readonly patience?: number },
+): Promise<void> {
+  await takeTurn(
+    () =>
+      takeTurnIn(db, async (tx) => {
+        const own = await readOwnTables(tx);
+        const hosts = await readHostTables(tx);
+        await tx.query("SELECT set_config('lock_timeout', '50ms', true)");
+        await tx.script(`LOCK TABLE ${[...hosts, ...own].join(", ")} IN ACCESS EXCLUSIVE MODE`);
+        requireNothing(await readDependents(tx));
+        if ((await readLogSize(tx)) !== options.entries) {
+          throw new MidctlError("conflict", "The log has grown meanwhile; nothing was removed.", {
+            hint: "Run it again, with an export path that does not exist yet.",
+          });
+        }
+        await remove(tx, own, hosts);
+      }),
+    performance.now() + (options.patience ?? 60_000),
+  );
+}
+
+/** @throws MidctlError `conflict` that counts what depends on the schema */
+export function requireNothing({ identities, tokens, events }: Dependents): void {
+  if (identities + tokens + events === 0) return;
+  throw new MidctlError(
+    "conflict",
+    `What midctl's tables hold is in use: ${count(identities, "machine identity", "machine identities")}, ${count(tokens, "agent token")}, ${count(events, "agent event")}. Nothing was removed.`,
+    {
+      hint: "Machine identities are for good: a rollback undoes an adoption that nobody has used yet.",
+      details: { identities, tokens, events },
+    },
+  );
+}
+
+function count(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+async function remove(tx: OwnTx, own: readonly string[], hosts: readonly string[]): Promise<void> {
+  const [functions] = await tx.query<{ list: string | null }>(
+    `SELECT string_agg(p.oid::regprocedure::text, ', ') AS list FROM pg_proc p
+      WHERE p.pronamespace = current_schema()::regnamespace AND p.proname LIKE 'midctl\\_%'`,
+  );
+  const indexes = await tx.query<{ name: string }>(
+    `SELECT i.indexrelid::regclass::text AS name FROM pg_index i
+      WHERE i.indrelid IN (to_regclass('agent_token'), to_regclass('agent_audit_event'))
+        AND obj_description(i.indexrelid, 'pg_class') = $1`,
+    [MADE_BY_US],
+  );
+  const kept = hosts.filter((table) => table !== "workspace" && !own.includes(table));
+  await tx.script(
+    [
+      // With them go the triggers that call them, on the host's tables too, and nothing else.
+      ...(functions?.list ? [`DROP FUNCTION ${functions.list} CASCADE`] : []),
+      ...indexes.map(({ name }) => `DROP INDEX ${name}`),
+      ...kept.map((table) => `ALTER TABLE ${table} DROP COLUMN "machineIdentityId"`),
+      `DROP TABLE ${own.join(", ")}`,
+    ].join(";\n"),
+  );
+}
+
+/** Our tables, and a stand-alone database's agent_token and agent_audit_event, which midctl made. */
+async function readOwnTables(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ name: string }>(
+    `SELECT c.relname AS name FROM pg_class c
+      WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+        AND (c.relname LIKE 'midctl\\_%' OR c.relname IN ('machine_identity', 'machine_identity_credential')
+             OR (c.relname IN ('agent_token', 'agent_audit_event') AND obj_description(c.oid, 'pg_class') = $1))
+      ORDER BY c.relname`,
+    [MADE_BY_US],
+  );
+  return rows.map(({ name }) => name);
+}
+
+async function readHostTables(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ name: string }>(
+    `SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL`,
+    [`{${HOST_TABLES.join(",")}}`],
+  );
+  return rows.map(({ name }) => name);
+}
