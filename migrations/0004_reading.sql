@@ -20,3 +20,13 @@ END $$;
 
 -- The audit reads log and agent events as one line of time, newest first, each side along its own index.
 CREATE INDEX midctl_log_at_idx ON midctl_log ("at", "index");
+
+-- Whether row-level security keeps every row of a table from whoever asks: no policy lets him see any. Then no row means
+-- nothing, least of all that a token is unknown.
+CREATE FUNCTION midctl_rows_hidden(tab regclass) RETURNS boolean LANGUAGE sql STABLE
+AS $$
+  SELECT row_security_active(tab) AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_policy p
+     WHERE p.polrelid = tab AND p.polpermissive AND p.polcmd IN ('*', 'r')
+       AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r WHERE pg_has_role(r, 'member'))))
+$$;

@@ -5,7 +5,7 @@ import { addressOf, type EngineAddress, locateStore, socketPath } from "../db/en
 import { migrate, readSchemaState, type SchemaState } from "../db/migrate.ts";
 import type { PoolOptions } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { readEnvironment } from "../repository/environment.ts";
+import { readEnvironment, readHiddenTables } from "../repository/environment.ts";
 import type { Opening } from "./context.ts";
 import { hasPassword, redactUrl } from "./redact.ts";
 import type { Settings } from "./settings.ts";
@@ -31,8 +31,24 @@ async function openServer(settings: Settings, url: string, opening: Opening): Pr
   if (opening.wish.schema === "any" && weakness === null) return database;
   const { state } = await readSchemaState(database);
   if (weakness !== null && state !== "absent") await refuseIfProtected(database, weakness);
-  if (opening.wish.schema !== "any" && state !== "current") throw explainSchema(state);
+  if (opening.wish.schema === "any") return database;
+  if (state !== "current") throw explainSchema(state);
+  await refuseHiddenRows(database);
   return database;
+}
+
+/** An empty list for lack of rights would be taken for an empty database. */
+async function refuseHiddenRows(database: Database): Promise<void> {
+  const hidden = await readHiddenTables(database);
+  if (hidden.length === 0) return;
+  throw new MidctlError(
+    "unavailable",
+    `row-level security shows this database user no row of ${hidden.join(" and ")}; nothing was done`,
+    {
+      hint: "connect as the owner of the tables, or give the user a policy that lets it read them",
+      details: { hidden },
+    },
+  );
 }
 
 /** By the context's password command, unless the URL has one. Completion asks nobody. */

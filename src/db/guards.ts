@@ -82,6 +82,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_log_told: "a31df4a98cfe477353dc37e13110dcb7f3ff2ec80aa15c065c49511fc4adbdd2",
   midctl_now: "9bd93b9d0009849e15a47536637dfbba1bedf893e55a12e3f2b73945c1f26593",
   midctl_refuse: "baaf34bea32532f72ac3e8e8b75811ea71b01329fd3a6ae72c453b4397e1535a",
+  midctl_rows_hidden: "9584dfd88ddef9d7f0925a045a993e80d0c69b536c91786672783b55eef207ea",
   midctl_tell: "0e920e5cb34aa4772e1a14495b65cdc78b1974212a7bdf36f0888e72b874fed5",
   midctl_token_birth: "fcdcd4049b42446bf7689265b681f1e3c66865d13990ecf7ddc914e72e9f761a",
   midctl_token_change: "46857b563fc002f6dfe578d0a42ab0250222c409064dd5f5689220364d99144a",

@@ -116,10 +116,23 @@ export function requirePrimary(reading: Reading): Reading {
   });
 }
 
-/** The answer that the facts give, at the moment they were read. */
+/** Zero rows for lack of rights are no answer. */
+function hiddenRows(): MidctlError {
+  return new MidctlError(
+    "unavailable",
+    "Row-level security shows this database user no agent token at all; no token was decided on.",
+    { hint: "Connect as the owner of the tables, or give the user a policy that lets it read them." },
+  );
+}
+
+/**
+ * The answer that the facts give, at the moment they were read.
+ * @throws MidctlError `unavailable` for a token that is missing where no token is shown at all
+ */
 export function judge(reading: Reading, wanted: Wanted, scope: string | null): Looked {
   const known = reading.tokens.get(wanted.key);
   const equal = equalHashes(known?.tokenHash ?? NOBODY, wanted.hash);
+  if (known === undefined && reading.hidden) throw hiddenRows();
   if (known === undefined || !equal) return refuse("unknown");
   const now = new Date(reading.at);
   const status = statusOf(known, now);

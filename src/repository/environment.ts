@@ -27,6 +27,14 @@ export async function readEnvironment(tx: Tx): Promise<Environment | null> {
   return row === undefined ? null : toEnvironment(row);
 }
 
+/** Tables of which row-level security shows this user nothing at all. */
+export async function readHiddenTables(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ name: string }>(
+    "SELECT name FROM unnest(ARRAY['agent_token', 'agent_audit_event']) AS name WHERE midctl_rows_hidden(name::regclass)",
+  );
+  return rows.map(({ name }) => name);
+}
+
 /** Takes turns with whoever else names or protects the environment. */
 export async function lockEnvironment(tx: Tx): Promise<Environment | null> {
   const [row] = await tx.query<EnvironmentRow>(

@@ -68,6 +68,8 @@ export interface Reading {
   readonly at: number;
   /** A standby may lag behind a revocation. */
   readonly standby: boolean;
+  /** Row-level security shows this user no token at all: what is missing is not unknown. */
+  readonly hidden: boolean;
   /** By public id or hash, as was asked for; one that nobody asked for may be among them. What is missing is unknown. */
   readonly tokens: ReadonlyMap<string, TokenFacts>;
 }
@@ -106,8 +108,10 @@ const OWN = `CASE WHEN c.id IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) E
   CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line`;
 
 /** Evaluated once for a statement, after its snapshot was taken, and told once. */
-const NOW = "(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby) n";
-const MOMENT = `CASE WHEN a.place = 1 THEN n.at END AS at, CASE WHEN a.place = 1 THEN n.standby END AS standby
+const NOW = `(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby,
+  CASE WHEN row_security_active('agent_token') THEN midctl_rows_hidden('agent_token') ELSE false END AS hidden) n`;
+const MOMENT = `CASE WHEN a.place = 1 THEN n.at END AS at, CASE WHEN a.place = 1 THEN n.standby END AS standby,
+  CASE WHEN a.place = 1 THEN n.hidden END AS hidden
   FROM unnest($1::text[]) WITH ORDINALITY AS a(asked, place) CROSS JOIN ${NOW}`;
 
 /**
@@ -141,6 +145,7 @@ interface Row {
   /** On one row alone. */
   readonly at: string | null;
   readonly standby: boolean | null;
+  readonly hidden: boolean | null;
   readonly packed: string | null;
   readonly [column: string]: unknown;
 }
@@ -178,6 +183,7 @@ function toReading(
   return {
     at: toDate(moment?.at)?.getTime() ?? Number.NaN,
     standby: moment?.standby !== false,
+    hidden: moment?.hidden !== false,
     tokens,
   };
 }
