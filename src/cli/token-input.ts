@@ -1,6 +1,6 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { VerbContext } from "./context.ts";
-import { openTokenFile } from "./token-file.ts";
+import { readTokenFile } from "./token-file.ts";
 
 /** More than any token: the longest legacy one has 512 bytes. */
 const LIMIT = 4_096;
@@ -11,10 +11,10 @@ const LIMIT = 4_096;
  */
 export async function readToken(context: VerbContext, tokenFile?: string): Promise<string> {
   if (tokenFile !== undefined) {
-    const { existing } = openTokenFile(tokenFile);
-    if (existing === null)
+    const token = readTokenFile(tokenFile);
+    if (token === null)
       throw new MidctlError("usage", `there is no token file ${tokenFile}; nothing was done`);
-    return existing.text;
+    return token.text;
   }
   if (context.terminal.stdinIsTerminal) {
     throw new MidctlError(
