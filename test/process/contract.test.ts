@@ -54,6 +54,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "db migrate": { words: "db migrate" },
   "db init": { words: "db init --environment staging" },
   "db status": { words: "db status" },
+  "db rollback": { words: "db rollback --yes", embedded: true },
   "db stop": { words: "db stop", embedded: true },
   "context list": { words: "context list" },
   "context show": { words: "context show" },
