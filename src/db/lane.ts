@@ -121,7 +121,7 @@ export class Lane {
       send().then(
         (result) => {
           this.#waiting.delete(reject);
-          resolve({ rows: result.slice() as Row[], command: result.command, named: result.state.pid });
+          resolve({ rows: result.slice() as Row[], command: result.command, named: result.state?.pid ?? 0 });
         },
         (error: unknown) => {
           this.#waiting.delete(reject);

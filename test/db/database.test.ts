@@ -121,3 +121,13 @@ describe.each(databases())("a transaction on $name", ({ createBare }) => {
     expect(await notes()).toEqual(["attempt 4"]);
   });
 });
+
+describe.each(databases())("a script on $name", ({ create }) => {
+  it("whose statements answer with rows comes to its end", async () => {
+    const { db, dispose } = await create();
+
+    await db.transaction((tx) => tx.script("SELECT 1; SELECT 2"));
+
+    await dispose();
+  });
+});
