@@ -55,24 +55,6 @@ export function openTokenFile(file: string): TokenFile {
   };
 }
 
-/**
- * The token that a file holds, for a command that only reads it; null where there is no file. Under the same conditions, told
- * in a reader's words: `usage` for whatever is not a private file of our own with one token in it.
- */
-export function readTokenFile(file: string): Token | null {
-  try {
-    return readExisting(locate(file));
-  } catch (error) {
-    if (!(error instanceof MidctlError) || error.code === "usage") throw error;
-    const why = error.message
-      .replace(" exists and is not used:", " is not read:")
-      .replaceAll("written", "read");
-    throw new MidctlError("usage", why, {
-      hint: `A token is read from a regular file of your own, mode 0600, with nothing else in it: chmod 600 ${quote(file)}`,
-    });
-  }
-}
-
 /** Where the file lies: its directory with every link resolved and judged, and its name in it. */
 interface Target {
   readonly shown: string;
