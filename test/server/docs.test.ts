@@ -121,16 +121,15 @@ describe.each(installedProxies())("behind a real $name, configured as docs/verif
   });
 
   // Caddy passes them on, and then what midctl answers to them.
-  test.runIf(proxy.name === "nginx")(
-    "more headers than midctl takes do not keep it from judging",
-    async () => {
+  if (proxy.name === "nginx") {
+    test("more headers than midctl takes do not keep it from judging", async () => {
       const cookies = Array.from({ length: 4 }, (_, n) => `Cookie: c${n}=${"x".repeat(4_500)}\r\n`).join("");
 
       const { status } = await sendHeader(`Authorization: Bearer kanagent_unknown\r\n${cookies}X-Last: 1`);
 
       expect(status).toBe(401);
-    },
-  );
+    });
+  }
 
   test("a large body reaches the application whole", async () => {
     bodies = 0;
