@@ -258,7 +258,8 @@ async function apply(db: Database, tx: OwnTx, migration: Migration): Promise<voi
     if (readSqlState(error) === LOCK_NOT_AVAILABLE)
       throw inUse("The tables of the application are in use all the time");
     const { code, details, cause } = error;
-    throw new MidctlError(code, `The migration ${name} failed: ${describe(error)} It changed nothing.`, {
+    const left = migration.manner === "concurrently" ? "What it had built stays." : "It changed nothing.";
+    throw new MidctlError(code, `The migration ${name} failed: ${describe(error)} ${left}`, {
       hint: "Look into the server's log, and report it with the version of your PostgreSQL.",
       details: { ...details, migration: name },
       cause,

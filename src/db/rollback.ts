@@ -120,6 +120,11 @@ async function remove(tx: OwnTx, own: readonly string[], hosts: readonly string[
     `SELECT string_agg(p.oid::regprocedure::text, ', ') AS list FROM pg_proc p
       WHERE p.pronamespace = current_schema()::regnamespace AND p.proname LIKE 'midctl\\_%'`,
   );
+  const triggers = await tx.query<{ name: string; table: string }>(
+    `SELECT quote_ident(g.tgname) AS name, g.tgrelid::regclass::text AS "table" FROM pg_trigger g
+       JOIN pg_class c ON c.oid = g.tgrelid
+      WHERE c.relnamespace = current_schema()::regnamespace AND NOT g.tgisinternal AND g.tgname LIKE 'midctl\\_%'`,
+  );
   const indexes = await tx.query<{ name: string }>(
     `SELECT i.indexrelid::regclass::text AS name FROM pg_index i
       WHERE i.indrelid IN (to_regclass('agent_token'), to_regclass('agent_audit_event'))
@@ -129,8 +134,9 @@ async function remove(tx: OwnTx, own: readonly string[], hosts: readonly string[
   const kept = hosts.filter((table) => table !== "workspace" && !own.includes(table));
   await tx.script(
     [
-      // With them go the triggers that call them, on the host's tables too, and nothing else.
-      ...(functions?.list ? [`DROP FUNCTION ${functions.list} CASCADE`] : []),
+      // Nothing cascades: what a host built upon them is its own, and keeps everything.
+      ...triggers.map(({ name, table }) => `DROP TRIGGER ${name} ON ${table}`),
+      ...(functions?.list ? [`DROP FUNCTION ${functions.list}`] : []),
       ...indexes.map(({ name }) => `DROP INDEX ${name}`),
       ...kept.map((table) => `ALTER TABLE ${table} DROP COLUMN "machineIdentityId"`),
       `DROP TABLE ${own.join(", ")}`,

@@ -96,6 +96,15 @@ describe.each(databases())("a rollback on $name", ({ create, createBare }) => {
       expect(await readCatalogue()).toEqual(before);
     });
 
+    test("is refused where the host built upon it, and drops nothing of the host's", async () => {
+      await migrate(db);
+      await db.query("CREATE VIEW host_view AS SELECT midctl_instant(now()::timestamp) AS at");
+      const before = await readCatalogue();
+
+      await expect(rollBack()).rejects.toMatchObject({ details: { sqlState: "2BP01" } });
+      expect(await readCatalogue()).toEqual(before);
+    });
+
     test("is refused where the log has grown since it was kept", async () => {
       await migrate(db);
       const preview = await previewRollback(db);

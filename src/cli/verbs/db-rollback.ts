@@ -18,12 +18,14 @@ export const dbRollback = defineVerb({
   path: ["db", "rollback"],
   summary: "Take the schema away again, while nothing depends on it",
   description:
-    "For an adoption that is to be undone: midctl's tables, triggers, functions, columns and indexes go, and the application's tables and rows are as they were before `db migrate`. A machine identity, or a token or event that names one, keeps everything: it says which, with counts. The log goes too; --export writes it and what else is removed to a new file first. Locks on the application's tables are as brief as those of `db migrate`.",
+    "For an adoption that is to be undone: midctl's tables, triggers, functions, columns and indexes go, and the application's tables and rows are as they were before `db migrate`. A machine identity, or a token or event that names one, keeps everything: it says which, with counts. The log goes too; --export writes log, environment and refused uses to a new file first. What the application built upon any of it, such as a view, keeps everything. Locks on the application's tables are as brief as those of `db migrate`.",
   examples: [
     { command: "midctl db rollback --dry-run", does: "whether anything depends on it" },
     { command: "midctl db rollback --export midctl-log.jsonl --yes", does: "keeps the log" },
   ],
-  options: { export: { value: "FILE", summary: "a new file for every row that is removed, as JSON lines" } },
+  options: {
+    export: { value: "FILE", summary: "a new file for log, environment and refused uses, as JSON lines" },
+  },
   output: dbRollbackOutput,
   changes: true,
   async run(input, context) {
