@@ -96,7 +96,7 @@ CREATE TABLE "machine_identity" (
   "expiresAt" timestamp,
   "idleTtl" bigint,
   "createdAt" timestamp DEFAULT (now() AT TIME ZONE 'UTC') NOT NULL,
-  "createdBy" varchar(255),
+  "registeredBy" varchar(255),
   "lastUsedAt" timestamp,
   "pausedAt" timestamp,
   "resumedAt" timestamp,

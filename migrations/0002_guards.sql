@@ -160,9 +160,9 @@ DECLARE
   orphaned boolean := NEW.status = 'revoked' AND NEW."workspaceId" IS NULL AND midctl_workspace_gone(OLD."workspaceId");
 BEGIN
   IF NEW."expiresAt" IS DISTINCT FROM OLD."expiresAt" THEN NEW."expiresAt" := midctl_end(NEW."expiresAt"); END IF;
-  IF (NEW.id, NEW."publicId", NEW.slug, NEW.kind, NEW.provider, NEW."threadId", NEW."parentId", NEW."createdAt", NEW."createdBy")
+  IF (NEW.id, NEW."publicId", NEW.slug, NEW.kind, NEW.provider, NEW."threadId", NEW."parentId", NEW."createdAt", NEW."registeredBy")
      IS DISTINCT FROM
-     (OLD.id, OLD."publicId", OLD.slug, OLD.kind, OLD.provider, OLD."threadId", OLD."parentId", OLD."createdAt", OLD."createdBy") THEN
+     (OLD.id, OLD."publicId", OLD.slug, OLD.kind, OLD.provider, OLD."threadId", OLD."parentId", OLD."createdAt", OLD."registeredBy") THEN
     PERFORM midctl_refuse('MC003', format('slug, kind, thread, parent, birth and ids of %s never change; nothing was changed', OLD.slug));
   END IF;
   IF NEW."workspaceId" IS DISTINCT FROM OLD."workspaceId" AND NOT orphaned THEN

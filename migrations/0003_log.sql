@@ -130,6 +130,21 @@ AS $$ BEGIN
   VALUES (true, midctl_now(), midctl_context(),
           CASE WHEN TG_OP = 'INSERT' THEN 'environment.create' WHEN NEW.protected AND NOT OLD.protected THEN 'environment.protect' ELSE 'environment.init' END,
           jsonb_build_object('databaseId', NEW."databaseId", 'name', NEW.name, 'live', NEW.live, 'protected', NEW.protected));
+  IF TG_OP = 'UPDATE' THEN RETURN NULL; END IF;
+  -- What a host had before there was a log: named as it was found, once.
+  INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, details)
+  SELECT false, midctl_now(), midctl_context(), 'identity.adopt', i."publicId", i.slug,
+         jsonb_build_object('status', i.status, 'kind', i.kind, 'provider', i.provider, 'threadId', i."threadId", 'displayName', i."displayName",
+           'owner', i.owner, 'labels', i.labels, 'parent', (SELECT p.slug FROM machine_identity p WHERE p.id = i."parentId"),
+           'expiresAt', midctl_instant(i."expiresAt"), 'idleTtl', i."idleTtl")
+    FROM machine_identity i
+   WHERE NOT EXISTS (SELECT FROM midctl_log l WHERE l."identity" = i."publicId") ORDER BY i.id;
+  INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, credential, details)
+  SELECT false, midctl_now(), midctl_context(), 'credential.adopt', i."publicId", i.slug, c."publicId",
+         jsonb_build_object('status', c.status, 'name', c.name, 'scopes', c.scopes::jsonb, 'expiresAt', midctl_instant(c."expiresAt"),
+           'activationDeadline', midctl_instant(c."activationDeadline"), 'graceUntil', midctl_instant(c."graceUntil"))
+    FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"
+   WHERE NOT EXISTS (SELECT FROM midctl_log l WHERE l."credential" = c."publicId") ORDER BY c.id;
   RETURN NULL;
 END $$;
 

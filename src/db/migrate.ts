@@ -127,7 +127,7 @@ async function migrateStep(
     for (const migration of now) await apply(db, tx, migration);
     if (hosts !== null && options.directory === undefined) await markOwn(tx, hosts);
     const done = now.length === missing.length;
-    if (done && options.bare !== true) await ensureEnvironment(tx);
+    if (options.bare !== true && (done || (await isLogging(tx)))) await ensureEnvironment(tx);
     return { applied: now.map(({ name }) => name), done };
   });
 }
@@ -316,6 +316,18 @@ async function ensureEnvironment(tx: Tx): Promise<void> {
     const present = await tx.query(`SELECT FROM ${table}`);
     if (present.length === 0) await tx.query(`INSERT INTO ${table} DEFAULT VALUES`);
   }
+}
+
+/**
+ * Whether the triggers that write the log stand on a host's tables: from then on its changes need the log's head, however
+ * long what comes later takes. The column that they read comes with them.
+ */
+async function isLogging(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ found: boolean }>(
+    `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('agent_token')
+                       AND attname = 'machineIdentityId' AND NOT attisdropped) AND to_regclass('midctl_log_head') IS NOT NULL AS found`,
+  );
+  return row?.found === true;
 }
 
 async function hasTable(tx: Tx, name: string): Promise<boolean> {

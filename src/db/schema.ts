@@ -49,7 +49,8 @@ export const machineIdentity = pgTable(
     /** Seconds without use after which the identity counts as paused. */
     idleTtl: bigint({ mode: "number" }),
     createdAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
-    createdBy: varchar({ length: 255 }),
+    /** Not `createdBy`: a host's own identities may have one, which is a user of its own. */
+    registeredBy: varchar({ length: 255 }),
     lastUsedAt: utc(),
     pausedAt: utc(),
     resumedAt: utc(),

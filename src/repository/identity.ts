@@ -31,7 +31,7 @@ export const IDENTITY_COLUMNS = `i.slug, i."publicId", i.kind, i.provider, i."th
   midctl_workspace_slug(i."workspaceId") AS workspace, i.status,
   midctl_identity_state(i.id, midctl_now()) AS "effectiveStatus",
   midctl_instant(i."expiresAt") AS "expiresAt", i."idleTtl"::float8 AS "idleTtl",
-  midctl_instant(i."createdAt") AS "createdAt", i."createdBy",
+  midctl_instant(i."createdAt") AS "createdAt", i."registeredBy" AS "createdBy",
   midctl_instant(i."lastUsedAt") AS "lastUsedAt", midctl_instant(i."pausedAt") AS "pausedAt",
   midctl_instant(i."revokedAt") AS "revokedAt", i.version`;
 
@@ -57,7 +57,7 @@ export interface NewIdentity {
 export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boolean> {
   const rows = await tx.query(
     `INSERT INTO machine_identity
-       ("publicId", slug, "displayName", kind, provider, "threadId", owner, labels, "parentId", "workspaceId", "expiresAt", "idleTtl", "createdBy")
+       ("publicId", slug, "displayName", kind, provider, "threadId", owner, labels, "parentId", "workspaceId", "expiresAt", "idleTtl", "registeredBy")
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb,
        (SELECT id FROM machine_identity WHERE slug = $9::text),
        midctl_workspace_id($10::text),
@@ -104,7 +104,7 @@ export async function insertServices(
        SELECT * FROM jsonb_to_recordset($1::text::jsonb)
          AS g("publicId" text, slug text, "displayName" text, owner text, labels jsonb, workspace text)),
      places AS MATERIALIZED (SELECT w.workspace, midctl_workspace_id(w.workspace) AS id FROM (SELECT DISTINCT workspace FROM given) w)
-     INSERT INTO machine_identity ("publicId", slug, "displayName", kind, owner, labels, "workspaceId", "createdBy")
+     INSERT INTO machine_identity ("publicId", slug, "displayName", kind, owner, labels, "workspaceId", "registeredBy")
      SELECT g."publicId", g.slug, g."displayName", 'service', g.owner, g.labels, p.id, $2
        FROM given g JOIN places p ON p.workspace IS NOT DISTINCT FROM g.workspace ORDER BY g.slug
      ON CONFLICT DO NOTHING RETURNING slug`,

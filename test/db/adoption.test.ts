@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { migrate, planMigration } from "../../src/db/migrate.ts";
 import { readMigrations } from "../../src/db/migrations.ts";
@@ -62,6 +63,22 @@ describe.each(databases())("a host's database on $name", ({ createBare }) => {
       actor: { kind: "legacy_token", slug: "at_legacyopen01" },
       scopes: ["cards:read"],
     });
+  });
+
+  test("goes on while its indexes are still to be built: what it changes is logged", async () => {
+    const directory = mkdtempSync(join(inject("scratch"), "until-indexes-"));
+    for (const { name, manner, text } of readMigrations()) {
+      if (manner === "concurrently") break;
+      writeFileSync(join(directory, name), text);
+    }
+    await migrate(db, { directory });
+
+    await db.query(`UPDATE agent_token SET "revokedAt" = now() WHERE "publicId" = 'legacyopen01'`);
+
+    expect(await db.query(`SELECT action FROM midctl_log ORDER BY "index"`)).toEqual([
+      { action: "environment.create" },
+      { action: "token.revoke" },
+    ]);
   });
 
   test("is told what would be done, and is not touched by that", async () => {

@@ -18,7 +18,7 @@ beforeAll(async () => {
   ({ token, id } = await desk.activeCredential("bot"));
   await desk.tamper(
     "machine_identity",
-    `"displayName" = U&'${escaped(HOSTILE)}', owner = U&'${escaped(HOSTILE)}', "createdBy" = U&'${escaped(HOSTILE)}',
+    `"displayName" = U&'${escaped(HOSTILE)}', owner = U&'${escaped(HOSTILE)}', "registeredBy" = U&'${escaped(HOSTILE)}',
      labels = jsonb_build_object('team', U&'${escaped(HOSTILE)}')`,
     "bot",
   );

@@ -77,7 +77,7 @@ export const IDENTITY_CHANGE_ATTACKS: readonly Attack[] = [
       slug: "'other'",
       parentId: idOf("bare"),
       createdAt: "'2020-01-01'",
-      createdBy: "'somebody else'",
+      registeredBy: "'somebody else'",
       workspaceId: "1",
       pausedAt: "midctl_now()",
       resumedAt: "midctl_now()",
