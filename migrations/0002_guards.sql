@@ -46,21 +46,21 @@ BEGIN
   RETURN 'active';
 END $$;
 
--- What a credential amounts to at a moment, strictest first.
-CREATE FUNCTION midctl_credential_state(c machine_identity_credential, at timestamp) RETURNS text LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT
+-- What a credential amounts to at a moment, strictest first. Given by column, so that whoever may not read hashes may ask.
+CREATE FUNCTION midctl_credential_state(identity bigint, status text, deadline timestamp, ends timestamp, grace timestamp, at timestamp)
+RETURNS text LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
 DECLARE
-  above text := midctl_identity_state(c."machineIdentityId", at);
+  above text := midctl_identity_state(identity, at);
 BEGIN
   IF above IS NULL OR above IN ('revoked', 'identity_revoked') THEN RETURN 'identity_revoked'; END IF;
-  IF c.status = 'revoked' THEN RETURN 'revoked'; END IF;
-  IF c.status = 'abandoned' OR (c.status = 'pending' AND c."activationDeadline" <= at) THEN RETURN 'abandoned'; END IF;
-  IF above = 'expired' OR c."expiresAt" <= at THEN RETURN 'expired'; END IF;
-  IF c.status = 'superseded' AND coalesce(c."graceUntil" <= at, true) THEN RETURN 'superseded'; END IF;
+  IF status = 'revoked' THEN RETURN 'revoked'; END IF;
+  IF status = 'abandoned' OR (status = 'pending' AND deadline <= at) THEN RETURN 'abandoned'; END IF;
+  IF above = 'expired' OR ends <= at THEN RETURN 'expired'; END IF;
+  IF status = 'superseded' AND coalesce(grace <= at, true) THEN RETURN 'superseded'; END IF;
   IF above IN ('paused', 'identity_paused') THEN RETURN 'identity_paused'; END IF;
-  IF c.status = 'superseded' THEN RETURN 'grace'; END IF;
-  RETURN c.status;
+  IF status = 'superseded' THEN RETURN 'grace'; END IF;
+  RETURN status;
 END $$;
 
 -- When an identity's line ends: the soonest end of itself and its ancestors; NULL for never.
@@ -79,11 +79,15 @@ CREATE FUNCTION midctl_is_current(c machine_identity_credential, at timestamp) R
 AS $$ SELECT c.status IN ('active', 'paused') AND coalesce(c."expiresAt" > at, true) $$;
 
 -- Live: pending, current, or in grace.
+CREATE FUNCTION midctl_lives(status text, deadline timestamp, ends timestamp, grace timestamp, at timestamp) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT coalesce(ends > at, true) AND (
+        status IN ('active', 'paused')
+     OR (status = 'pending' AND deadline > at)
+     OR (status = 'superseded' AND grace > at)) $$;
+
 CREATE FUNCTION midctl_is_live(c machine_identity_credential, at timestamp) RETURNS boolean LANGUAGE sql IMMUTABLE
-AS $$ SELECT coalesce(c."expiresAt" > at, true) AND (
-        c.status IN ('active', 'paused')
-     OR (c.status = 'pending' AND c."activationDeadline" > at)
-     OR (c.status = 'superseded' AND c."graceUntil" > at)) $$;
+AS $$ SELECT midctl_lives(c.status, c."activationDeadline", c."expiresAt", c."graceUntil", at) $$;
 
 -- An end of life as it is kept: to the millisecond, as midctl_now() and the program count. 'infinity' is no end.
 CREATE FUNCTION midctl_end(wanted timestamp) RETURNS timestamp LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT

@@ -46,7 +46,7 @@ BEGIN
   SELECT array_agg(DISTINCT coalesce(n.credential, n.identity, n.entry::jsonb ->> 'token', '*')), max(n."index") + 1 INTO ids, upto
     FROM new_rows n
    WHERE n.action NOT IN ('identity.create', 'identity.adopt', 'credential.issue', 'credential.adopt', 'credential.activate', 'credential.abandon',
-                          'environment.create', 'environment.init', 'workspace.delete');
+                          'environment.create', 'environment.init', 'environment.grant', 'workspace.delete');
   IF upto IS NULL THEN RETURN NULL; END IF;
   UPDATE midctl_log_head SET told = upto WHERE "only";
   PERFORM midctl_tell(upto, CASE WHEN '*' = ANY(ids) THEN ARRAY['*'] ELSE ids END);

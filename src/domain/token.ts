@@ -1,4 +1,4 @@
-import { hash, timingSafeEqual } from "node:crypto";
+import { hash } from "node:crypto";
 import { MidctlError } from "./errors.ts";
 
 /**
@@ -119,13 +119,6 @@ export function parseCommitment(text: string): Commitment | null {
   if (match === null) return null;
   const [, environment, publicId, tokenHash] = match as unknown as [string, EnvironmentKind, string, string];
   return { environment, publicId, hash: tokenHash };
-}
-
-/** Compares two hashes in time that depends on their length alone. */
-export function equalHashes(a: string, b: string): boolean {
-  const left = Buffer.from(a);
-  const right = Buffer.from(b);
-  return left.length === right.length && timingSafeEqual(left, right);
 }
 
 /** Whether `text` holds a token or a commitment, so that it must be neither echoed nor stored. */

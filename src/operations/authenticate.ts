@@ -177,7 +177,7 @@ class CachingAuthenticator {
       if (decision.code !== "scope_missing") this.#uses.noteRefused(publicId, decision.code);
       return decision;
     }
-    if (looked.pending) return this.#use(token, scope, found.reading.tokens.get(wanted.key));
+    if (looked.pending) return this.#use(token, scope, found.reading.tokens.get(wanted.hash));
     if (looked.stale) this.#uses.note(publicId);
     this.#keep(wanted, found, looked);
     return decision;
@@ -191,7 +191,7 @@ class CachingAuthenticator {
   }
 
   #keep(wanted: Wanted, { reading, epoch, sent }: Found, { decision, publicId, stale }: Looked): void {
-    const known = reading.tokens.get(wanted.key);
+    const known = reading.tokens.get(wanted.hash);
     if (known === undefined || !decision.ok || publicId === null) return;
     const every = noteEvery(known);
     this.#cache.add(

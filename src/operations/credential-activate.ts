@@ -1,10 +1,10 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { claimTransaction } from "../repository/claim.ts";
-import { activatePending, type Credential, findCredential, lockOwner } from "../repository/credential.ts";
-import { recordUses } from "../repository/use.ts";
+import { type Credential, findCredential } from "../repository/credential.ts";
+import { activate, recordUses } from "../repository/use.ts";
 import { commitKnowingly, rehearse } from "./change.ts";
-import { type Decision, decide } from "./decide.ts";
+import { type Decision, decide, quickHash } from "./decide.ts";
 
 export interface Used {
   readonly decision: Decision;
@@ -35,15 +35,13 @@ async function useWithin(
     actor: { kind: "machine_identity", name: decision.actor.slug },
     reason: null,
   });
-  await lockOwner(tx, publicId);
-  // The lock may have been waited for: what was decided before it is decided again.
-  const now = await decide(tx, token, scope);
-  if (!now.decision.ok || !now.pending) {
-    return { transaction, result: { decision: now.decision, activated: false } };
-  }
-  const activated = await activatePending(tx, publicId);
-  await recordUses(tx, [publicId]);
+  // Under the identity's lock, which may have been waited for: what was decided before it is decided again.
+  const activated = await activate(tx, { publicId, hash: quickHash(token) });
+  if (activated) await recordUses(tx, [publicId]);
   const after = await decide(tx, token, scope);
+  if (after.decision.ok && after.pending) {
+    throw new MidctlError("unavailable", "The first use could not be written; nothing was activated.");
+  }
   return { transaction, result: { decision: after.decision, activated } };
 }
 

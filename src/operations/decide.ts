@@ -11,15 +11,15 @@ import {
   idleEnd,
   noteInterval,
 } from "../domain/status.ts";
-import { equalHashes, hashLegacyToken, hashToken, isLegacyShaped, parseShape } from "../domain/token.ts";
+import { hashLegacyToken, hashToken, isLegacyShaped, parseShape } from "../domain/token.ts";
 import {
   type CredentialInUse,
   type HostToken,
   type IdentityInUse,
   type OwnToken,
   type Reading,
-  readTokensByHash,
-  readTokensById,
+  readLegacyTokens,
+  readTokens,
   type TokenFacts,
 } from "../repository/token-facts.ts";
 
@@ -62,10 +62,10 @@ export type RefusalCode =
 
 export type Decision = Accepted | Refused;
 
-/** What a token is looked up by: its public id, or the hash of one that is not ours. Null where it is none at all. */
+/** What a token is looked up by: public id and hash, or the hash alone of one that is not ours. */
 export interface Wanted {
-  readonly by: "id" | "hash";
-  readonly key: string;
+  /** null for what may be a legacy token. */
+  readonly publicId: string | null;
   readonly hash: string;
 }
 
@@ -80,9 +80,6 @@ export interface Looked {
   readonly stale: boolean;
 }
 
-/** Compared against where no such token exists, so that an unknown id costs the same work. */
-const NOBODY = "0".repeat(64);
-
 /** The hash by which a token would be known, cheaply: neither shape nor checksum is looked at. */
 export function quickHash(token: string): string {
   return token.startsWith("mid_") ? hashToken(token) : hashLegacyToken(token);
@@ -91,8 +88,8 @@ export function quickHash(token: string): string {
 /** Null for what is no token: checked without the database. */
 export function wantedFor(token: string, hash: string = quickHash(token)): Wanted | null {
   const shape = parseShape(token);
-  if (shape !== null) return { by: "id", key: shape.publicId, hash };
-  return isLegacyShaped(token) ? { by: "hash", key: hash, hash } : null;
+  if (shape !== null) return { publicId: shape.publicId, hash };
+  return isLegacyShaped(token) ? { publicId: null, hash } : null;
 }
 
 /**
@@ -102,9 +99,10 @@ export function wantedFor(token: string, hash: string = quickHash(token)): Wante
 export async function decide(tx: Tx, token: string, scope: string | null): Promise<Looked> {
   const wanted = wantedFor(token);
   if (wanted === null) return refuse("malformed");
-  const reading = await (wanted.by === "id"
-    ? readTokensById(tx, [wanted.key])
-    : readTokensByHash(tx, [wanted.key]));
+  const { publicId, hash } = wanted;
+  const reading = await (publicId === null
+    ? readLegacyTokens(tx, [hash])
+    : readTokens(tx, [{ publicId, hash }]));
   return judge(requirePrimary(reading), wanted, scope);
 }
 
@@ -120,8 +118,8 @@ export function requirePrimary(reading: Reading): Reading {
 function hiddenRows(): MidctlError {
   return new MidctlError(
     "unavailable",
-    "Row-level security shows this database user no agent token at all; no token was decided on.",
-    { hint: "Connect as the owner of the tables, or give the user a policy that lets it read them." },
+    "Row-level security shows the owner of midctl's functions no agent token at all; no token was decided on.",
+    { hint: "Give that role a policy on agent_token that lets it read, or BYPASSRLS." },
   );
 }
 
@@ -130,10 +128,11 @@ function hiddenRows(): MidctlError {
  * @throws MidctlError `unavailable` for a token that is missing where no token is shown at all
  */
 export function judge(reading: Reading, wanted: Wanted, scope: string | null): Looked {
-  const known = reading.tokens.get(wanted.key);
-  const equal = equalHashes(known?.tokenHash ?? NOBODY, wanted.hash);
-  if (known === undefined && reading.hidden) throw hiddenRows();
-  if (known === undefined || !equal) return refuse("unknown");
+  const known = reading.tokens.get(wanted.hash);
+  if (known === undefined) {
+    if (reading.hidden) throw hiddenRows();
+    return refuse("unknown");
+  }
   const now = new Date(reading.at);
   const status = statusOf(known, now);
   if (!authenticates(status)) return refuse(status as RefusalCode, known.publicId);

@@ -23,9 +23,19 @@ export interface Credential {
   readonly version: number;
 }
 
+const LIFE = `c.status, c."activationDeadline", c."expiresAt", c."graceUntil"`;
+
+/** What a credential `c` amounts to at a moment, in SQL. Column by column: not everybody may read its hash. */
+export function credentialState(at = "midctl_now()"): string {
+  return `midctl_credential_state(c."machineIdentityId", ${LIFE}, ${at})`;
+}
+
+/** Whether a credential `c` is pending, current or in grace. */
+export const IS_LIVE = `midctl_lives(${LIFE}, midctl_now())`;
+
 /** Columns of a `Credential`, read from `machine_identity_credential c JOIN machine_identity i`. */
 export const CREDENTIAL_COLUMNS = `'mc_' || c."publicId" AS id, i.slug AS identity, c.name, c.status,
-  midctl_credential_state(c, midctl_now()) AS "effectiveStatus", c.scopes::jsonb AS scopes,
+  ${credentialState()} AS "effectiveStatus", c.scopes::jsonb AS scopes,
   midctl_instant(c."issuedAt") AS "issuedAt", c."issuedBy",
   midctl_instant(c."activatedAt") AS "activatedAt", midctl_instant(c."activationDeadline") AS "activationDeadline",
   midctl_instant(c."expiresAt") AS "expiresAt", midctl_instant(c."graceUntil") AS "graceUntil",
@@ -179,7 +189,7 @@ export interface NameHolders {
 export async function readHolders(tx: Tx, identity: string, name: string): Promise<NameHolders> {
   const rows = await tx.query<Credential>(
     `SELECT ${CREDENTIAL_COLUMNS} ${FROM}
-      WHERE i.slug = $1 AND c.name = $2 AND c.status IN ('pending', 'active', 'paused') AND midctl_is_live(c, midctl_now())
+      WHERE i.slug = $1 AND c.name = $2 AND c.status IN ('pending', 'active', 'paused') AND ${IS_LIVE}
       ORDER BY c.id DESC`,
     [identity, name],
   );
@@ -197,7 +207,7 @@ export async function readTakenNames(
   return tx.query(
     `SELECT i.slug AS identity, c.name, 'mc_' || c."publicId" AS id ${FROM}
       WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
-        AND c.status IN ('pending', 'active', 'paused') AND midctl_is_live(c, midctl_now())`,
+        AND c.status IN ('pending', 'active', 'paused') AND ${IS_LIVE}`,
     [JSON.stringify(identities)],
   );
 }
@@ -205,7 +215,7 @@ export async function readTakenNames(
 /** Ids of every live credential of a name, newest first: pending, current, in grace. */
 export async function readLive(tx: Tx, identity: string, name: string): Promise<string[]> {
   const rows = await tx.query<{ publicId: string }>(
-    `SELECT c."publicId" ${FROM} WHERE i.slug = $1 AND c.name = $2 AND midctl_is_live(c, midctl_now()) ORDER BY c.id DESC`,
+    `SELECT c."publicId" ${FROM} WHERE i.slug = $1 AND c.name = $2 AND ${IS_LIVE} ORDER BY c.id DESC`,
     [identity, name],
   );
   return rows.map((row) => row.publicId);
@@ -217,15 +227,6 @@ export async function setCredentialStatus(tx: Tx, publicId: string, status: Cred
     publicId,
     status,
   ]);
-}
-
-/** Activates a pending credential; false where it is not pending (any more). Exactly one caller gets true. */
-export async function activatePending(tx: Tx, publicId: string): Promise<boolean> {
-  const rows = await tx.query(
-    `UPDATE machine_identity_credential SET status = 'active' WHERE "publicId" = $1 AND status = 'pending' RETURNING 1 AS made`,
-    [publicId],
-  );
-  return rows.length > 0;
 }
 
 /** Abandons a pending credential in favour of one that the same transaction issues. */

@@ -1,6 +1,6 @@
 import type { Param, Tx } from "../db/database.ts";
 import type { EffectiveStatus } from "../domain/status.ts";
-import { CREDENTIAL_COLUMNS, type Credential } from "./credential.ts";
+import { CREDENTIAL_COLUMNS, type Credential, credentialState, IS_LIVE } from "./credential.ts";
 import { IDENTITY_COLUMNS, type Identity } from "./identity.ts";
 import type { LegacyToken } from "./token.ts";
 import { toScopes } from "./token-facts.ts";
@@ -146,13 +146,13 @@ export async function listCredentialRows(
   if (filter.expiringWithin !== null) {
     // What is about to end and still matters: not what ended otherwise.
     where.add(`${forever("c")} > midctl_now() AND ${forever("c")} <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)
-      AND midctl_is_live(c, midctl_now())`);
+      AND ${IS_LIVE}`);
   }
   if (filter.unusedFor !== null) {
     where.add(`coalesce((SELECT t."lastUsedAt" FROM agent_token t WHERE t."publicId" = c."publicId"), c."issuedAt")
       <= midctl_now() - make_interval(secs => ${where.bind(filter.unusedFor)}::float8)`);
   }
-  addStatus(where, filter.status, CREDENTIAL_NARROW, `midctl_credential_state(c, midctl_now())`);
+  addStatus(where, filter.status, CREDENTIAL_NARROW, credentialState());
   const keys: Readonly<Record<CredentialSort, readonly [string, string, string]>> = {
     issued: ["c.id", "", "bigint"],
     expires: [forever("c"), "c.id", "timestamp"],
@@ -203,7 +203,7 @@ export async function listTokenRows(
       `coalesce(t."lastUsedAt", t."createdAt") <= midctl_now() - make_interval(secs => ${where.bind(filter.unusedFor)}::float8)`,
     );
   }
-  const state = `CASE WHEN c.id IS NOT NULL THEN midctl_credential_state(c, midctl_now())
+  const state = `CASE WHEN c.id IS NOT NULL THEN ${credentialState()}
     WHEN t."revokedAt" IS NOT NULL THEN 'revoked' WHEN t."expiresAt" <= midctl_now() THEN 'expired'
     WHEN t."machineIdentityId" IS NOT NULL THEN 'refused' ELSE 'active' END`;
   if (filter.status.length > 0)

@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { credentialState } from "./credential.ts";
 
 export interface Counts {
   readonly identities: Readonly<Record<string, number>>;
@@ -22,7 +23,7 @@ export async function countByStatus(tx: Tx): Promise<Counts> {
     tx.query<{ status: string; count: string }>(
       `SELECT CASE WHEN i."parentId" IS NULL AND i.status = 'active' AND i."expiresAt" IS NULL AND i."idleTtl" IS NULL
                      AND c.status = 'active' AND coalesce(c."expiresAt" > n.now, true) THEN 'active'
-                   ELSE midctl_credential_state(c, n.now) END AS status,
+                   ELSE ${credentialState("n.now")} END AS status,
               count(*)::text AS count
          FROM (SELECT midctl_now() AS now) n,
               machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId" GROUP BY 1`,

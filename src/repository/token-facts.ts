@@ -29,11 +29,10 @@ export type IdentityInUse = Pick<
   | "workspace"
 >;
 
-/** A token of a machine identity. The hash stays between here and the comparison. */
+/** A token of a machine identity. */
 export interface OwnToken {
   readonly kind: "own";
   readonly publicId: string;
-  readonly tokenHash: string;
   readonly credential: Omit<CredentialInUse, "effectiveStatus">;
   readonly identity: IdentityInUse;
   readonly facts: CredentialFacts;
@@ -52,7 +51,6 @@ export interface OwnToken {
 export interface HostToken {
   readonly kind: "legacy";
   readonly publicId: string;
-  readonly tokenHash: string;
   readonly name: string;
   readonly scopes: readonly string[];
   readonly workspace: string | null;
@@ -68,10 +66,18 @@ export interface Reading {
   readonly at: number;
   /** A standby may lag behind a revocation. */
   readonly standby: boolean;
-  /** Row-level security shows this user no token at all: what is missing is not unknown. */
+  /** Row-level security shows the owner of our functions no token at all: what is missing is not unknown. */
   readonly hidden: boolean;
-  /** By public id or hash, as was asked for; one that nobody asked for may be among them. What is missing is unknown. */
+  /** By the hash that was asked for: their secrets are right. What is missing is unknown. */
   readonly tokens: ReadonlyMap<string, TokenFacts>;
+}
+
+/** What a token of ours is looked up by. */
+export interface Secret {
+  /** base62 */
+  readonly publicId: string;
+  /** Hex. */
+  readonly hash: string;
 }
 
 /**
@@ -80,7 +86,6 @@ export interface Reading {
  */
 const PACKED = [
   'c."publicId"',
-  'c."tokenHash"',
   "c.name",
   "c.status",
   'c."issuedAt"',
@@ -98,8 +103,8 @@ const PACKED = [
   'CASE WHEN i."idleTtl" IS NOT NULL THEN i."createdAt" END',
   'CASE WHEN i."idleTtl" IS NOT NULL THEN i."lastUsedAt" END',
   'CASE WHEN i."idleTtl" IS NOT NULL THEN i."resumedAt" END',
-  't."lastUsedAt"',
-  't."revokedAt" IS NOT NULL',
+  "m.used",
+  "m.revoked",
 ];
 
 const OWN = `CASE WHEN c.id IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
@@ -108,40 +113,31 @@ const OWN = `CASE WHEN c.id IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) E
   CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line`;
 
 /** Evaluated once for a statement, after its snapshot was taken, and told once. */
-const NOW = `(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby,
-  CASE WHEN row_security_active('agent_token') THEN midctl_rows_hidden('agent_token') ELSE false END AS hidden) n`;
-const MOMENT = `CASE WHEN a.place = 1 THEN n.at END AS at, CASE WHEN a.place = 1 THEN n.standby END AS standby,
-  CASE WHEN a.place = 1 THEN n.hidden END AS hidden
-  FROM unnest($1::text[]) WITH ORDINALITY AS a(asked, place) CROSS JOIN ${NOW}`;
+const NOW = "(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby) n";
+const MOMENT = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.standby END AS standby,
+  CASE WHEN m.place = 1 THEN m.hidden END AS hidden`;
+
+/** Credential and identity of a match. LIMIT keeps a lookup a lookup, however many are asked for at once. */
+const FACTS = `LEFT JOIN LATERAL (
+    SELECT ${OWN}
+      FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"
+     WHERE c.id = m.credential LIMIT 1) k ON true`;
 
 /**
- * LIMIT keeps a lookup a lookup, however many are asked for at once. Where there is none of that id another row is read,
- * and thrown away: an unknown id costs the same work (SPEC §4).
+ * Hashes are compared in the database, and none comes out of it (migrations/0008): whoever verifies need not be able to read
+ * them. What an unknown id is compared with comes along, and is thrown away: it costs the same work (SPEC §4).
  */
-const BY_PUBLIC_ID = `SELECT k.*, ${MOMENT}
-  LEFT JOIN LATERAL (
-    SELECT ${OWN}
-      FROM machine_identity_credential c
-      JOIN machine_identity i ON i.id = c."machineIdentityId"
-      JOIN agent_token t ON t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = i.id
-     WHERE c.id = coalesce((SELECT own.id FROM machine_identity_credential own WHERE own."publicId" = a.asked),
-                           (SELECT min(other.id) FROM machine_identity_credential other))
-     LIMIT 1) k ON true`;
+const BY_PUBLIC_ID = `SELECT ${MOMENT}, k.* FROM midctl_match($1::text[], $2::text[]) m CROSS JOIN ${NOW} ${FACTS}`;
 
-const BY_HASH = `SELECT k.*, ${MOMENT}
-  LEFT JOIN LATERAL (
-    SELECT ${OWN}, t."machineIdentityId" IS NULL AS legacy,
-           t."publicId" AS "tPublicId", t."tokenHash" AS "tHash", t.name AS "tName", t.scopes AS "tScopes",
-           t."expiresAt" AS "tExpiresAt", t."lastUsedAt" AS "tUsedAt", t."revokedAt" IS NOT NULL AS "tRevoked",
-           CASE WHEN t."workspaceId" IS NOT NULL THEN midctl_workspace_slug(t."workspaceId") END AS "tWorkspace"
-      FROM agent_token t
-      LEFT JOIN machine_identity i ON i.id = t."machineIdentityId"
-      LEFT JOIN machine_identity_credential c
-        ON c."publicId" = t."publicId" AND c."tokenHash" = t."tokenHash" AND c."machineIdentityId" = i.id
-     WHERE t."tokenHash" = a.asked LIMIT 1) k ON true`;
+const BY_HASH = `SELECT ${MOMENT}, m.legacy, m."publicId" AS "tPublicId", m.name AS "tName", m.scopes AS "tScopes", m.ends AS "tExpiresAt",
+    m.used AS "tUsedAt", m.revoked AS "tRevoked", m.workspace AS "tWorkspace", k.*
+  FROM midctl_match_legacy($1::text[]) m CROSS JOIN ${NOW} ${FACTS}`;
 
 /** A row of either statement; columns of what was not found are null. */
 interface Row {
+  /** 1 for the first that was asked for. */
+  readonly place: string;
+  readonly good: boolean;
   /** On one row alone. */
   readonly at: string | null;
   readonly standby: boolean | null;
@@ -150,35 +146,34 @@ interface Row {
   readonly [column: string]: unknown;
 }
 
-/** Looks tokens up by public id. An unknown one costs the same work. At most some hundreds at once. */
-export async function readTokensById(tx: Tx, publicIds: readonly string[]): Promise<Reading> {
-  return toReading(
-    await tx.query<Row>(BY_PUBLIC_ID, [`{${publicIds.join(",")}}`]),
-    ownToken,
-    ({ publicId }) => publicId,
-  );
+/** Looks tokens up by public id and hash. An unknown one costs the same work. At most some hundreds at once. */
+export async function readTokens(tx: Tx, secrets: readonly Secret[]): Promise<Reading> {
+  const hashes = secrets.map(({ hash }) => hash);
+  const rows = await tx.query<Row>(BY_PUBLIC_ID, [
+    `{${secrets.map(({ publicId }) => publicId).join(",")}}`,
+    `{${hashes.join(",")}}`,
+  ]);
+  return toReading(rows, hashes, ownToken);
 }
 
 /** Looks legacy tokens up by the hash they are kept as; one that was adopted is its identity's own. */
-export async function readTokensByHash(tx: Tx, hashes: readonly string[]): Promise<Reading> {
-  return toReading(
-    await tx.query<Row>(BY_HASH, [`{${hashes.join(",")}}`]),
-    (row) => (row.legacy === true ? hostToken(row) : ownToken(row)),
-    ({ tokenHash }) => tokenHash,
-  );
+export async function readLegacyTokens(tx: Tx, hashes: readonly string[]): Promise<Reading> {
+  const rows = await tx.query<Row>(BY_HASH, [`{${hashes.join(",")}}`]);
+  return toReading(rows, hashes, (row) => (row.legacy === true ? hostToken(row) : ownToken(row)));
 }
 
 function toReading(
   rows: readonly Row[],
+  hashes: readonly string[],
   toFacts: (row: Row) => TokenFacts | null,
-  keyOf: (facts: TokenFacts) => string,
 ): Reading {
   const tokens = new Map<string, TokenFacts>();
   let moment: Row | undefined;
   for (const row of rows) {
     if (row.at !== null) moment = row;
     const facts = toFacts(row);
-    if (facts !== null) tokens.set(keyOf(facts), facts);
+    const hash = hashes[Number(row.place) - 1];
+    if (row.good && facts !== null && hash !== undefined) tokens.set(hash, facts);
   }
   return {
     at: toDate(moment?.at)?.getTime() ?? Number.NaN,
@@ -193,7 +188,6 @@ function ownToken(row: Row): OwnToken | null {
   if (row.packed === null) return null;
   const [
     publicId = "",
-    tokenHash = "",
     name = "",
     status,
     issuedAt,
@@ -218,7 +212,6 @@ function ownToken(row: Row): OwnToken | null {
   return {
     kind: "own",
     publicId,
-    tokenHash,
     hostRevoked: hostRevoked !== "f",
     lastUsedAt: toDate(tokenUsedAt),
     replaces: replaces || null,
@@ -274,7 +267,6 @@ function hostToken(row: Row): HostToken {
   return {
     kind: "legacy",
     publicId: row.tPublicId as string,
-    tokenHash: row.tHash as string,
     name: row.tName as string,
     scopes: toScopes(row.tScopes),
     workspace: row.tWorkspace as string | null,

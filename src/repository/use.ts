@@ -1,31 +1,21 @@
 import type { Tx } from "../db/database.ts";
+import type { Secret } from "./token-facts.ts";
 
 /**
- * Notes uses of good tokens: of token and identity. Locks go identity before token, each in the order of ids, so that
- * verifiers that note the same ones take turns.
+ * Notes uses of good tokens: of token and identity. Verifiers that note the same ones take turns.
  * @param publicIds of tokens; base62
  */
 export async function recordUses(tx: Tx, publicIds: readonly string[]): Promise<void> {
-  const ids = `{${publicIds.join(",")}}`;
-  await Promise.all([
-    tx.query(
-      `SELECT 1 AS held FROM machine_identity
-        WHERE id IN (SELECT "machineIdentityId" FROM agent_token WHERE "publicId" = ANY($1::text[]))
-        ORDER BY id FOR NO KEY UPDATE`,
-      [ids],
-    ),
-    tx.query(
-      `UPDATE machine_identity SET "lastUsedAt" = midctl_now()
-        WHERE id IN (SELECT "machineIdentityId" FROM agent_token WHERE "publicId" = ANY($1::text[]))
-          AND status <> 'revoked' AND ("lastUsedAt" IS NULL OR "lastUsedAt" < midctl_now())`,
-      [ids],
-    ),
-    tx.query(
-      `WITH held AS (SELECT id FROM agent_token WHERE "publicId" = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE)
-       UPDATE agent_token t SET "lastUsedAt" = midctl_now() FROM held WHERE t.id = held.id`,
-      [ids],
-    ),
+  await tx.query("SELECT midctl_note_uses($1::text[]) AS noted", [`{${publicIds.join(",")}}`]);
+}
+
+/** Activates a pending credential by its secret; false where it is not pending (any more). Exactly one caller gets true. */
+export async function activate(tx: Tx, { publicId, hash }: Secret): Promise<boolean> {
+  const [row] = await tx.query<{ made: boolean }>("SELECT midctl_activate($1::text, $2::text) AS made", [
+    publicId,
+    hash,
   ]);
+  return row?.made === true;
 }
 
 /** Uses of one token that were refused although its secret was right. */

@@ -134,7 +134,9 @@ async function ask(
     'graceUntil', ${sql(credential.graceUntil)}))`;
   const now = sql(new Date(NOW));
   const [answers] = await tx.query<Answers>(
-    `SELECT midctl_identity_state(i.id, ${now}) AS identity, midctl_credential_state(${facts}, ${now}) AS credential,
+    `SELECT midctl_identity_state(i.id, ${now}) AS identity,
+            (SELECT midctl_credential_state(c."machineIdentityId", c.status, c."activationDeadline", c."expiresAt", c."graceUntil", ${now})
+               FROM (SELECT (${facts}).*) c) AS credential,
             midctl_is_idle(i, ${now}) AS idle, midctl_is_current(${facts}, ${now}) AS current,
             coalesce(midctl_is_live(${facts}, ${now}), false) AS live
        FROM machine_identity i WHERE i.id = ${chain.length}`,

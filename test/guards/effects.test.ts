@@ -175,7 +175,7 @@ describe.each(databases())("what follows a change on $name", (factory) => {
       successor001: "revoked",
     });
     const states = await tx.query<{ state: string }>(
-      `SELECT DISTINCT midctl_credential_state(c, midctl_now()) AS state FROM machine_identity_credential c
+      `SELECT DISTINCT midctl_credential_state(c."machineIdentityId", c.status, c."activationDeadline", c."expiresAt", c."graceUntil", midctl_now()) AS state FROM machine_identity_credential c
         WHERE "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = 'svc')`,
     );
     expect(states).toEqual([{ state: "identity_revoked" }]);

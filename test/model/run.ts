@@ -166,7 +166,7 @@ export class Run {
       `SELECT concat_ws(' ', slug, status, midctl_identity_state(id, ${this.#at(0)})) AS row
          FROM machine_identity WHERE slug LIKE $1 || '-%'
        UNION ALL
-       SELECT concat_ws(' ', c."publicId", c.status, midctl_credential_state(c, ${this.#at(0)}), coalesce(midctl_instant(c."graceUntil"), '-'),
+       SELECT concat_ws(' ', c."publicId", c.status, midctl_credential_state(c."machineIdentityId", c.status, c."activationDeadline", c."expiresAt", c."graceUntil", ${this.#at(0)}), coalesce(midctl_instant(c."graceUntil"), '-'),
                         CASE WHEN t."revokedAt" IS NULL THEN 'false' ELSE 'true' END)
          FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId" JOIN agent_token t ON t."publicId" = c."publicId"
         WHERE i.slug LIKE $1 || '-%'`,

@@ -1,6 +1,6 @@
 import type { Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
-import { type Reading, readTokensByHash, readTokensById } from "../../repository/token-facts.ts";
+import { type Reading, readLegacyTokens, readTokens, type Secret } from "../../repository/token-facts.ts";
 import { requirePrimary, type Wanted } from "../decide.ts";
 import { refuseLate, within } from "../patience.ts";
 
@@ -19,6 +19,12 @@ export interface Found {
   readonly sent: number;
 }
 
+/** What is asked for, and by whom. */
+interface Asked<Key> {
+  readonly key: Key;
+  readonly waiters: Waiter[];
+}
+
 interface Waiter {
   resolve(found: Found): void;
   reject(error: unknown): void;
@@ -29,45 +35,46 @@ interface Waiter {
  * asked: its answer would be older than the question.
  */
 export class Lookups {
-  readonly #byId: Gathering;
-  readonly #byHash: Gathering;
+  readonly #own: Gathering<Secret>;
+  readonly #legacy: Gathering<string>;
 
   /** @param patience for one statement, ms */
   constructor(db: Tx, epoch: () => number, patience: number) {
-    this.#byId = new Gathering((keys) => within(patience, readTokensById(db, keys), refuseLate), epoch);
-    this.#byHash = new Gathering((keys) => within(patience, readTokensByHash(db, keys), refuseLate), epoch);
+    this.#own = new Gathering((secrets) => within(patience, readTokens(db, secrets), refuseLate), epoch);
+    this.#legacy = new Gathering((hashes) => within(patience, readLegacyTokens(db, hashes), refuseLate), epoch);
   }
 
   /** Statements sent so far. */
   get sent(): number {
-    return this.#byId.sent + this.#byHash.sent;
+    return this.#own.sent + this.#legacy.sent;
   }
 
   /** Throws `unavailable`. */
-  find(wanted: Wanted): Promise<Found> {
-    return (wanted.by === "id" ? this.#byId : this.#byHash).find(wanted.key);
+  find({ publicId, hash }: Wanted): Promise<Found> {
+    return publicId === null ? this.#legacy.find(hash, hash) : this.#own.find(hash, { publicId, hash });
   }
 }
 
-class Gathering {
-  readonly #read: (keys: readonly string[]) => Promise<Reading>;
+class Gathering<Key> {
+  readonly #read: (keys: readonly Key[]) => Promise<Reading>;
   readonly #epoch: () => number;
-  #waiting = new Map<string, Waiter[]>();
+  /** By hash. */
+  #waiting = new Map<string, Asked<Key>>();
   #underWay = 0;
   #scheduled = false;
   sent = 0;
 
-  constructor(read: (keys: readonly string[]) => Promise<Reading>, epoch: () => number) {
+  constructor(read: (keys: readonly Key[]) => Promise<Reading>, epoch: () => number) {
     this.#read = read;
     this.#epoch = epoch;
   }
 
-  find(key: string): Promise<Found> {
+  find(hash: string, key: Key): Promise<Found> {
     return new Promise((resolve, reject) => {
       const waiter = { resolve, reject };
-      const others = this.#waiting.get(key);
-      if (others === undefined) this.#waiting.set(key, [waiter]);
-      else others.push(waiter);
+      const asked = this.#waiting.get(hash);
+      if (asked === undefined) this.#waiting.set(hash, { key, waiters: [waiter] });
+      else asked.waiters.push(waiter);
       this.#schedule();
     });
   }
@@ -90,12 +97,12 @@ class Gathering {
     this.#schedule();
   }
 
-  #sendBatch(batch: Map<string, Waiter[]>): void {
+  #sendBatch(batch: readonly Asked<Key>[]): void {
     const epoch = this.#epoch();
     const sent = performance.now();
     this.#underWay++;
     this.sent++;
-    this.#read([...batch.keys()])
+    this.#read(batch.map(({ key }) => key))
       .then(requirePrimary)
       .then(
         (reading) => settle(batch, (waiter) => waiter.resolve({ reading, epoch, sent })),
@@ -107,24 +114,24 @@ class Gathering {
       });
   }
 
-  #take(share: number): Map<string, Waiter[]> {
+  #take(share: number): readonly Asked<Key>[] {
     if (this.#waiting.size <= share) {
-      const all = this.#waiting;
+      const all = [...this.#waiting.values()];
       this.#waiting = new Map();
       return all;
     }
-    const some = new Map<string, Waiter[]>();
-    for (const [key, waiters] of this.#waiting) {
-      some.set(key, waiters);
-      this.#waiting.delete(key);
-      if (some.size === share) break;
+    const some: Asked<Key>[] = [];
+    for (const [hash, asked] of this.#waiting) {
+      some.push(asked);
+      this.#waiting.delete(hash);
+      if (some.length === share) break;
     }
     return some;
   }
 }
 
-function settle(batch: Map<string, Waiter[]>, each: (waiter: Waiter) => void): void {
-  for (const waiters of batch.values()) waiters.forEach(each);
+function settle(batch: readonly Asked<unknown>[], each: (waiter: Waiter) => void): void {
+  for (const { waiters } of batch) waiters.forEach(each);
 }
 
 function asUnavailable(error: unknown): unknown {
