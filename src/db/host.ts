@@ -1,6 +1,9 @@
 import { MidctlError } from "../domain/errors.ts";
-import type { OwnTx, Tx } from "./database.ts";
+import type { OwnTx } from "./database.ts";
+import { type IdentityAdoption, planIdentities } from "./host-identity.ts";
+import type { Migration } from "./migrations.ts";
 
+const BIG = /^bigint$/;
 const NUMBER = /^(bigint|integer)$/;
 const TEXT = /^(character varying|text)/;
 /** Without zone, and UTC: with one, a host's session in another zone would shift what our triggers write. */
@@ -20,6 +23,7 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
     expiresAt: MOMENT,
     lastUsedAt: MOMENT,
     revokedAt: MOMENT,
+    machineIdentityId: BIG,
   },
   agent_audit_event: {
     id: NUMBER,
@@ -28,24 +32,34 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
     agentTokenId: NUMBER,
     action: TEXT,
     createdAt: MOMENT,
+    machineIdentityId: BIG,
   },
 };
+const ADDED = "machineIdentityId";
+const HOST_TABLES = [...Object.keys(EXPECTED), "machine_identity", "machine_identity_credential"];
 
 /** The comment on what midctl made where a host might have had its own: a rollback takes that away again. */
 export const MADE_BY_US = "Made by midctl";
 
 /** Marks those of the host's tables that were not there before. */
 export async function markOwn(tx: OwnTx, before: readonly string[]): Promise<void> {
-  for (const table of Object.keys(EXPECTED)) {
+  for (const table of HOST_TABLES) {
     if (!before.includes(table)) await tx.script(`COMMENT ON TABLE ${table} IS '${MADE_BY_US}'`);
   }
 }
 
+/** What there was before us. */
+export interface HostFound {
+  readonly tables: readonly string[];
+  /** How its own machine identities are taken in; null where it has none. */
+  readonly adoption: IdentityAdoption | null;
+}
+
 /**
- * Whether a host's own tables, where it has any, are such as we can add to. Returns those that are there.
+ * Whether a host's own tables, where it has any, are such as we can add to. Changes nothing.
  * @throws MidctlError `schema_version`, naming each difference
  */
-export async function checkHost(tx: Tx): Promise<string[]> {
+export async function checkHost(tx: OwnTx, known: readonly Migration[]): Promise<HostFound> {
   const rows = await tx.query<{ table: string; kind: string; columns: Readonly<Record<string, string>> }>(
     `SELECT c.relname AS "table", c.relkind::text AS kind,
             (SELECT coalesce(json_object_agg(a.attname, format_type(a.atttypid, a.atttypmod)), '{}')
@@ -56,18 +70,29 @@ export async function checkHost(tx: Tx): Promise<string[]> {
       ORDER BY c.relname`,
   );
   const differences = rows.flatMap(({ table, kind, columns }) => {
-    if (EXPECTED[table] === undefined) return [`there is a ${table} that midctl did not make`];
     if (kind !== "r") return [`${table} is no plain table`];
-    return Object.entries(EXPECTED[table]).flatMap(([column, type]) => {
+    return Object.entries(EXPECTED[table] ?? {}).flatMap(([column, type]) => {
       const found = columns[column];
-      if (found === undefined) return [`${table} has no column "${column}"`];
+      if (found === undefined) return column === ADDED ? [] : [`${table} has no column "${column}"`];
       return type.test(found) ? [] : [`${table}."${column}" is ${found}`];
     });
   });
-  if (differences.length === 0) return rows.map(({ table }) => table);
-  throw new MidctlError(
+  const tables = rows.map(({ table }) => table);
+  if (differences.length === 0) {
+    const identities = await planIdentities(tx, known, tables);
+    if (identities.differences.length === 0) return { tables, adoption: identities.adoption };
+    differences.push(...identities.differences);
+  }
+  throw refuseHost(differences);
+}
+
+export function refuseHost(differences: readonly string[]): MidctlError {
+  return new MidctlError(
     "schema_version",
     `This database has tables of an application that midctl cannot add to: ${differences.join("; ")}. Nothing was changed.`,
-    { hint: "Give midctl a database or schema of its own (search_path).", details: { differences } },
+    {
+      hint: "Mend them in the application, or give midctl a database or schema of its own (search_path).",
+      details: { differences },
+    },
   );
 }

@@ -1,7 +1,9 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { readSqlState } from "./failure.ts";
-import { checkHost, MADE_BY_US, markOwn } from "./host.ts";
+import { checkHost, type HostFound, MADE_BY_US, markOwn, refuseHost } from "./host.ts";
+import type { IdentityAdoption } from "./host-identity.ts";
+import { nameUnfitRows } from "./host-rows.ts";
 import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
 import { type Statement, splitStatements } from "./statements.ts";
 
@@ -73,16 +75,38 @@ export async function planMigration(
   const missing = await db.transaction(async (tx) => {
     const applied = (await hasTable(tx, HISTORY)) ? await readHistory(tx) : [];
     checkHistory(applied, known);
-    if (applied.length === 0) await checkHost(tx);
-    return known.slice(applied.length);
+    const host = applied.length === 0 ? await checkHost(tx, known) : null;
+    return { files: known.slice(applied.length), adoption: host?.adoption ?? null };
   });
   return {
-    applied: missing.map(({ name }) => name),
+    applied: missing.files.map(({ name }) => name),
     current: known.at(-1)?.name ?? null,
-    statements: missing.flatMap(({ name, manner, text }) =>
+    statements: planStatements(missing.files, missing.adoption),
+  };
+}
+
+function planStatements(
+  files: readonly Migration[],
+  adoption: IdentityAdoption | null,
+): readonly PlannedStatement[] {
+  const adopting: PlannedStatement[] =
+    adoption === null
+      ? []
+      : [
+          ...adoption.first.map((statement) => ({ ...statement, manner: "together" as const })),
+          ...[adoption.lock, ...adoption.under].map((statement) => ({
+            ...statement,
+            manner: "host" as const,
+          })),
+          ...adoption.later.map((statement) => ({ ...statement, manner: "concurrently" as const })),
+        ];
+  const others = files.slice(adoption?.migrations.length ?? 0);
+  return [
+    ...adopting,
+    ...others.flatMap(({ name, manner, text }) =>
       splitStatements(text).map((statement) => ({ migration: name, manner, ...statement })),
     ),
-  };
+  ];
 }
 
 /**
@@ -121,11 +145,11 @@ async function migrateStep(
     await ensureHistory(tx);
     const applied = await readHistory(tx);
     checkHistory(applied, known);
-    const hosts = applied.length === 0 ? await checkHost(tx) : null;
+    const host = applied.length === 0 ? await checkHost(tx, known) : null;
     const missing = known.slice(applied.length);
-    const now = nextTogether(missing);
-    for (const migration of now) await apply(db, tx, migration);
-    if (hosts !== null && options.directory === undefined) await markOwn(tx, hosts);
+    const now = host?.adoption?.migrations ?? nextTogether(missing);
+    await applyAll(db, tx, now, host);
+    if (host !== null && options.directory === undefined) await markOwn(tx, host.tables);
     const done = now.length === missing.length;
     if (options.bare !== true && (done || (await isLogging(tx)))) await ensureEnvironment(tx);
     return { applied: now.map(({ name }) => name), done };
@@ -205,6 +229,7 @@ async function ensureHistory(tx: Tx): Promise<void> {
        name text PRIMARY KEY,
        position int NOT NULL UNIQUE,
        hash text NOT NULL,
+       undo jsonb,
        "appliedAt" timestamptz NOT NULL DEFAULT clock_timestamp()
      )`,
   );
@@ -251,10 +276,45 @@ function refuseHistory(name: string, what: string): MidctlError {
   });
 }
 
-async function apply(db: Database, tx: OwnTx, migration: Migration): Promise<void> {
-  const { name, position, hash } = migration;
-  await run(db, tx, migration).catch((error: unknown) => {
-    if (!(error instanceof MidctlError)) throw error;
+async function applyAll(
+  db: Database,
+  tx: OwnTx,
+  migrations: readonly Migration[],
+  host: HostFound | null,
+): Promise<void> {
+  const adoption = host?.adoption ?? null;
+  for (const [index, migration] of migrations.entries()) {
+    if (adoption === null) await apply(migration, () => run(db, tx, migration));
+    else if (index === 0) await apply(migration, () => adoptIdentities(tx, adoption));
+    await tx.query(
+      "INSERT INTO midctl_migration (name, position, hash, undo) VALUES ($1, $2, $3, $4::text::jsonb)",
+      [
+        migration.name,
+        migration.position,
+        migration.hash,
+        adoption !== null && index === 0 ? JSON.stringify(adoption.undo) : null,
+      ],
+    );
+  }
+}
+
+/** The rows are judged again once nobody can change them. */
+async function adoptIdentities(tx: OwnTx, adoption: IdentityAdoption): Promise<void> {
+  // Whose rows row-level security hides from us are not adopted in part.
+  await tx.script("SET LOCAL row_security = off; SET LOCAL check_function_bodies = off");
+  await tx.script(adoption.first.map(({ sql }) => sql).join("\n;\n"));
+  await tx.query("SELECT set_config('lock_timeout', $1::text, true)", [`${BRIEF}ms`]);
+  await tx.script(adoption.lock.sql);
+  const unfit = await nameUnfitRows(tx, adoption.host);
+  if (unfit.length > 0) throw refuseHost(unfit);
+  await tx.script(adoption.under.map(({ sql }) => sql).join("\n;\n"));
+  await tx.script("SET LOCAL check_function_bodies = on");
+}
+
+async function apply(migration: Migration, work: () => Promise<void>): Promise<void> {
+  const { name } = migration;
+  await work().catch((error: unknown) => {
+    if (!(error instanceof MidctlError) || error.code === "schema_version") throw error;
     if (readSqlState(error) === LOCK_NOT_AVAILABLE)
       throw inUse("The tables of the application are in use all the time");
     const { code, details, cause } = error;
@@ -265,11 +325,6 @@ async function apply(db: Database, tx: OwnTx, migration: Migration): Promise<voi
       cause,
     });
   });
-  await tx.query("INSERT INTO midctl_migration (name, position, hash) VALUES ($1, $2, $3)", [
-    name,
-    position,
-    hash,
-  ]);
 }
 
 async function run(db: Database, tx: OwnTx, { manner, text }: Migration): Promise<void> {
@@ -280,11 +335,23 @@ async function run(db: Database, tx: OwnTx, { manner, text }: Migration): Promis
       await tx.query("SELECT set_config('lock_timeout', $1::text, true)", [`${BRIEF}ms`]);
       return tx.script(text);
     case "concurrently":
+      await validateKeys(db, tx);
       // This transaction does no more than hold the advisory lock meanwhile. A simple statement as its last, since the
       // portal of any other keeps a snapshot, for the end of which the build would wait.
       await tx.script("SET LOCAL idle_in_transaction_session_timeout = 0");
       for (const { sql } of splitStatements(text)) await buildIndex(db, tx, sql);
   }
+}
+
+/** Keys that an adoption added without looking for them in the rows of large tables: they are looked for now, beside the host. */
+async function validateKeys(db: Database, tx: OwnTx): Promise<void> {
+  const keys = await tx.query<{ sql: string }>(
+    `SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname) AS sql FROM pg_constraint
+      WHERE contype = 'f' AND NOT convalidated AND confrelid = to_regclass('machine_identity')
+        AND conrelid IN (to_regclass('agent_token'), to_regclass('agent_audit_event'))
+        AND conname = (conrelid::regclass || '_machineIdentityId_machine_identity_id_fk')`,
+  );
+  for (const { sql } of keys) await (db.concurrent ? db.query(sql) : tx.script(sql));
 }
 
 /** An index that a build left behind invalid, because it was interrupted, is built anew. */

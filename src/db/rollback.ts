@@ -1,6 +1,7 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { MADE_BY_US } from "./host.ts";
+import type { Undo } from "./host-identity.ts";
 import { takeTurn, takeTurnIn } from "./migrate.ts";
 
 /** What would be lost with the schema, and therefore keeps it. */
@@ -83,7 +84,8 @@ export async function rollback(
     () =>
       takeTurnIn(db, async (tx) => {
         const own = await readOwnTables(tx);
-        const hosts = await readHostTables(tx);
+        const undo = await readUndo(tx);
+        const hosts = [...(await readHostTables(tx)), ...undo.tables];
         await tx.query("SELECT set_config('lock_timeout', '50ms', true)");
         await tx.script(`LOCK TABLE ${[...hosts, ...own].join(", ")} IN ACCESS EXCLUSIVE MODE`);
         requireNothing(await readDependents(tx));
@@ -92,7 +94,7 @@ export async function rollback(
             hint: "Run it again, with an export path that does not exist yet.",
           });
         }
-        await remove(tx, own, hosts);
+        await remove(tx, own, hosts, undo);
       }),
     performance.now() + (options.patience ?? 60_000),
   );
@@ -115,7 +117,12 @@ function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
-async function remove(tx: OwnTx, own: readonly string[], hosts: readonly string[]): Promise<void> {
+async function remove(
+  tx: OwnTx,
+  own: readonly string[],
+  hosts: readonly string[],
+  undo: Undo,
+): Promise<void> {
   const [functions] = await tx.query<{ list: string | null }>(
     `SELECT string_agg(p.oid::regprocedure::text, ', ') AS list FROM pg_proc p
       WHERE p.pronamespace = current_schema()::regnamespace AND p.proname LIKE 'midctl\\_%'`,
@@ -131,7 +138,9 @@ async function remove(tx: OwnTx, own: readonly string[], hosts: readonly string[
         AND obj_description(i.indexrelid, 'pg_class') = $1`,
     [MADE_BY_US],
   );
-  const kept = hosts.filter((table) => table !== "workspace" && !own.includes(table));
+  const kept = hosts.filter(
+    (table) => table.startsWith("agent_") && !own.includes(table) && !undo.attributed.includes(table),
+  );
   await tx.script(
     [
       // Nothing cascades: what a host built upon them is its own, and keeps everything.
@@ -139,22 +148,30 @@ async function remove(tx: OwnTx, own: readonly string[], hosts: readonly string[
       ...(functions?.list ? [`DROP FUNCTION ${functions.list}`] : []),
       ...indexes.map(({ name }) => `DROP INDEX ${name}`),
       ...kept.map((table) => `ALTER TABLE ${table} DROP COLUMN "machineIdentityId"`),
+      ...undo.statements,
       `DROP TABLE ${own.join(", ")}`,
     ].join(";\n"),
   );
 }
 
-/** Our tables, and a stand-alone database's agent_token and agent_audit_event, which midctl made. */
+/** Our tables, and those of a host's that midctl made because it had none. */
 async function readOwnTables(tx: Tx): Promise<string[]> {
   const rows = await tx.query<{ name: string }>(
     `SELECT c.relname AS name FROM pg_class c
       WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
-        AND (c.relname LIKE 'midctl\\_%' OR c.relname IN ('machine_identity', 'machine_identity_credential')
-             OR (c.relname IN ('agent_token', 'agent_audit_event') AND obj_description(c.oid, 'pg_class') = $1))
+        AND (c.relname LIKE 'midctl\\_%'
+             OR (c.relname IN ('machine_identity', 'machine_identity_credential', 'agent_token', 'agent_audit_event')
+                 AND obj_description(c.oid, 'pg_class') = $1))
       ORDER BY c.relname`,
     [MADE_BY_US],
   );
   return rows.map(({ name }) => name);
+}
+
+/** How a host's own identity tables become what they were; nothing where it had none. */
+async function readUndo(tx: Tx): Promise<Undo> {
+  const [row] = await tx.query<{ undo: Undo }>("SELECT undo FROM midctl_migration WHERE undo IS NOT NULL");
+  return row?.undo ?? { tables: [], attributed: [], statements: [] };
 }
 
 async function readHostTables(tx: Tx): Promise<string[]> {
