@@ -51,6 +51,7 @@ export const registry: readonly RegistryEntry[] = [
   { path: "db migrate", load: async () => (await import("./verbs/db-migrate.ts")).dbMigrate },
   { path: "db init", load: async () => (await import("./verbs/db-init.ts")).dbInit },
   { path: "db status", load: async () => (await import("./verbs/db-status.ts")).dbStatus },
+  { path: "db grant", load: async () => (await import("./verbs/db-grant.ts")).dbGrant },
   { path: "db rollback", load: async () => (await import("./verbs/db-rollback.ts")).dbRollback },
   { path: "db stop", load: async () => (await import("./verbs/db-stop.ts")).dbStop },
   { path: "context list", load: async () => (await import("./verbs/context-list.ts")).contextList },

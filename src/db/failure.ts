@@ -94,6 +94,12 @@ const MIGRATE: Meaning = {
   hint: "Run `midctl db migrate`.",
 };
 
+const DENIED = {
+  code: "denied",
+  message: "The database user lacks a right that this needs",
+  hint: "The owner of the schema gives it: `midctl db grant --role ROLE NAME`; --dry-run prints what a role needs.",
+} as const;
+
 const STATES: Readonly<Record<string, Meaning>> = {
   "40001": {
     code: "unavailable",
@@ -108,11 +114,6 @@ const STATES: Readonly<Record<string, Meaning>> = {
   "42P01": MIGRATE,
   "42703": MIGRATE,
   "3F000": MIGRATE,
-  "42501": {
-    code: "denied",
-    message: "The database user lacks a right that this needs; nothing was changed.",
-    hint: "`midctl db grant` prints the rights that each role needs.",
-  },
   "25006": {
     code: "unavailable",
     message: "The database is read-only; nothing was changed.",
@@ -204,6 +205,11 @@ function fromSqlState(raised: Raised): MidctlError {
       `The database's rules forbid this${ofConstraint(raised)}; nothing was changed.`,
       null,
     );
+  }
+  if (sqlState === "42501") {
+    // PostgreSQL names the object, and nothing of its rows.
+    const { code, message, hint } = DENIED;
+    return build(raised, code, `${message} (${raised.message}); nothing was changed.`, hint);
   }
   const meaning = STATES[sqlState] ?? CLASSES[sqlState.slice(0, 2)];
   if (meaning !== undefined) return build(raised, meaning.code, meaning.message, meaning.hint ?? null);

@@ -1,5 +1,6 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
+import { withdrawAll } from "./grants.ts";
 import { MADE_BY_US } from "./host.ts";
 import type { Undo } from "./host-identity.ts";
 import { takeTurn, takeTurnIn } from "./migrate.ts";
@@ -94,6 +95,7 @@ export async function rollback(
             hint: "Run it again, with an export path that does not exist yet.",
           });
         }
+        await withdrawAll(tx);
         await remove(tx, own, hosts, undo);
       }),
     performance.now() + (options.patience ?? 60_000),

@@ -6,12 +6,15 @@ import { readEnvironment } from "../repository/environment.ts";
 import {
   type LegacyFacts,
   type LegacyFinding,
+  type LogFacts,
   readGuards,
   readHygiene,
   readLegacyFacts,
   readLogFacts,
   readServer,
 } from "../repository/overview.ts";
+import { readStanding } from "../repository/rights.ts";
+import { rightsFindings } from "./doctor-rights.ts";
 
 /** Something that is not as it should be, and the command that mends it. */
 export interface Finding {
@@ -34,10 +37,15 @@ const OLDEST = 150_000;
 const CLOCK_TOLERANCE = 2_000;
 
 /**
- * Examines a database: schema, guards, log, clock, rights, engine. Changes nothing. `localClock` is the caller's, in
- * milliseconds since the epoch.
+ * Examines a database: schema, guards, log, clock, rights, engine. Changes nothing.
+ * @param localClock the caller's, in milliseconds since the epoch
+ * @param options.embedded whether it is the engine of midctl's own, which has but one user
  */
-export async function diagnose(db: Database, localClock: () => number): Promise<Diagnosis> {
+export async function diagnose(
+  db: Database,
+  localClock: () => number,
+  options: { readonly embedded?: boolean } = {},
+): Promise<Diagnosis> {
   const checks: string[] = [];
   const findings: Finding[] = [];
   const check = (name: string, found: readonly Omit<Finding, "check">[]): void => {
@@ -60,27 +68,16 @@ export async function diagnose(db: Database, localClock: () => number): Promise<
   const asked = localClock();
   const server = await readServer(db);
   const answered = localClock();
-  const [standing, log, environment, hygiene, legacy] = await Promise.all([
+  const [guards, rights, log, environment, hygiene] = await Promise.all([
     readGuards(db),
+    readStanding(db),
     readLogFacts(db),
     readEnvironment(db),
     readHygiene(db),
-    readLegacyFacts(db),
   ]);
 
-  check("guards", guardFindings(standing));
-  check(
-    "log",
-    log.head !== null && log.head === log.entries && (log.last ?? -1) === log.head - 1
-      ? []
-      : [
-          {
-            severity: "error",
-            message: `The log's head says ${log.head ?? "nothing"}, and ${log.entries} entries end at ${log.last ?? "nothing"}: entries are missing or were added.`,
-            mend: "keep this database as evidence and restore from a backup that verifies",
-          },
-        ],
-  );
+  check("guards", guardFindings(guards));
+  check("log", log === null ? [UNREAD] : logFindings(log));
   check(
     "environment",
     environment === null
@@ -108,18 +105,7 @@ export async function diagnose(db: Database, localClock: () => number): Promise<
           },
         ],
   );
-  check(
-    "rights",
-    server.superuser && environment?.protected === true
-      ? [
-          {
-            severity: "warning",
-            message: `${server.sessionUser} is a superuser, who can switch every guard off.`,
-            mend: "connect as a role that owns nothing",
-          },
-        ]
-      : [],
-  );
+  check("rights", rightsFindings(rights, options.embedded === true));
   check("engine", [
     ...(server.versionNumber < OLDEST
       ? [
@@ -169,8 +155,26 @@ export async function diagnose(db: Database, localClock: () => number): Promise<
         ]
       : []),
   ]);
-  check("legacy tokens", legacyFindings(legacy));
+  // Who may not read the log does not know of a sunset either.
+  if (log !== null) check("legacy tokens", legacyFindings(await readLegacyFacts(db)));
   return { checks, findings };
+}
+
+const UNREAD: Omit<Finding, "check"> = {
+  severity: "info",
+  message: "This connection may not read the log: neither it nor legacy tokens were examined.",
+  mend: "midctl doctor as an auditor or operator",
+};
+
+function logFindings({ head, entries, last }: LogFacts): Omit<Finding, "check">[] {
+  if (head !== null && head === entries && (last ?? -1) === head - 1) return [];
+  return [
+    {
+      severity: "error",
+      message: `The log's head says ${head ?? "nothing"}, and ${entries} entries end at ${last ?? "nothing"}: entries are missing or were added.`,
+      mend: "keep this database as evidence and restore from a backup that verifies",
+    },
+  ];
 }
 
 /** Before a legacy token that is in use ends, and what a sunset did not reach. */

@@ -21,6 +21,11 @@ export async function claimTransaction(tx: Tx, claim: Claim): Promise<string> {
   return row?.id ?? "";
 }
 
+/** How long, in ms, the rest of the transaction waits for any one lock. */
+export async function setLockTimeout(tx: Tx, ms: number): Promise<void> {
+  await tx.query("SELECT set_config('lock_timeout', $1::text || 'ms', true)", [String(Math.trunc(ms))]);
+}
+
 /** The id of the transaction that this runs in, or null for one that has written nothing and has none. */
 export async function readTransaction(tx: Tx): Promise<string | null> {
   const [row] = await tx.query<{ id: string | null }>(`SELECT pg_current_xact_id_if_assigned()::text AS id`);

@@ -85,7 +85,12 @@ export interface LogFacts {
   readonly last: number | null;
 }
 
-export async function readLogFacts(tx: Tx): Promise<LogFacts> {
+/** Null for whoever may not read the log, as a verifier. */
+export async function readLogFacts(tx: Tx): Promise<LogFacts | null> {
+  const [right] = await tx.query<{ reads: boolean }>(
+    "SELECT has_table_privilege('midctl_log', 'SELECT') AS reads",
+  );
+  if (right?.reads !== true) return null;
   const [row] = await tx.query<LogFacts>(
     `SELECT (SELECT size::float8 FROM midctl_log_head) AS head, (SELECT count(*)::float8 FROM midctl_log) AS entries,
             (SELECT max("index")::float8 FROM midctl_log) AS last`,
@@ -172,7 +177,7 @@ export async function readLegacyFacts(tx: Tx): Promise<LegacyFacts> {
   const [row] = await tx.query<LegacyFacts>(
     `WITH clock AS MATERIALIZED (SELECT midctl_now() AS now),
      open AS MATERIALIZED (
-       SELECT t.* FROM clock, agent_token t LEFT JOIN machine_identity_credential c ON c."publicId" = t."publicId"
+       SELECT t.id, t."publicId", t.name, t."machineIdentityId", t."createdAt", t."expiresAt", t."lastUsedAt" FROM clock, agent_token t LEFT JOIN machine_identity_credential c ON c."publicId" = t."publicId"
         WHERE c.id IS NULL AND t."revokedAt" IS NULL AND coalesce(t."expiresAt" > clock.now, true)),
      legacy AS MATERIALIZED (SELECT * FROM open WHERE "machineIdentityId" IS NULL),
      ending AS (SELECT l.* FROM clock, legacy l

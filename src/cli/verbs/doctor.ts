@@ -33,9 +33,10 @@ export const doctor = defineVerb({
   list: ["findings"],
   async run(_input, context) {
     const db = await context.database({ schema: "any" });
-    const { checks, findings } = await diagnose(db, context.now);
+    const place = describePlace(context);
+    const { checks, findings } = await diagnose(db, context.now, { embedded: place.kind === "embedded" });
     const document = {
-      place: describePlace(context),
+      place,
       checks: [...checks, "permissions"],
       findings: [...findings, ...permissionFindings(contextFilePath(context.env))],
     };

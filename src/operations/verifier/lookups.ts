@@ -41,7 +41,10 @@ export class Lookups {
   /** @param patience for one statement, ms */
   constructor(db: Tx, epoch: () => number, patience: number) {
     this.#own = new Gathering((secrets) => within(patience, readTokens(db, secrets), refuseLate), epoch);
-    this.#legacy = new Gathering((hashes) => within(patience, readLegacyTokens(db, hashes), refuseLate), epoch);
+    this.#legacy = new Gathering(
+      (hashes) => within(patience, readLegacyTokens(db, hashes), refuseLate),
+      epoch,
+    );
   }
 
   /** Statements sent so far. */

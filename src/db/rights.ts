@@ -1,0 +1,142 @@
+/**
+ * What each of our roles may do in the database, and no more. Rights are given to database roles that exist; guards hold for
+ * whoever has them.
+ */
+
+/**
+ * `verifier` decides on tokens and cannot read a hash; `auditor` reads everything else; `operator` does what the commands do
+ * and touches neither guards, log nor environment; `migrator` is a member of the role that owns the schema.
+ */
+export const ROLES = ["operator", "verifier", "auditor", "migrator"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** One privilege on one object, or on one column of it. */
+export interface Right {
+  readonly kind: "schema" | "table" | "sequence" | "function" | "policy" | "membership";
+  /** A name that needs no quotes; of a sequence, the table that it counts for; of a policy, its table. */
+  readonly object: string;
+  readonly privilege: string;
+  readonly column: string | null;
+}
+
+const CREDENTIAL = [
+  ...["id", "publicId", "machineIdentityId", "name", "status", "version", "scopes", "adopted", "replacesId"],
+  ...["replacedBy", "graceSeconds", "issuedAt", "issuedBy", "activationDeadline", "activatedAt", "expiresAt"],
+  ...["supersededAt", "graceUntil", "pausedAt", "resumedAt", "revokedAt", "abandonedAt"],
+];
+const TOKEN = [
+  ...[
+    "id",
+    "publicId",
+    "workspaceId",
+    "name",
+    "tokenPrefix",
+    "scopes",
+    "createdBy",
+    "createdAt",
+    "expiresAt",
+  ],
+  ...["lastUsedAt", "revokedAt", "machineIdentityId"],
+];
+const EVENT = [
+  ...["id", "publicId", "workspaceId", "agentTokenId", "action", "entityType", "entityId", "metadata"],
+  ...["createdAt", "machineIdentityId"],
+];
+
+/** Tables that a host may have had first, with row-level security of its own. */
+export const SHARED_TABLES = [
+  "agent_token",
+  "agent_audit_event",
+  "machine_identity",
+  "machine_identity_credential",
+];
+export const TABLES = [
+  ...SHARED_TABLES,
+  "midctl_environment",
+  "midctl_grant",
+  "midctl_identity_label",
+  "midctl_log",
+  "midctl_log_head",
+  "midctl_log_queue",
+  "midctl_migration",
+  "midctl_refused_use",
+  "midctl_verifier",
+];
+/** Those that not everybody may call. */
+export const FUNCTIONS = [
+  "midctl_activate(text, text)",
+  "midctl_match(text[], text[])",
+  "midctl_match_legacy(text[])",
+  "midctl_note_uses(text[])",
+  "midctl_workspace_id(text)",
+  "midctl_workspace_slug(bigint)",
+];
+
+const on = (privilege: string, ...tables: string[]): Right[] =>
+  tables.map((object) => ({ kind: "table", object, privilege, column: null }));
+const onColumns = (privilege: string, object: string, columns: readonly string[]): Right[] =>
+  columns.map((column) => ({ kind: "table", object, privilege, column }));
+const call = (...names: string[]): Right[] =>
+  FUNCTIONS.filter((name) => names.some((one) => name.startsWith(`${one}(`))).map((object) => ({
+    kind: "function",
+    object,
+    privilege: "EXECUTE",
+    column: null,
+  }));
+const count = (...tables: string[]): Right[] =>
+  tables.map((object) => ({ kind: "sequence", object, privilege: "USAGE", column: null }));
+
+/** All but hashes and the log. */
+const READING = [
+  { kind: "schema", object: "", privilege: "USAGE", column: null } as const,
+  ...on("SELECT", "machine_identity", "midctl_identity_label", "midctl_environment", "midctl_log_head"),
+  ...on("SELECT", "midctl_migration", "midctl_grant", "midctl_verifier", "midctl_refused_use"),
+  ...onColumns("SELECT", "machine_identity_credential", CREDENTIAL),
+  ...onColumns("SELECT", "agent_token", TOKEN),
+  ...onColumns("SELECT", "agent_audit_event", EVENT),
+  ...call("midctl_workspace_slug", "midctl_workspace_id"),
+];
+const DECIDING = call("midctl_match", "midctl_match_legacy", "midctl_activate", "midctl_note_uses");
+
+const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
+  auditor: [...READING, ...on("SELECT", "midctl_log", "midctl_log_queue")],
+  verifier: [
+    ...READING,
+    ...DECIDING,
+    ...on("INSERT", "midctl_verifier", "midctl_refused_use"),
+    ...on("UPDATE", "midctl_verifier", "midctl_refused_use"),
+    ...on("DELETE", "midctl_verifier"),
+  ],
+  operator: [
+    ...READING,
+    ...DECIDING,
+    ...on("SELECT", "midctl_log", "machine_identity_credential", "agent_token"),
+    ...on("INSERT", "machine_identity", "machine_identity_credential", "agent_token"),
+    ...onColumns("UPDATE", "machine_identity", [
+      "status",
+      "displayName",
+      "owner",
+      "labels",
+      "expiresAt",
+      "idleTtl",
+    ]),
+    ...onColumns("UPDATE", "machine_identity_credential", ["status", "replacedBy", "expiresAt"]),
+    ...onColumns("UPDATE", "agent_token", ["revokedAt", "expiresAt", "machineIdentityId"]),
+    ...count("machine_identity", "machine_identity_credential", "agent_token"),
+    // Who waits until verifiers have let go takes the lease of one that is dead.
+    ...on("DELETE", "midctl_verifier"),
+  ],
+  migrator: [{ kind: "membership", object: "", privilege: "MEMBER", column: null }],
+};
+
+/** What these roles together may do; each right once, and none on a column where there is one on its table. */
+export function rightsOf(roles: readonly Role[]): Right[] {
+  const all = new Map(roles.flatMap((role) => RIGHTS[role]).map((right) => [keyOf(right), right]));
+  return [...all.values()].filter(
+    (right) => right.column === null || !all.has(keyOf({ ...right, column: null })),
+  );
+}
+
+export function keyOf({ kind, object, privilege, column }: Right): string {
+  return [kind, object, privilege, column ?? ""].join("|");
+}
