@@ -169,8 +169,19 @@ export function takeTurnIn<T>(db: Database, work: (tx: OwnTx) => Promise<T>): Pr
     if (turn?.ours !== true) throw inUse("Another midctl is migrating this database");
     await tx.query("SELECT set_config('lock_timeout', '60s', true)");
     await pinSearchPath(tx);
+    await becomeOwner(tx);
     return work(tx);
   });
+}
+
+/** A migrator makes nothing of its own: what it adds belongs to the schema's owner, of which it is a member. */
+async function becomeOwner(tx: Tx): Promise<void> {
+  await tx.query(
+    `SELECT set_config('role', o.rolname, true) FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+      WHERE c.oid = to_regclass($1) AND o.rolname <> current_user
+        AND pg_has_role(o.oid, CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)`,
+    [HISTORY],
+  );
 }
 
 /** The files that one transaction may hold: all up to one that wants to be alone, or that one. */
