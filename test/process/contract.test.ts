@@ -54,6 +54,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "db migrate": { words: "db migrate" },
   "db init": { words: "db init --environment staging" },
   "db status": { words: "db status" },
+  "db grant": { words: "db grant --role auditor pg_monitor --dry-run" },
   "db rollback": { words: "db rollback --yes", embedded: true },
   "db stop": { words: "db stop", embedded: true },
   "context list": { words: "context list" },

@@ -5,9 +5,11 @@ import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
+import { grantRoles } from "../../src/operations/db-grant.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { readHiddenTables } from "../../src/repository/environment.ts";
-import { postgresDatabases, type TestDatabase } from "../support/databases.ts";
+import { postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
+import { ALICE } from "./scene.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
 
@@ -23,36 +25,52 @@ describe.each(postgresDatabases())("row-level security as in Kan, on $name", ({ 
       `UPDATE agent_token SET "tokenHash" = encode(sha256('kanagent_open'), 'hex') WHERE "publicId" = 'legacyopen01'`,
     );
     await migrate(database.db);
-    await database.db.transaction((tx) =>
-      tx.script(`CREATE ROLE ${role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}`),
-    );
+    await database.db.transaction((tx) => tx.script(`CREATE ROLE ${role} LOGIN`));
     const url = new URL(database.url ?? "");
     url.username = role;
     reader = openPostgres({ url: url.href });
   });
   afterEach(async () => {
     await reader.close();
-    await database.db.transaction((tx) => tx.script(`DROP OWNED BY ${role}; DROP ROLE ${role}`));
     await database.dispose();
+    const server = new URL(database.directUrl ?? "");
+    server.pathname = "/postgres";
+    await runSql(server.href, `DROP ROLE IF EXISTS ${role}, ${role}_owner`);
   });
 
   const authenticate = (token: string) =>
     createAuthenticator({ db: reader, cache: false }).authenticate(token);
 
-  test("that hides every token makes answers unavailable, never unknown", async () => {
+  test("does not keep a verifier from deciding, which reads through functions that run as the owner", async () => {
+    await grantRoles(database.db, ALICE, { name: role, roles: ["verifier"], revoke: false });
+
+    expect(await authenticate("kanagent_open")).toMatchObject({ ok: true });
+    expect(await authenticate("kanagent_none")).toEqual({ ok: false, code: "unknown" });
+  });
+
+  test("that hides every token from the owner too makes answers unavailable, never unknown", async () => {
+    await grantRoles(database.db, ALICE, { name: role, roles: ["verifier"], revoke: false });
+    await database.db.transaction((tx) =>
+      tx.script(`CREATE ROLE ${role}_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}_owner;
+        ALTER FUNCTION midctl_match_legacy(text[]) OWNER TO ${role}_owner`),
+    );
+
     expect(await authenticate("kanagent_open")).toEqual({ ok: false, code: "unavailable" });
     await expect(verifyToken(reader, "kanagent_open", null)).rejects.toMatchObject({
       code: "unavailable",
       message: expect.stringContaining("Row-level security"),
     });
-    expect(await readHiddenTables(reader)).toEqual(["agent_token", "agent_audit_event"]);
   });
 
-  test("with a policy that lets the user read is none of our business", async () => {
+  test("is noticed by whoever lists, where it hides every token and event", async () => {
+    await database.db.transaction((tx) =>
+      tx.script(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}`),
+    );
+    const before = await readHiddenTables(reader);
+
     await database.db.query(`CREATE POLICY read ON agent_token FOR SELECT TO ${role} USING (true)`);
 
-    expect(await authenticate("kanagent_open")).toMatchObject({ ok: true });
-    expect(await authenticate("kanagent_none")).toEqual({ ok: false, code: "unknown" });
+    expect(before).toEqual(["agent_token", "agent_audit_event"]);
     expect(await readHiddenTables(reader)).toEqual(["agent_audit_event"]);
   });
 

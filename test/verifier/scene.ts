@@ -14,12 +14,22 @@ export const ALICE: Request = { actor: { kind: "operator", name: "alice" }, reas
 /** Short, so that a test of a dead verifier is over soon. */
 export const LEASE_MS = 400;
 
+interface Wish {
+  readonly parent?: string;
+  readonly scopes?: readonly string[];
+  readonly idleTtl?: number;
+}
+
 /** An identity with an active credential; returns its token. */
-export async function issueActive(
-  db: Database,
-  slug: string,
-  options: { readonly parent?: string; readonly scopes?: readonly string[]; readonly idleTtl?: number } = {},
-): Promise<string> {
+export async function issueActive(db: Database, slug: string, options: Wish = {}): Promise<string> {
+  const token = await issuePending(db, slug, options);
+  const decision = await createAuthenticator({ db, cache: false }).authenticate(token);
+  if (!decision.ok) throw new Error(`not active: ${decision.code}`);
+  return token;
+}
+
+/** An identity with a pending credential; returns its token. */
+export async function issuePending(db: Database, slug: string, options: Wish = {}): Promise<string> {
   const secret = createToken("test", randomBytes);
   const seen = await previewIssuance(db, slug, "default");
   const identity = {
@@ -49,8 +59,6 @@ export async function issueActive(
     },
     seen,
   );
-  const decision = await createAuthenticator({ db, cache: false }).authenticate(secret.text);
-  if (!decision.ok) throw new Error(`not active: ${decision.code}`);
   return secret.text;
 }
 

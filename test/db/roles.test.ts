@@ -1,0 +1,513 @@
+import { randomBytes } from "node:crypto";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { Database } from "../../src/db/database.ts";
+import { migrate } from "../../src/db/migrate.ts";
+import { openPostgres } from "../../src/db/postgres.ts";
+import { parseShape } from "../../src/domain/token.ts";
+import { listAudit } from "../../src/operations/audit-list.ts";
+import { createAuthenticator } from "../../src/operations/authenticate.ts";
+import { readTarget } from "../../src/operations/control.ts";
+import { grantRoles, ROLES, type Role } from "../../src/operations/db-grant.ts";
+import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollback.ts";
+import { readDatabaseStatus } from "../../src/operations/db-status.ts";
+import { diagnose } from "../../src/operations/doctor.ts";
+import { listCredentials, listIdentities, listTokens } from "../../src/operations/list.ts";
+import { resumeTarget } from "../../src/operations/resume.ts";
+import { readStatus } from "../../src/operations/status.ts";
+import { postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
+import { ALICE, issueActive, issuePending, openVerifier, pause, revoke } from "../verifier/scene.ts";
+
+const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
+const DENIED = { code: "denied" };
+
+/**
+ * Every cell of object × role. A privilege alone is one on every column; `-tokenHash`: on every column but that. What
+ * stands nowhere is nobody's. A migrator is a member of the owner, and has everything.
+ */
+const EVERYBODY_READS = { operator: "SELECT", verifier: "SELECT", auditor: "SELECT" };
+const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
+  "schema public": { operator: "USAGE", verifier: "USAGE", auditor: "USAGE" },
+  machine_identity: {
+    ...EVERYBODY_READS,
+    operator: "SELECT, INSERT, UPDATE (displayName owner labels status expiresAt idleTtl)",
+  },
+  machine_identity_credential: {
+    operator: "SELECT, INSERT, UPDATE (status replacedBy expiresAt)",
+    verifier: "SELECT (-tokenHash)",
+    auditor: "SELECT (-tokenHash)",
+  },
+  agent_token: {
+    operator: "SELECT, INSERT, UPDATE (expiresAt revokedAt machineIdentityId)",
+    verifier: "SELECT (-tokenHash)",
+    auditor: "SELECT (-tokenHash)",
+  },
+  agent_audit_event: EVERYBODY_READS,
+  midctl_environment: EVERYBODY_READS,
+  midctl_grant: EVERYBODY_READS,
+  midctl_identity_label: EVERYBODY_READS,
+  midctl_log: { operator: "SELECT", auditor: "SELECT" },
+  midctl_log_head: EVERYBODY_READS,
+  midctl_log_queue: { auditor: "SELECT" },
+  midctl_migration: EVERYBODY_READS,
+  midctl_refused_use: { ...EVERYBODY_READS, verifier: "SELECT, INSERT, UPDATE" },
+  midctl_verifier: {
+    ...EVERYBODY_READS,
+    operator: "SELECT, DELETE",
+    verifier: "SELECT, INSERT, UPDATE, DELETE",
+  },
+  agent_token_id_seq: { operator: "USAGE" },
+  agent_audit_event_id_seq: {},
+  machine_identity_id_seq: { operator: "USAGE" },
+  machine_identity_credential_id_seq: { operator: "USAGE" },
+  midctl_log_queue_id_seq: {},
+  midctl_activate: { operator: "EXECUTE", verifier: "EXECUTE" },
+  midctl_match: { operator: "EXECUTE", verifier: "EXECUTE" },
+  midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE" },
+  midctl_note_uses: { operator: "EXECUTE", verifier: "EXECUTE" },
+  midctl_workspace_id: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
+  midctl_workspace_slug: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
+};
+
+/** Everything in the schema, and what this role may do with it, by whatever way. */
+async function readCells(db: Database, role: string): Promise<Record<string, string>> {
+  const rows = await db.query<{ object: string; privilege: string; all: boolean; columns: string[] | null }>(
+    `WITH rel AS (SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+     SELECT relname AS object, p AS privilege, has_table_privilege($1, oid, p) AS all,
+            (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+              WHERE a.attrelid = rel.oid AND a.attnum > 0 AND NOT a.attisdropped AND p IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+                AND has_column_privilege($1, rel.oid, a.attnum, p)) AS columns
+       FROM rel, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) WITH ORDINALITY AS u(p, n) WHERE relkind = 'r'
+     UNION ALL SELECT relname, p, has_sequence_privilege($1, oid, p), NULL FROM rel, unnest('{USAGE,SELECT,UPDATE}'::text[]) p WHERE relkind = 'S'
+     UNION ALL SELECT proname, 'EXECUTE', has_function_privilege($1, oid, 'EXECUTE'), NULL FROM pg_proc
+       WHERE pronamespace = 'public'::regnamespace AND (NOT has_function_privilege('public', oid, 'EXECUTE'))
+     UNION ALL SELECT 'schema public', p, has_schema_privilege($1, 'public', p), NULL FROM unnest('{USAGE,CREATE}'::text[]) p`,
+    [role],
+  );
+  const cells: Record<string, string[]> = {};
+  for (const { object, privilege, all, columns } of rows) {
+    cells[object] ??= [];
+    if (all) cells[object].push(privilege);
+    else if (columns !== null) cells[object].push(`${privilege}${await shorten(db, object, columns)}`);
+  }
+  return Object.fromEntries(
+    Object.entries(cells).flatMap(([object, held]) => (held.length === 0 ? [] : [[object, held.join(", ")]])),
+  );
+}
+
+async function shorten(db: Database, table: string, columns: readonly string[]): Promise<string> {
+  const [row] = await db.query<{ others: string[] | null }>(
+    `SELECT json_agg(attname) AS others FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
+       AND NOT attname = ANY ($2::text[])`,
+    [table, `{${columns.map((column) => `"${column}"`).join(",")}}`],
+  );
+  const others = row?.others ?? [];
+  if (others.length === 0) return "";
+  return others.join() === "tokenHash" ? " (-tokenHash)" : ` (${columns.join(" ")})`;
+}
+
+const expected = (role: Role) =>
+  Object.fromEntries(
+    Object.entries(MATRIX).flatMap(([object, cells]) =>
+      cells[role] === undefined ? [] : [[object, cells[role]]],
+    ),
+  );
+
+describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) => {
+  const suffix = randomBytes(4).toString("hex");
+  const nameOf = (role: Role | "owner" | "nobody") => `t_${role}_${suffix}`;
+  const NAMES = [...ROLES, "owner", "nobody"] as const;
+  let database: TestDatabase;
+  let owner: Database;
+  const connected: Database[] = [];
+
+  function connect(role: (typeof NAMES)[number], to: TestDatabase = database): Database {
+    const url = new URL(to.url ?? "");
+    url.username = nameOf(role);
+    const db = openPostgres({ url: url.href });
+    connected.push(db);
+    return db;
+  }
+
+  /** The database belongs to a role that is no superuser, as it should. */
+  async function own(given: TestDatabase): Promise<void> {
+    await given.db.transaction((tx) =>
+      tx.script(`DO $$ DECLARE o text; BEGIN
+        EXECUTE 'ALTER DATABASE ' || current_database() || ' OWNER TO ${nameOf("owner")}';
+        ALTER SCHEMA public OWNER TO ${nameOf("owner")};
+        FOR o IN SELECT 'TABLE ' || oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+           UNION ALL SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP
+          EXECUTE 'ALTER ' || o || ' OWNER TO ${nameOf("owner")}';
+        END LOOP; END $$`),
+    );
+  }
+
+  beforeAll(async () => {
+    database = await create();
+    await database.db.transaction((tx) =>
+      tx.script(NAMES.map((name) => `CREATE ROLE ${nameOf(name)} LOGIN`).join(";")),
+    );
+    await own(database);
+    owner = connect("owner");
+    for (const role of ["operator", "verifier", "auditor"] as const) {
+      await grantRoles(owner, ALICE, { name: nameOf(role), roles: [role], revoke: false });
+    }
+    await grantRoles(database.db, ALICE, { name: nameOf("migrator"), roles: ["migrator"], revoke: false });
+  });
+  afterAll(async () => {
+    await Promise.all(connected.map((db) => db.close()));
+    await database?.db.transaction((tx) =>
+      tx.script(NAMES.map((name) => `DROP OWNED BY ${nameOf(name)} CASCADE`).join(";")),
+    );
+    await database?.dispose();
+    const server = new URL(database.directUrl ?? "");
+    server.pathname = "/postgres";
+    for (const name of NAMES) await runSql(server.href, `DROP ROLE ${nameOf(name)}`);
+  });
+
+  test.each(["operator", "verifier", "auditor"] as const)("%s: every cell of the matrix", async (role) => {
+    expect(await readCells(database.db, nameOf(role))).toEqual(expected(role));
+  });
+
+  test("the matrix has every object there is, but for functions that everybody may call", async () => {
+    const everything = await readCells(database.db, nameOf("owner"));
+    const triggers = await database.db.query<{ name: string }>(
+      `SELECT proname AS name FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prorettype = 'trigger'::regtype`,
+    );
+
+    const named = Object.keys(everything).filter((object) => !triggers.some(({ name }) => name === object));
+
+    expect(named.sort()).toEqual(Object.keys(MATRIX).sort());
+  });
+
+  test("a migrator may do what the owner may, and a stranger nothing but see that the schema is there", async () => {
+    expect(await readCells(database.db, nameOf("migrator"))).toEqual(
+      await readCells(database.db, nameOf("owner")),
+    );
+    expect(await readCells(database.db, nameOf("nobody"))).toEqual({ "schema public": "USAGE" });
+  });
+
+  describe("an operator", () => {
+    test("issues, activates, pauses, resumes and revokes", async () => {
+      const operator = connect("operator");
+
+      await issueActive(operator, "operated");
+
+      expect(await pause(operator, "operated")).toMatchObject({ changed: true });
+      const target = await readTarget(operator, "operated");
+      expect(await resumeTarget(operator, ALICE, target)).toMatchObject({ changed: true });
+      expect(await revoke(operator, "operated")).toMatchObject({ changed: true });
+    });
+
+    test.each([
+      ["switch a guard off", "ALTER TABLE machine_identity DISABLE TRIGGER midctl_10_change"],
+      [
+        "replace a guard",
+        "CREATE OR REPLACE FUNCTION midctl_keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+      ],
+      ["write the log", `INSERT INTO midctl_log ("index", entry, "leafHash") VALUES (0, '{}', '')`],
+      ["move the log's head", "UPDATE midctl_log_head SET size = 0"],
+      ["name the environment", "UPDATE midctl_environment SET name = 'mine', named = true"],
+      ["grant itself a role", `INSERT INTO midctl_grant VALUES ('x', '[]', '[]')`],
+      ["delete an identity", "DELETE FROM machine_identity"],
+      [
+        "hang a trigger of its own on tokens",
+        "CREATE TRIGGER t AFTER INSERT ON agent_token FOR EACH ROW EXECUTE FUNCTION midctl_keep()",
+      ],
+    ])("cannot %s", async (_what, statement) => {
+      await expect(connect("operator").query(statement)).rejects.toMatchObject(DENIED);
+    });
+  });
+
+  describe("a verifier", () => {
+    test("decides, activates, notes the use and holds a lease", async () => {
+      const token = await issueActive(owner, "verified", { scopes: ["cards:read"] });
+      const verifier = await openVerifier(connect("verifier"), token);
+
+      expect(await verifier.authenticate(token, { scope: "cards:read" })).toMatchObject({ ok: true });
+      expect(await verifier.authenticate(`${token.slice(0, -1)}x`)).toEqual({ ok: false, code: "malformed" });
+      expect(verifier.counters.caching).toBe(true);
+      await verifier.close();
+      const [used] = await owner.query<{ used: boolean }>(
+        `SELECT "lastUsedAt" IS NOT NULL AS used FROM machine_identity WHERE slug = 'verified'`,
+      );
+      expect(used).toEqual({ used: true });
+    });
+
+    test("activates by the secret, which it must hold", async () => {
+      const db = connect("verifier");
+      const token = await issuePending(owner, "proven");
+
+      const [wrong] = await db.query<{ made: boolean }>("SELECT midctl_activate($1, $2) AS made", [
+        parseShape(token)?.publicId ?? "",
+        "0".repeat(64),
+      ]);
+      const decision = await createAuthenticator({ db, cache: false }).authenticate(token);
+
+      expect(wrong).toEqual({ made: false });
+      expect(decision).toMatchObject({ ok: true, credential: { effectiveStatus: "active" } });
+    });
+
+    test.each([
+      ["read a hash of a credential", `SELECT "tokenHash" FROM machine_identity_credential`],
+      ["read a hash of a token", `SELECT "tokenHash" FROM agent_token`],
+      ["read whole rows", "SELECT c FROM machine_identity_credential c"],
+      ["look for a hash", `SELECT count(*) FROM agent_token WHERE "tokenHash" LIKE 'a%'`],
+      ["copy a token", `INSERT INTO agent_token SELECT * FROM agent_token`],
+      ["activate by hand", "UPDATE machine_identity_credential SET status = 'active'"],
+      ["resume what was paused", "UPDATE machine_identity SET status = 'active'"],
+      ["read the log", "SELECT entry FROM midctl_log"],
+    ])("cannot %s", async (_what, statement) => {
+      await expect(connect("verifier").query(statement)).rejects.toMatchObject(DENIED);
+    });
+
+    test("gets no hash out of any function that it may call", async () => {
+      const db = connect("verifier");
+      await issueActive(owner, "guarded");
+      const hashes = await owner.query<{ hash: string }>(
+        `SELECT "tokenHash" AS hash FROM machine_identity_credential`,
+      );
+      const answers = await db.query(
+        `SELECT to_json(m) AS it FROM midctl_match((SELECT array_agg("publicId"::text) FROM machine_identity_credential),
+           (SELECT array_agg('0'::text) FROM machine_identity_credential)) m`,
+      );
+
+      for (const { hash } of hashes) expect(JSON.stringify(answers)).not.toContain(hash);
+      expect(hashes.length).toBeGreaterThan(0);
+    });
+  });
+
+  describe("an auditor", () => {
+    test("reads identities, credentials, tokens, log and status", async () => {
+      const auditor = connect("auditor");
+      await issueActive(owner, "audited");
+      const page = { limit: 50, cursor: null, descending: false };
+
+      const { identities } = await listIdentities(auditor, EVERYTHING, "slug", page);
+      const { credentials } = await listCredentials(auditor, EVERYTHING, "issued", page);
+      const { tokens } = await listTokens(auditor, { ...EVERYTHING, legacyOnly: false }, page);
+      const { events } = await listAudit(auditor, { identity: "audited", limit: 5 });
+      const { schema } = await readDatabaseStatus(auditor);
+
+      expect([identities, credentials, tokens].every(({ length }) => length > 0)).toBe(true);
+      expect(events.map(({ action }) => action)).toEqual([
+        "credential.activate",
+        "credential.issue",
+        "identity.create",
+      ]);
+      expect([schema.state, (await readStatus(auditor)).environment.name]).toEqual(["current", "default"]);
+    });
+
+    test.each([
+      ["read a hash", `SELECT "tokenHash" FROM machine_identity_credential`],
+      ["ask whether a token is good", "SELECT * FROM midctl_match(ARRAY['a'], ARRAY['b'])"],
+      ["pause", "UPDATE machine_identity SET status = 'paused'"],
+    ])("cannot %s", async (_what, statement) => {
+      await expect(connect("auditor").query(statement)).rejects.toMatchObject(DENIED);
+    });
+  });
+
+  test("a migrator makes what belongs to the schema's owner", async () => {
+    const made = await createBare();
+    try {
+      await own(made);
+      await migrate(connect("owner", made), { directory: allButTheLast() });
+
+      await migrate(connect("migrator", made));
+
+      const owners = await made.db.query<{ owner: string }>(
+        `SELECT DISTINCT relowner::regrole::text AS owner FROM pg_class WHERE relnamespace = 'public'::regnamespace`,
+      );
+      expect(owners).toEqual([{ owner: nameOf("owner") }]);
+    } finally {
+      await made.dispose();
+    }
+  });
+
+  describe("a grant", () => {
+    const give = (roles: readonly Role[], revoke = false) =>
+      grantRoles(owner, ALICE, { name: nameOf("nobody"), roles, revoke });
+
+    test("twice changes nothing, adds up, and is taken away without what another needs", async () => {
+      const first = await give(["auditor"]);
+      const again = await give(["auditor"]);
+      const both = await give(["verifier"]);
+      const less = await give(["auditor"], true);
+      const cells = await readCells(database.db, nameOf("nobody"));
+      const none = await give(["verifier"], true);
+
+      expect([first, again, both, less, none].map(({ changed, roles }) => [changed, ...roles])).toEqual([
+        [true, "auditor"],
+        [false, "auditor"],
+        [true, "auditor", "verifier"],
+        [true, "verifier"],
+        [true],
+      ]);
+      expect(cells).toEqual(expected("verifier"));
+      expect(await readCells(database.db, nameOf("nobody"))).toEqual({ "schema public": "USAGE" });
+    });
+
+    test("leaves alone what the role had before", async () => {
+      await owner.query(`GRANT SELECT ON midctl_log TO ${nameOf("nobody")}`);
+
+      await give(["auditor"]);
+      await give(["auditor"], true);
+
+      const cells = await readCells(database.db, nameOf("nobody"));
+      await owner.query(`REVOKE SELECT ON midctl_log FROM ${nameOf("nobody")}`);
+      expect(cells).toEqual({ "schema public": "USAGE", midctl_log: "SELECT" });
+    });
+
+    test("is an entry of the log", async () => {
+      await give(["operator"]);
+      await give(["operator"], true);
+
+      const { events } = await listAudit(owner, { action: "environment.grant", limit: 2 });
+      expect(events.map(({ actor, details }) => [actor.name, details])).toEqual([
+        ["alice", { databaseRole: nameOf("nobody"), roles: [["operator"], []] }],
+        ["alice", { databaseRole: nameOf("nobody"), roles: [[], ["operator"]] }],
+      ]);
+    });
+
+    test("on a dry run tells the SQL and changes nothing", async () => {
+      const request = { ...ALICE, dryRun: true };
+
+      const told = await grantRoles(owner, request, {
+        name: nameOf("nobody"),
+        roles: ["verifier"],
+        revoke: false,
+      });
+
+      expect(told.statements).toContain(
+        `GRANT EXECUTE ON FUNCTION midctl_match(text[], text[]) TO ${nameOf("nobody")}`,
+      );
+      expect(await readCells(database.db, nameOf("nobody"))).toEqual({ "schema public": "USAGE" });
+    });
+
+    test("is refused to a role that is not there, to the owner, and to whoever is not the owner", async () => {
+      const to = (db: Database, name: string) =>
+        grantRoles(db, ALICE, { name, roles: ["operator"], revoke: false });
+
+      await expect(to(owner, "t_missing")).rejects.toMatchObject({ code: "not_found" });
+      await expect(to(owner, nameOf("owner"))).rejects.toMatchObject({ code: "conflict" });
+      await expect(to(connect("operator"), nameOf("nobody"))).rejects.toMatchObject(DENIED);
+    });
+
+    test("of migrator is refused where the owner is a superuser", async () => {
+      const made = await create();
+
+      const grant = grantRoles(made.db, ALICE, {
+        name: nameOf("nobody"),
+        roles: ["migrator"],
+        revoke: false,
+      });
+
+      await expect(grant).rejects.toMatchObject({
+        code: "conflict",
+        message: expect.stringContaining("superuser"),
+      });
+      await made.dispose();
+    });
+  });
+
+  describe("doctor", () => {
+    const rights = async (db: Database) =>
+      (await diagnose(db, Date.now)).findings
+        .filter(({ check }) => check === "rights")
+        .map(({ message }) => message);
+
+    test("finds nothing of what was granted, and warns of an owner and a superuser", async () => {
+      expect(await rights(connect("operator"))).toEqual([]);
+      expect(await rights(connect("verifier"))).toEqual([]);
+      expect(await rights(connect("auditor"))).toEqual([]);
+      expect(await rights(owner)).toEqual([expect.stringContaining("owns the schema")]);
+      expect(await rights(database.db)).toEqual([expect.stringContaining("is a superuser")]);
+    });
+
+    test("names what a connection has beyond its role, and what it lacks", async () => {
+      const verifier = nameOf("verifier");
+      await owner.query(`GRANT SELECT ("tokenHash") ON agent_token TO ${verifier}`);
+      await owner.query(`REVOKE UPDATE ON midctl_verifier FROM ${verifier}`);
+
+      const found = await rights(connect("verifier"));
+      await owner.query(`REVOKE SELECT ("tokenHash") ON agent_token FROM ${verifier}`);
+      await grantRoles(owner, ALICE, { name: verifier, roles: ["verifier"], revoke: false });
+
+      expect(found).toEqual([
+        expect.stringContaining("SELECT (tokenHash) on agent_token"),
+        expect.stringMatching(/lacks rights that verifier needs: UPDATE \(.*\) on midctl_verifier/),
+      ]);
+      expect(await rights(connect("verifier"))).toEqual([]);
+    });
+  });
+
+  describe("beside a host with row-level security", () => {
+    let host: TestDatabase;
+
+    beforeAll(async () => {
+      host = await createBare();
+      await host.db.transaction((tx) => tx.script(KAN));
+      await host.db.query(
+        `UPDATE agent_token SET "tokenHash" = encode(sha256('kanagent_open'), 'hex') WHERE "publicId" = 'legacyopen01'`,
+      );
+    });
+    afterAll(() => host?.dispose());
+
+    test("each role sees what it needs, and a rollback leaves rights and policies as they were", async () => {
+      const before = await readAccess(host);
+      await migrate(host.db);
+      for (const role of ["operator", "verifier", "auditor"] as const) {
+        await grantRoles(host.db, ALICE, { name: nameOf(role), roles: [role], revoke: false });
+      }
+
+      const decision = await createAuthenticator({
+        db: connect("verifier", host),
+        cache: false,
+      }).authenticate("kanagent_open");
+      const page = { limit: 50, cursor: null, descending: false };
+      const { tokens } = await listTokens(
+        connect("auditor", host),
+        { ...EVERYTHING, legacyOnly: true },
+        page,
+      );
+      expect(await revoke(connect("operator", host), "at_legacyopen01")).toMatchObject({ changed: true });
+      await host.db.query(`UPDATE agent_token SET "revokedAt" = NULL WHERE "publicId" = 'legacyopen01'`);
+      await rollbackDatabase(host.db, await previewRollback(host.db), null);
+
+      expect(decision).toMatchObject({ ok: true, actor: { kind: "legacy_token" } });
+      expect(tokens.map(({ id }) => id)).toContain("at_legacyopen01");
+      expect(await readAccess(host)).toEqual(before);
+    });
+  });
+});
+
+const EVERYTHING = {
+  status: [],
+  labels: [],
+  owner: null,
+  provider: null,
+  expiringWithin: null,
+  unusedFor: null,
+  identity: null,
+} as const;
+
+function allButTheLast(): string {
+  const directory = mkdtempSync(join(inject("scratch"), "migrations-"));
+  const from = new URL("../../migrations/", import.meta.url);
+  for (const name of readdirSync(from).sort().slice(0, -1))
+    copyFileSync(new URL(name, from), join(directory, name));
+  return directory;
+}
+
+/** Rights and policies on the host's tables and schema, as a dump of it would have them. */
+function readAccess({ db }: TestDatabase): Promise<unknown[]> {
+  return db.query(
+    `SELECT concat_ws(' ', c.relname, a.grantee::regrole, a.privilege_type) AS it
+       FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+     UNION ALL SELECT concat_ws(' ', attrelid::regclass, attname, a.grantee::regrole, a.privilege_type) FROM pg_attribute, aclexplode(attacl) a
+       WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+     UNION ALL SELECT concat_ws(' ', nspname, a.grantee::regrole, a.privilege_type) FROM pg_namespace, aclexplode(nspacl) a WHERE nspname = 'public'
+     UNION ALL SELECT concat_ws(' ', polname, polrelid::regclass) FROM pg_policy ORDER BY 1`,
+  );
+}
