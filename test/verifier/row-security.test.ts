@@ -51,7 +51,7 @@ describe.each(postgresDatabases())("row-level security as in Kan, on $name", ({ 
   test("that hides every token from the owner too makes answers unavailable, never unknown", async () => {
     await grantRoles(database.db, ALICE, { name: role, roles: ["verifier"], revoke: false });
     await database.db.transaction((tx) =>
-      tx.script(`CREATE ROLE ${role}_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}_owner;
+      tx.script(`CREATE ROLE ${role}_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${role}_owner; GRANT EXECUTE ON FUNCTION midctl_workspace_slug(bigint) TO ${role}_owner;
         ALTER FUNCTION midctl_match_legacy(text[]) OWNER TO ${role}_owner`),
     );
 
