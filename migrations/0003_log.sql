@@ -124,27 +124,36 @@ AS $$ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION midctl_log_environment() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
+-- An UPDATE that changes nothing names what a host had before there was a log, as it is now: once, and so many at a time that
+-- nobody waits long for the head. Looked for one by one along the log's indexes, whatever PostgreSQL believes of its size.
+CREATE FUNCTION midctl_log_environment() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan TO off
 AS $$ BEGIN
-  INSERT INTO midctl_log_queue (first, at, context, action, details)
-  VALUES (true, midctl_now(), midctl_context(),
-          CASE WHEN TG_OP = 'INSERT' THEN 'environment.create' WHEN NEW.protected AND NOT OLD.protected THEN 'environment.protect' ELSE 'environment.init' END,
-          jsonb_build_object('databaseId', NEW."databaseId", 'name', NEW.name, 'live', NEW.live, 'protected', NEW.protected));
-  IF TG_OP = 'UPDATE' THEN RETURN NULL; END IF;
-  -- What a host had before there was a log: named as it was found, once.
-  INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, details)
-  SELECT false, midctl_now(), midctl_context(), 'identity.adopt', i."publicId", i.slug,
-         jsonb_build_object('status', i.status, 'kind', i.kind, 'provider', i.provider, 'threadId', i."threadId", 'displayName', i."displayName",
-           'owner', i.owner, 'labels', i.labels, 'parent', (SELECT p.slug FROM machine_identity p WHERE p.id = i."parentId"),
-           'expiresAt', midctl_instant(i."expiresAt"), 'idleTtl', i."idleTtl")
-    FROM machine_identity i
-   WHERE NOT EXISTS (SELECT FROM midctl_log l WHERE l."identity" = i."publicId") ORDER BY i.id;
+  IF TG_OP = 'INSERT' OR NEW IS DISTINCT FROM OLD THEN
+    INSERT INTO midctl_log_queue (first, at, context, action, details)
+    VALUES (true, midctl_now(), midctl_context(),
+            CASE WHEN TG_OP = 'INSERT' THEN 'environment.create' WHEN NEW.protected AND NOT OLD.protected THEN 'environment.protect' ELSE 'environment.init' END,
+            jsonb_build_object('databaseId', NEW."databaseId", 'name', NEW.name, 'live', NEW.live, 'protected', NEW.protected));
+    RETURN NULL;
+  END IF;
   INSERT INTO midctl_log_queue (first, at, context, action, identity, slug, credential, details)
-  SELECT false, midctl_now(), midctl_context(), 'credential.adopt', i."publicId", i.slug, c."publicId",
-         jsonb_build_object('status', c.status, 'name', c.name, 'scopes', c.scopes::jsonb, 'expiresAt', midctl_instant(c."expiresAt"),
-           'activationDeadline', midctl_instant(c."activationDeadline"), 'graceUntil', midctl_instant(c."graceUntil"))
-    FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"
-   WHERE NOT EXISTS (SELECT FROM midctl_log l WHERE l."credential" = c."publicId") ORDER BY c.id;
+  SELECT row_number() OVER (ORDER BY f.credential IS NOT NULL, f.id) = 1, midctl_now(), midctl_context(),
+         CASE WHEN f.credential IS NULL THEN 'identity.adopt' ELSE 'credential.adopt' END, f.identity, f.slug, f.credential, f.details
+    FROM (
+      (SELECT i.id, i."publicId" AS identity, i.slug, NULL::varchar AS credential,
+              jsonb_build_object('status', i.status, 'kind', i.kind, 'provider', i.provider, 'threadId', i."threadId", 'displayName', i."displayName",
+                'owner', i.owner, 'labels', i.labels, 'parent', (SELECT p.slug FROM machine_identity p WHERE p.id = i."parentId"),
+                'expiresAt', midctl_instant(i."expiresAt"), 'idleTtl', i."idleTtl") AS details
+         FROM machine_identity i
+        WHERE (SELECT true FROM midctl_log l WHERE l."identity" = i."publicId" AND l."action" IN ('identity.create', 'identity.adopt') LIMIT 1) IS NULL
+        ORDER BY i.id LIMIT 500)
+      UNION ALL
+      (SELECT c.id, i."publicId", i.slug, c."publicId",
+              jsonb_build_object('status', c.status, 'name', c.name, 'scopes', c.scopes::jsonb, 'expiresAt', midctl_instant(c."expiresAt"),
+                'activationDeadline', midctl_instant(c."activationDeadline"), 'graceUntil', midctl_instant(c."graceUntil"))
+         FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"
+        WHERE (SELECT true FROM midctl_log l WHERE l."credential" = c."publicId" AND l."action" IN ('credential.issue', 'credential.adopt') LIMIT 1) IS NULL
+        ORDER BY c.id LIMIT 500)
+    ) f ORDER BY f.credential IS NOT NULL, f.id;
   RETURN NULL;
 END $$;
 

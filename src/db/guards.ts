@@ -79,7 +79,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_log_append: "6c1d29f21abfb772b9fd426951b39262baa4ad016898107e383727937b0ef410",
   midctl_log_credential_births: "f8630f0c3946f213f2a6cc29089894f03442575f1f87fb21cacaa141ae67a512",
   midctl_log_credential_changes: "e1fcf3b4ef1d11c33ae74d2b62e2e042cf66bc8ef11089ab75b57bb0b55e166d",
-  midctl_log_environment: "395be0176b4f57744b9617de9ef459b08bd4fb570f6f0d80633b89749eaaf2a9",
+  midctl_log_environment: "4848db7227acb5a919216e124a040e2b867ab11198d9585328a0fd24346f1f18",
   midctl_log_grant: "5cfda9c444d01c1105dd4dd87fd23ffd7a9acfcaab999cb41cf7f89321dd9ad2",
   midctl_log_guard: "2b32da4384a4ef8c0fed98e1c5fec028c2adb6abc790f13c6b1b8aad1b5d7b39",
   midctl_log_identity_births: "a62d1ff775cd8ad676c41b230dbcde0843811502a235a273c6fdf251d984989f",

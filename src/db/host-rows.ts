@@ -39,9 +39,9 @@ interface Rule {
  * row of both tables and the tokens of their credentials.
  */
 export async function nameUnfitRows(tx: Tx, host: HostTables): Promise<string[]> {
-  const rules = [...identityRules(host), ...credentialRules(host), ...attributionRules(host)];
   const found: string[] = [];
-  for (const { from, id, when, says } of rules) {
+  for (const rules of [identityRules(host), credentialRules(host)]) found.push(...(await judge(tx, rules)));
+  for (const { from, id, when, says } of attributionRules(host)) {
     const [row] = await tx.query<{ rows: string; examples: string[] | null }>(
       `SELECT count(*) AS rows, to_jsonb((array_agg(${id}))[1:${EXAMPLES}]) AS examples FROM ${from} WHERE ${when}`,
     );
@@ -49,6 +49,21 @@ export async function nameUnfitRows(tx: Tx, host: HostTables): Promise<string[]>
   }
   if (host.credential !== null) found.push(...(await nameUnfitScopes(tx)));
   return found;
+}
+
+/** All rules of one table in one walk. */
+async function judge(tx: Tx, rules: readonly Rule[]): Promise<string[]> {
+  const [first] = rules;
+  if (first === undefined) return [];
+  const columns = rules.map(
+    ({ id, when }, index) =>
+      `count(*) FILTER (WHERE ${when}) AS "rows${index}", to_jsonb((array_agg(${id}) FILTER (WHERE ${when}))[1:${EXAMPLES}]) AS "examples${index}"`,
+  );
+  const [row] = await tx.query<Record<string, unknown>>(`SELECT ${columns.join(", ")} FROM ${first.from}`);
+  return rules.flatMap(({ says }, index) => {
+    const rows = Number(row?.[`rows${index}`]);
+    return rows > 0 ? [`${rows} ${says}${list(row?.[`examples${index}`] as string[] | null)}`] : [];
+  });
 }
 
 function list(examples: readonly string[] | null): string {

@@ -316,7 +316,7 @@ async function adoptIdentities(tx: OwnTx, adoption: IdentityAdoption): Promise<v
   await tx.script(adoption.first.map(({ sql }) => sql).join("\n;\n"));
   await tx.query("SELECT set_config('lock_timeout', $1::text, true)", [`${BRIEF}ms`]);
   await tx.script(adoption.lock.sql);
-  const unfit = await nameUnfitRows(tx, adoption.host);
+  const unfit = await nameUnfitRows(tx, { ...adoption.host, attributed: [] });
   if (unfit.length > 0) throw refuseHost(unfit);
   await tx.script(adoption.under.map(({ sql }) => sql).join("\n;\n"));
   await tx.script("SET LOCAL check_function_bodies = on");
@@ -347,11 +347,33 @@ async function run(db: Database, tx: OwnTx, { manner, text }: Migration): Promis
       return tx.script(text);
     case "concurrently":
       await validateKeys(db, tx);
+      await nameFound(db, tx);
       // This transaction does no more than hold the advisory lock meanwhile. A simple statement as its last, since the
       // portal of any other keeps a snapshot, for the end of which the build would wait.
       await tx.script("SET LOCAL idle_in_transaction_session_timeout = 0");
       for (const { sql } of splitStatements(text)) await buildIndex(db, tx, sql);
   }
+}
+
+/** The log names what an adoption found, some hundreds to a transaction, while the host goes on. */
+async function nameFound(db: Database, tx: OwnTx): Promise<void> {
+  await tx.script("SET LOCAL enable_seqscan = off");
+  const touch = `UPDATE midctl_environment SET "only" = "only"`;
+  for (;;) {
+    const [found] = await tx.query<{ unnamed: boolean }>(
+      `SELECT EXISTS (SELECT FROM machine_identity i WHERE (SELECT true FROM midctl_log l
+                       WHERE l."identity" = i."publicId" AND l."action" IN ('identity.create', 'identity.adopt') LIMIT 1) IS NULL)
+           OR EXISTS (SELECT FROM machine_identity_credential c WHERE (SELECT true FROM midctl_log l
+                       WHERE l."credential" = c."publicId" AND l."action" IN ('credential.issue', 'credential.adopt') LIMIT 1) IS NULL) AS unnamed`,
+    );
+    if (found?.unnamed !== true) break;
+    if (db.concurrent) {
+      await db.query(touch);
+      continue;
+    }
+    await tx.script(`${touch}; SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED`);
+  }
+  await tx.script("SET LOCAL enable_seqscan = on");
 }
 
 /** Keys that an adoption added without looking for them in the rows of large tables: they are looked for now, beside the host. */
