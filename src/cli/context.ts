@@ -59,6 +59,8 @@ export interface VerbContext {
   now(): number;
   /** The database that the settings name, opened at the first call. Closed by the end of the process. */
   database(wish?: DatabaseWish): Promise<Database>;
+  /** Another one, for what works on two. */
+  otherDatabase(settings: Settings, wish?: DatabaseWish): Promise<Database>;
   /** Whether a person can be asked: stdin and stderr are terminals, and nobody said --no-input. */
   canAsk(): boolean;
   /** The answer of a person, judged; off a terminal a usage error that names `missing.name`. */
@@ -106,6 +108,11 @@ export function createContext(
     );
   };
   const canAsk = (): boolean => terminal.stdinIsTerminal && terminal.stderrIsTerminal && !settings.noInput;
+  const open = async (of: Settings, wish: DatabaseWish): Promise<Database> => {
+    const database = await world.openDatabase(of, { env, notice, debug, wish });
+    progress.databaseOpened = true;
+    return watchTransactions(database, progress);
+  };
   let opened: Promise<Database> | undefined;
 
   return {
@@ -124,12 +131,10 @@ export function createContext(
     yes: flags.yes,
     now: () => world.now(),
     database: (wish = {}) => {
-      opened ??= world.openDatabase(settings, { env, notice, debug, wish }).then((database) => {
-        progress.databaseOpened = true;
-        return watchTransactions(database, progress);
-      });
+      opened ??= open(settings, wish);
       return opened;
     },
+    otherDatabase: (of, wish = {}) => open(of, wish),
     canAsk,
     ask: async (missing) => {
       if (!canAsk()) throw missingArgument(missing);

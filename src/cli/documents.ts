@@ -86,6 +86,7 @@ export const environmentSchema = z.object({
   kind: z.enum(["live", "test"]),
   protected: z.boolean(),
   databaseId: z.string(),
+  movedTo: z.nullable(z.string()),
 });
 
 export const serverSchema = z.object({

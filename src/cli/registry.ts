@@ -53,6 +53,7 @@ export const registry: readonly RegistryEntry[] = [
   { path: "db status", load: async () => (await import("./verbs/db-status.ts")).dbStatus },
   { path: "db grant", load: async () => (await import("./verbs/db-grant.ts")).dbGrant },
   { path: "db rollback", load: async () => (await import("./verbs/db-rollback.ts")).dbRollback },
+  { path: "db push", load: async () => (await import("./verbs/db-push.ts")).dbPush },
   { path: "db stop", load: async () => (await import("./verbs/db-stop.ts")).dbStop },
   { path: "context list", load: async () => (await import("./verbs/context-list.ts")).contextList },
   { path: "context show", load: async () => (await import("./verbs/context-show.ts")).contextShow },

@@ -208,6 +208,8 @@ export const environment = pgTable(
     live: boolean().notNull().default(false),
     protected: boolean().notNull().default(false),
     createdAt: timestamp({ withTimezone: true, mode: "string" }).notNull().defaultNow(),
+    /** Where `db push` moved the database; from then on nothing changes here. */
+    movedTo: text(),
   },
   (_t) => [
     check("midctl_environment_only_check", sql`"only"`),
@@ -236,6 +238,8 @@ export const logHead = pgTable(
     size: bigint({ mode: "bigint" }).notNull().default(sql`0`),
     /** Size of the log after the last change that verifiers were told of. */
     told: bigint({ mode: "bigint" }).notNull().default(sql`0`),
+    /** The log has its last entry: the database has moved. */
+    closed: boolean().notNull().default(false),
   },
   (_t) => [check("midctl_log_head_only_check", sql`"only"`)],
 );

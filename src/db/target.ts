@@ -35,6 +35,7 @@ export interface Endpoint {
 }
 
 const DEFAULT_CONNECT_TIMEOUT = 10;
+const DEFAULT_PORT = 5432;
 
 /**
  * Takes a target apart. Of a URL's parameters it knows libpq's `host` (a socket directory), `hostaddr`, `port`, `user`,
@@ -119,6 +120,22 @@ export function findWeakness(target: PostgresTarget): string | null {
   return resolveTarget(target).weakness;
 }
 
+/**
+ * Which database on which server a target is, as a URL without user, password and parameters of the way there: fit for a log.
+ * @throws MidctlError `usage`
+ */
+export function describeServer(target: PostgresTarget): string {
+  const { host, port, database } = resolveTarget(target);
+  const name = encodeURIComponent(database);
+  const special = port === DEFAULT_PORT ? null : port;
+  if (host.startsWith("/")) {
+    const directory = host.split("/").map(encodeURIComponent).join("/");
+    return `postgres:///${name}?host=${directory}${special === null ? "" : `&port=${special}`}`;
+  }
+  const at = `${host.includes(":") ? `[${host}]` : host}${special === null ? "" : `:${special}`}`;
+  return `postgres://${at}/${name}`;
+}
+
 const KNOWN_PARAMETERS = new Set([
   "sslmode",
   "sslrootcert",
@@ -154,7 +171,7 @@ function decode(text: string): string {
 }
 
 function readPort(text: string): number {
-  if (text === "") return 5432;
+  if (text === "") return DEFAULT_PORT;
   const port = Number(text);
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw refuseUrl("its port is none");
   return port;

@@ -82,15 +82,23 @@ export async function diagnose(
     "environment",
     environment === null
       ? [{ severity: "error", message: "The database has no environment yet.", mend: "midctl db migrate" }]
-      : environment.named
-        ? []
-        : [
+      : environment.movedTo !== null
+        ? [
             {
               severity: "warning",
-              message: "The environment is not named yet: it is the default, for tests, unprotected.",
-              mend: "midctl db init --environment NAME",
+              message: `The database has moved to ${environment.movedTo}; here nothing can be changed any more.`,
+              mend: `midctl context set NAME --use --database-url ${environment.movedTo.replace("//", "//USER@")}`,
             },
-          ],
+          ]
+        : environment.named
+          ? []
+          : [
+              {
+                severity: "warning",
+                message: "The environment is not named yet: it is the default, for tests, unprotected.",
+                mend: "midctl db init --environment NAME",
+              },
+            ],
   );
   const drift = server.clock - (asked + answered) / 2;
   check(
@@ -225,7 +233,8 @@ function adopt(tokens: readonly LegacyFinding[]): string {
   return `midctl identity adopt ${first === undefined ? "at_…" : formatToken(first.publicId)} --slug SLUG --owner WHO`;
 }
 
-function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>): Omit<Finding, "check">[] {
+/** What is wrong with the guards. */
+export function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>): Omit<Finding, "check">[] {
   const mend = "find out who changed the schema, then restore the guards from migrations/ as the owner";
   const found: Omit<Finding, "check">[] = [];
   for (const { table, trigger } of GUARD_TRIGGERS) {

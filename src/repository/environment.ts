@@ -9,6 +9,8 @@ export interface Environment {
   readonly kind: EnvironmentKind;
   readonly protected: boolean;
   readonly databaseId: string;
+  /** Where `db push` moved the database, a URL without user or password; null while it lives here. */
+  readonly movedTo: string | null;
 }
 
 interface EnvironmentRow {
@@ -17,13 +19,15 @@ interface EnvironmentRow {
   readonly live: boolean;
   readonly protected: boolean;
   readonly databaseId: string;
+  readonly movedTo: string | null;
 }
+
+/** An older schema, which may be looked at too, has no such column as the last. */
+const COLUMNS = `name, named, live, protected, "databaseId", to_jsonb(e) ->> 'movedTo' AS "movedTo"`;
 
 /** The environment; null where the database was copied or migrated but not made ready yet. */
 export async function readEnvironment(tx: Tx): Promise<Environment | null> {
-  const [row] = await tx.query<EnvironmentRow>(
-    `SELECT name, named, live, protected, "databaseId" FROM midctl_environment`,
-  );
+  const [row] = await tx.query<EnvironmentRow>(`SELECT ${COLUMNS} FROM midctl_environment e`);
   return row === undefined ? null : toEnvironment(row);
 }
 
@@ -38,7 +42,7 @@ export async function readHiddenTables(tx: Tx): Promise<string[]> {
 /** Takes turns with whoever else names or protects the environment. */
 export async function lockEnvironment(tx: Tx): Promise<Environment | null> {
   const [row] = await tx.query<EnvironmentRow>(
-    `SELECT name, named, live, protected, "databaseId" FROM midctl_environment FOR NO KEY UPDATE`,
+    `SELECT ${COLUMNS} FROM midctl_environment e FOR NO KEY UPDATE`,
   );
   return row === undefined ? null : toEnvironment(row);
 }
@@ -61,5 +65,6 @@ function toEnvironment(row: EnvironmentRow): Environment {
     kind: row.live ? "live" : "test",
     protected: row.protected,
     databaseId: row.databaseId,
+    movedTo: row.movedTo,
   };
 }

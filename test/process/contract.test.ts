@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chmodSync, mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import * as z from "zod/mini";
 import { registry } from "../../src/cli/registry.ts";
+import { postgresDatabases, type TestDatabase } from "../support/databases.ts";
 import { type Answer, type Desk, openDesk } from "./desk.ts";
 
 /** SPEC §6 and its appendix, command by command: what scripts lean on. */
@@ -8,6 +11,10 @@ let desk: Desk;
 let token: string;
 let spare: string;
 let id: string;
+/** Of the embedded engine: a database that has moved is no place for anything else. */
+let store: string;
+/** Where it is pushed. */
+let team: TestDatabase | undefined;
 
 beforeAll(async () => {
   desk = await openDesk();
@@ -19,8 +26,22 @@ beforeAll(async () => {
     `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ('legacy000001', 'old', 'kan', repeat('0a', 32))`,
   );
   await desk.ask("context set lab --database-url postgres://u@h/x");
+  const place = mkdtempSync(join(inject("scratch"), "embedded-"));
+  // Under root the server runs as a user of its own, who must reach the store.
+  chmodSync(place, 0o755);
+  store = join(place, "store");
+  [team] = await Promise.all(
+    postgresDatabases()
+      .slice(0, 1)
+      .map(({ createBare }) => createBare()),
+  );
+  await desk.ask(["context", "set", "team", "--database-url", team?.url ?? ""]);
 });
-afterAll(() => desk.dispose());
+afterAll(async () => {
+  await run("db stop");
+  await team?.dispose();
+  await desk.dispose();
+});
 
 interface Sample {
   readonly words: string;
@@ -56,6 +77,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "db status": { words: "db status" },
   "db grant": { words: "db grant --role auditor pg_monitor --dry-run" },
   "db rollback": { words: "db rollback --yes", embedded: true },
+  "db push": { words: "db push team --yes", embedded: true },
   "db stop": { words: "db stop", embedded: true },
   "context list": { words: "context list" },
   "context show": { words: "context show" },
@@ -74,7 +96,7 @@ function run(path: string, ...more: string[]) {
   const subject = path === "credential show" ? [id] : [];
   return desk.run([...words.split(" "), ...subject, ...more], {
     stdin: stdin?.() ?? "",
-    env: embedded ? { MIDCTL_DATABASE_URL: undefined } : {},
+    env: embedded ? { MIDCTL_DATABASE_URL: undefined, MIDCTL_DATA_DIR: store } : {},
   });
 }
 

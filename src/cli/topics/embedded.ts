@@ -7,6 +7,7 @@ reachable only through a private socket, durable.
               $XDG_DATA_HOME/midctl
   Status      midctl db status
   Stop        midctl db stop   (the next command starts it again)
+  Outgrown    midctl db push postgres://you@host/database
 
 The binaries come with the platform's optional npm package, else from the
 system's PostgreSQL, 15 or newer. There is none on Windows: use WSL or a URL.

@@ -1,5 +1,6 @@
 import type { DbStatusDocument } from "../verbs/db-status.ts";
 import type { Block, Cell, View } from "../view.ts";
+import { movedField } from "./moved.ts";
 
 const MEGABYTE = 1_048_576;
 
@@ -22,6 +23,7 @@ export function viewDbStatus({ place, engine, schema, server, environment, log }
         ? null
         : `${environment.name} (${environment.kind}${environment.protected ? ", protected" : ""})`,
     ],
+    ...movedField(environment),
     ["log", log === null ? null : `${log.entries} entries`],
   ];
   const blocks: Block[] = [{ kind: "fields", fields: all.filter(([, value]) => value !== null) }];

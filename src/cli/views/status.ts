@@ -1,6 +1,7 @@
 import type { StatusDocument } from "../verbs/status.ts";
 import { type Block, status, time, type View } from "../view.ts";
 import { CREDENTIAL_COLUMNS, credentialRow } from "./credential-fields.ts";
+import { movedField } from "./moved.ts";
 
 export function viewStatus(document: StatusDocument): View {
   const {
@@ -32,6 +33,7 @@ export function viewStatus(document: StatusDocument): View {
           "environment",
           `${environment.name} (${environment.kind}${environment.protected ? ", protected" : ""})`,
         ],
+        ...movedField(environment),
         ["server", `PostgreSQL ${server.version}`],
         ["verifiers", verifiers],
         ["open approvals", openApprovals],

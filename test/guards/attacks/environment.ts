@@ -1,4 +1,8 @@
-import { type Attack, MC002, MC003, UNIQUE } from "./attack.ts";
+import { setIdentity } from "../scene.ts";
+import { type Attack, HARMLESS, MC002, MC003, MC004, UNIQUE } from "./attack.ts";
+
+const MOVED = `UPDATE midctl_environment SET "movedTo" = 'postgres://db.example/team'`;
+const USED = setIdentity("svc", `"lastUsedAt" = midctl_now()`);
 
 export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
   {
@@ -74,5 +78,21 @@ export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
     code: MC002,
     allows: "one protected on conflict",
     twin: `INSERT INTO midctl_environment DEFAULT VALUES ON CONFLICT ("only") DO UPDATE SET protected = true`,
+  },
+  {
+    refuses: "a change of an identity in a database that has moved",
+    given: MOVED,
+    attack: HARMLESS,
+    code: MC004,
+    allows: "a note of its use",
+    twin: USED,
+  },
+  {
+    refuses: "another place for a database that has moved",
+    given: MOVED,
+    attack: `UPDATE midctl_environment SET "movedTo" = 'postgres://db.example/other'`,
+    code: MC004,
+    allows: "a note of use",
+    twin: USED,
   },
 ];
