@@ -147,6 +147,23 @@ describe.each(databases())("a host with machine identities on $name", ({ create,
       ).toEqual([{ credential: "2098-01-01 00:00:00", token: "2098-01-01 00:00:00" }]);
     });
 
+    test("has a credential revoked whose token the host had revoked, and the token of a revoked one", async () => {
+      await run(`UPDATE agent_token SET "revokedAt" = NULL WHERE "publicId" = 'tokrevoked01'`);
+
+      await migrate(db);
+
+      expect(
+        await db.query(
+          `SELECT "publicId" AS id, c.status, c."revokedAt" IS NOT DISTINCT FROM t."revokedAt" AS agreed
+             FROM machine_identity_credential c JOIN agent_token t USING ("publicId")
+            WHERE "publicId" IN ('tokhostgone1', 'tokrevoked01') ORDER BY 1`,
+        ),
+      ).toEqual([
+        { id: "tokhostgone1", status: "revoked", agreed: true },
+        { id: "tokrevoked01", status: "revoked", agreed: true },
+      ]);
+    });
+
     test("has each identity and credential named in the log, once", async () => {
       await migrate(db);
 
