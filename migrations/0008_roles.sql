@@ -1,12 +1,17 @@
 -- What a verifier may do with hashes: compare one that it was given, never read one. These functions run as the owner, so a
 -- verifier needs no right on hashes, on a host's tables, or to change anything but last uses (SPEC §8).
 
--- Which credentials these secrets are, by public id and hash, in their order. Where there is none of that id another row is
--- read, compared and thrown away: an unknown id costs the same work (SPEC §4). Hashed once more with what nobody can guess,
--- so that how long the comparison takes says nothing. `hidden`: row-level security shows the owner no token at all.
+-- What there is to these secrets, by public id and hash, in their order: credential, token and identity. Where there is none of
+-- that id another row is read, compared and not meant: an unknown id costs the same work (SPEC §4). Hashed once more with what
+-- nobody can guess, so that how long the comparison takes says nothing. LIMIT keeps a lookup a lookup, and the plan is made once:
+-- to plan anew for each length of the arrays takes longer than all the rest. `hidden`: row-level security shows the owner no token.
 CREATE FUNCTION midctl_match(ids text[], hashes text[])
-RETURNS TABLE (place bigint, good boolean, hidden boolean, credential bigint, used timestamp, revoked boolean)
-LANGUAGE plpgsql STABLE ROWS 1 SECURITY DEFINER SET search_path FROM CURRENT
+RETURNS TABLE (place bigint, good boolean, hidden boolean, "publicId" varchar, name varchar, status varchar, scopes text, "issuedAt" timestamp,
+  "expiresAt" timestamp, "graceUntil" timestamp, "activationDeadline" timestamp, replaces varchar, used timestamp, revoked boolean,
+  "identityId" varchar, slug varchar, kind varchar, provider varchar, "threadId" varchar, "displayName" varchar, owner varchar,
+  labels jsonb, standing varchar, "identityEnds" timestamp, "idleTtl" bigint, "createdAt" timestamp, "lastUsedAt" timestamp,
+  "resumedAt" timestamp, workspace text, line jsonb)
+LANGUAGE plpgsql STABLE ROWS 1 SECURITY DEFINER SET search_path FROM CURRENT SET plan_cache_mode TO force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -15,36 +20,61 @@ DECLARE
 BEGIN
   RETURN QUERY
   SELECT a.n, coalesce(k."publicId" = a.id AND sha256(convert_to(salt || k."tokenHash", 'UTF8')) = sha256(convert_to(salt || a.hash, 'UTF8')), false),
-         blind, k.id, k."lastUsedAt", k."revokedAt" IS NOT NULL
+         blind, k."publicId", k.name, k.status, k.scopes, k."issuedAt", k."expiresAt", k."graceUntil", k."activationDeadline", k.replaces, k.used, k.revoked,
+         k."identityId", k.slug, k.kind, k.provider, k."threadId", k."displayName", k.owner, k.labels, k.standing, k."identityEnds",
+         k."idleTtl", k."createdAt", k."lastUsedAt", k."resumedAt", k.workspace, k.line
     FROM unnest(ids, hashes) WITH ORDINALITY AS a(id, hash, n)
     LEFT JOIN LATERAL (
-      SELECT c.id, c."publicId", c."tokenHash", t."lastUsedAt", t."revokedAt"
+      SELECT c."tokenHash", c."publicId", c.name, c.status, c.scopes, c."issuedAt", c."expiresAt", c."graceUntil", c."activationDeadline",
+             CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END AS replaces,
+             t."lastUsedAt" AS used, t."revokedAt" IS NOT NULL AS revoked,
+             i."publicId" AS "identityId", i.slug, i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels, i.status AS standing,
+             i."expiresAt" AS "identityEnds", i."idleTtl", i."createdAt", i."lastUsedAt", i."resumedAt",
+             CASE WHEN i."workspaceId" IS NOT NULL THEN midctl_workspace_slug(i."workspaceId") END AS workspace,
+             CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line
         FROM machine_identity_credential c
-        JOIN agent_token t ON t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = c."machineIdentityId"
+        JOIN machine_identity i ON i.id = c."machineIdentityId"
+        JOIN agent_token t ON t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = i.id
        WHERE c.id = coalesce((SELECT own.id FROM machine_identity_credential own WHERE own."publicId" = a.id),
                              (SELECT min(other.id) FROM machine_identity_credential other))
        LIMIT 1) k ON true;
 END $$;
 
--- Tokens that are kept by the plain hash of a secret, as a host makes them; the credential of one that was adopted.
+-- Tokens that are kept by the plain hash of a secret, as a host makes them; one that was adopted with its credential.
 CREATE FUNCTION midctl_match_legacy(hashes text[])
-RETURNS TABLE (place bigint, good boolean, hidden boolean, credential bigint, used timestamp, revoked boolean, legacy boolean,
-               "publicId" varchar, name varchar, scopes text, ends timestamp, workspace text)
-LANGUAGE plpgsql STABLE ROWS 1 SECURITY DEFINER SET search_path FROM CURRENT
+RETURNS TABLE (place bigint, good boolean, hidden boolean, "publicId" varchar, name varchar, status varchar, scopes text, "issuedAt" timestamp,
+  "expiresAt" timestamp, "graceUntil" timestamp, "activationDeadline" timestamp, replaces varchar, used timestamp, revoked boolean,
+  "identityId" varchar, slug varchar, kind varchar, provider varchar, "threadId" varchar, "displayName" varchar, owner varchar,
+  labels jsonb, standing varchar, "identityEnds" timestamp, "idleTtl" bigint, "createdAt" timestamp, "lastUsedAt" timestamp,
+  "resumedAt" timestamp, workspace text, line jsonb,
+  legacy boolean, "tPublicId" varchar, "tName" varchar, "tScopes" text, "tExpiresAt" timestamp, "tWorkspace" text)
+LANGUAGE plpgsql STABLE ROWS 1 SECURITY DEFINER SET search_path FROM CURRENT SET plan_cache_mode TO force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
   blind boolean := row_security_active('agent_token') AND midctl_rows_hidden('agent_token');
 BEGIN
   RETURN QUERY
-  SELECT a.n, k.id IS NOT NULL, blind, k.credential, k."lastUsedAt", k."revokedAt" IS NOT NULL, k."machineIdentityId" IS NULL,
-         k."publicId", k.name, k.scopes, k."expiresAt", midctl_workspace_slug(k."workspaceId")
+  SELECT a.n, k."tPublicId" IS NOT NULL, blind, k."publicId", k.name, k.status, k.scopes, k."issuedAt", k."expiresAt", k."graceUntil", k."activationDeadline", k.replaces, k.used, k.revoked,
+         k."identityId", k.slug, k.kind, k.provider, k."threadId", k."displayName", k.owner, k.labels, k.standing, k."identityEnds",
+         k."idleTtl", k."createdAt", k."lastUsedAt", k."resumedAt", k.workspace, k.line,
+         k.legacy, k."tPublicId", k."tName", k."tScopes", k."tExpiresAt", k."tWorkspace"
     FROM unnest(hashes) WITH ORDINALITY AS a(hash, n)
     LEFT JOIN LATERAL (
-      SELECT t.*, c.id AS credential
+      SELECT c."publicId", c.name, c.status, c.scopes, c."issuedAt", c."expiresAt", c."graceUntil", c."activationDeadline",
+             CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END AS replaces,
+             t."lastUsedAt" AS used, t."revokedAt" IS NOT NULL AS revoked,
+             i."publicId" AS "identityId", i.slug, i.kind, i.provider, i."threadId", i."displayName", i.owner, i.labels, i.status AS standing,
+             i."expiresAt" AS "identityEnds", i."idleTtl", i."createdAt", i."lastUsedAt", i."resumedAt",
+             CASE WHEN i."workspaceId" IS NOT NULL THEN midctl_workspace_slug(i."workspaceId") END AS workspace,
+             CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line,
+             t."machineIdentityId" IS NULL AS legacy, t."publicId"::varchar AS "tPublicId", t.name::varchar AS "tName", t.scopes::text AS "tScopes",
+             t."expiresAt"::timestamp AS "tExpiresAt",
+             CASE WHEN t."workspaceId" IS NOT NULL THEN midctl_workspace_slug(t."workspaceId") END AS "tWorkspace"
         FROM agent_token t
+        LEFT JOIN machine_identity i ON i.id = t."machineIdentityId"
         LEFT JOIN machine_identity_credential c
-          ON c."publicId" = t."publicId" AND c."tokenHash" = t."tokenHash" AND c."machineIdentityId" = t."machineIdentityId"
+          ON c."publicId" = t."publicId" AND c."tokenHash" = t."tokenHash" AND c."machineIdentityId" = i.id
        WHERE t."tokenHash" = a.hash LIMIT 1) k ON true;
 END $$;
 

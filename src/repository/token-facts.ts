@@ -85,53 +85,43 @@ export interface Secret {
  * its table's checks, goes packed into one; null is an empty field. What people write has a column of its own.
  */
 const PACKED = [
-  'c."publicId"',
-  "c.name",
-  "c.status",
-  'c."issuedAt"',
-  'c."expiresAt"',
-  'c."graceUntil"',
-  `CASE WHEN c.status = 'pending' THEN c."activationDeadline" END`,
-  `CASE WHEN c.status = 'pending' THEN (SELECT r."publicId" FROM machine_identity_credential r WHERE r.id = c."replacesId") END`,
-  'i."publicId"',
-  "i.slug",
-  "i.kind",
-  "i.provider",
-  "i.status",
-  'i."expiresAt"',
-  'i."idleTtl"',
-  'CASE WHEN i."idleTtl" IS NOT NULL THEN i."createdAt" END',
-  'CASE WHEN i."idleTtl" IS NOT NULL THEN i."lastUsedAt" END',
-  'CASE WHEN i."idleTtl" IS NOT NULL THEN i."resumedAt" END',
+  'm."publicId"',
+  "m.name",
+  "m.status",
+  'm."issuedAt"',
+  'm."expiresAt"',
+  'm."graceUntil"',
+  `CASE WHEN m.status = 'pending' THEN m."activationDeadline" END`,
+  "m.replaces",
+  'm."identityId"',
+  "m.slug",
+  "m.kind",
+  "m.provider",
+  "m.standing",
+  'm."identityEnds"',
+  'm."idleTtl"',
+  'CASE WHEN m."idleTtl" IS NOT NULL THEN m."createdAt" END',
+  'CASE WHEN m."idleTtl" IS NOT NULL THEN m."lastUsedAt" END',
+  'CASE WHEN m."idleTtl" IS NOT NULL THEN m."resumedAt" END',
   "m.used",
   "m.revoked",
 ];
 
-const OWN = `CASE WHEN c.id IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
-  c.scopes, i."threadId", i."displayName", i.owner, i.labels::text AS labels,
-  CASE WHEN i."workspaceId" IS NOT NULL THEN midctl_workspace_slug(i."workspaceId") END AS workspace,
-  CASE WHEN i."parentId" IS NOT NULL THEN midctl_line(i."parentId") END AS line`;
-
-/** Evaluated once for a statement, after its snapshot was taken, and told once. */
+/** The moment is read once for a statement, after its snapshot was taken, and told once. */
+const COLUMNS = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.standby END AS standby,
+  CASE WHEN m.place = 1 THEN m.hidden END AS hidden, CASE WHEN m."publicId" IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
+  m.scopes, m."threadId", m."displayName", m.owner, m.labels::text AS labels, m.workspace, m.line`;
 const NOW = "(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby) n";
-const MOMENT = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.standby END AS standby,
-  CASE WHEN m.place = 1 THEN m.hidden END AS hidden`;
-
-/** Credential and identity of a match. LIMIT keeps a lookup a lookup, however many are asked for at once. */
-const FACTS = `LEFT JOIN LATERAL (
-    SELECT ${OWN}
-      FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"
-     WHERE c.id = m.credential LIMIT 1) k ON true`;
 
 /**
  * Hashes are compared in the database, and none comes out of it (migrations/0008): whoever verifies need not be able to read
- * them. What an unknown id is compared with comes along, and is thrown away: it costs the same work (SPEC §4).
+ * them. What an unknown id is compared with comes along, and is thrown away.
  */
-const BY_PUBLIC_ID = `SELECT ${MOMENT}, k.* FROM midctl_match($1::text[], $2::text[]) m CROSS JOIN ${NOW} ${FACTS}`;
+const BY_PUBLIC_ID = `SELECT ${COLUMNS} FROM midctl_match($1::text[], $2::text[]) m CROSS JOIN ${NOW}`;
 
-const BY_HASH = `SELECT ${MOMENT}, m.legacy, m."publicId" AS "tPublicId", m.name AS "tName", m.scopes AS "tScopes", m.ends AS "tExpiresAt",
-    m.used AS "tUsedAt", m.revoked AS "tRevoked", m.workspace AS "tWorkspace", k.*
-  FROM midctl_match_legacy($1::text[]) m CROSS JOIN ${NOW} ${FACTS}`;
+const BY_HASH = `SELECT ${COLUMNS}, m.legacy, m."tPublicId", m."tName", m."tScopes", m."tExpiresAt", m."tWorkspace",
+    m.used AS "tUsedAt", m.revoked AS "tRevoked"
+  FROM midctl_match_legacy($1::text[]) m CROSS JOIN ${NOW}`;
 
 /** A row of either statement; columns of what was not found are null. */
 interface Row {
