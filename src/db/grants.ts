@@ -2,12 +2,6 @@ import { MidctlError } from "../domain/errors.ts";
 import type { Tx } from "./database.ts";
 import { keyOf, type Right, type Role, rightsOf, SHARED_TABLES } from "./rights.ts";
 
-/** A database role, and what we gave it. */
-export interface Grantee {
-  readonly name: string;
-  readonly roles: readonly Role[];
-}
-
 /** What was done to a database role's rights, as SQL. */
 export interface Regranted {
   readonly changed: boolean;

@@ -1,11 +1,13 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { readSqlState } from "./failure.ts";
+import { checkHistory, ensureHistory, HISTORY, hasTable, readAppliedNames, readHistory } from "./history.ts";
 import { checkHost, type HostFound, MADE_BY_US, markOwn, refuseHost } from "./host.ts";
 import type { IdentityAdoption } from "./host-identity.ts";
 import { nameUnfitRows } from "./host-rows.ts";
 import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
 import { type Statement, splitStatements } from "./statements.ts";
+import { inUse, LOCK_NOT_AVAILABLE, takeTurn, takeTurnIn } from "./turn.ts";
 
 export interface MigrateOptions {
   /** Where the files are; those of this package unless told. */
@@ -125,11 +127,6 @@ export async function readSchemaState(
   return { state: names.length < known.length ? "behind" : "current", ...counts };
 }
 
-const UNDEFINED_TABLE = "42P01";
-
-/** The bytes of "midctl" as a number: a key of our own among a host's advisory locks. */
-const LOCK = 120299423233132;
-
 interface Step {
   readonly applied: readonly string[];
   readonly done: boolean;
@@ -156,135 +153,11 @@ async function migrateStep(
   });
 }
 
-/**
- * One transaction that has the schema to itself, among all that change it. A transaction's lock rather than a session's: it
- * ends exactly when the change is there, and passes any pooler. Tried for, not waited for: a build of an index would wait
- * for the snapshot of whoever waits.
- */
-export function takeTurnIn<T>(db: Database, work: (tx: OwnTx) => Promise<T>): Promise<T> {
-  return db.transaction(async (tx) => {
-    const [turn] = await tx.query<{ ours: boolean }>("SELECT pg_try_advisory_xact_lock($1::bigint) AS ours", [
-      LOCK,
-    ]);
-    if (turn?.ours !== true) throw inUse("Another midctl is migrating this database");
-    await tx.query("SELECT set_config('lock_timeout', '60s', true)");
-    await pinSearchPath(tx);
-    await becomeOwner(tx);
-    return work(tx);
-  });
-}
-
-/** A migrator makes nothing of its own: what it adds belongs to the schema's owner, of which it is a member. */
-async function becomeOwner(tx: Tx): Promise<void> {
-  await tx.query(
-    `SELECT set_config('role', o.rolname, true) FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
-      WHERE c.oid = to_regclass($1) AND o.rolname <> current_user
-        AND pg_has_role(o.oid, CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)`,
-    [HISTORY],
-  );
-}
-
 /** The files that one transaction may hold: all up to one that wants to be alone, or that one. */
 function nextTogether(missing: readonly Migration[]): readonly Migration[] {
   const alone = missing.findIndex(({ manner }) => manner !== "together");
   if (alone === 0) return missing.slice(0, 1);
   return alone < 0 ? missing : missing.slice(0, alone);
-}
-
-const LOCK_NOT_AVAILABLE = "55P03";
-
-function inUse(what: string): MidctlError {
-  return new MidctlError("unavailable", `${what}; what is missing of the schema was not added.`, {
-    hint: "Run midctl db migrate again: it goes on where it stopped. pg_stat_activity shows who holds on for long.",
-    details: { sqlState: LOCK_NOT_AVAILABLE },
-  });
-}
-
-/** Runs it again and again, where a lock was not to be had at once; the pauses (up to 50, 100, … 800 ms) let the host work. */
-export async function takeTurn<T>(attempt: () => Promise<T>, giveUpAt: number): Promise<T> {
-  for (let failures = 0; ; failures += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (readSqlState(error) !== LOCK_NOT_AVAILABLE || performance.now() >= giveUpAt) throw error;
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 50 * 2 ** Math.min(failures, 4)));
-    }
-  }
-}
-
-async function pinSearchPath(tx: Tx): Promise<void> {
-  const [row] = await tx.query<{ schema: string | null }>("SELECT quote_ident(current_schema()) AS schema");
-  if (row?.schema == null) {
-    throw new MidctlError(
-      "schema_version",
-      "The database user's search_path names no schema that exists; nothing was changed.",
-      {
-        hint: "Create the schema, or set search_path for this user or database.",
-      },
-    );
-  }
-  await tx.query("SELECT set_config('search_path', $1::text || ', pg_temp', true)", [row.schema]);
-}
-
-interface Applied {
-  readonly name: string;
-  readonly hash: string;
-}
-
-const HISTORY = "midctl_migration";
-
-async function ensureHistory(tx: Tx): Promise<void> {
-  if (await hasTable(tx, HISTORY)) return;
-  await tx.query(
-    `CREATE TABLE midctl_migration (
-       name text PRIMARY KEY,
-       position int NOT NULL UNIQUE,
-       hash text NOT NULL,
-       undo jsonb,
-       "appliedAt" timestamptz NOT NULL DEFAULT clock_timestamp()
-     )`,
-  );
-}
-
-function readHistory(tx: Tx): Promise<Applied[]> {
-  return tx.query<Applied>("SELECT name, hash FROM midctl_migration ORDER BY position");
-}
-
-async function readAppliedNames(db: Database): Promise<string[]> {
-  try {
-    const rows = await db.query<{ name: string }>("SELECT name FROM midctl_migration ORDER BY position");
-    return rows.map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof MidctlError && error.details.sqlState === UNDEFINED_TABLE) return [];
-    throw error;
-  }
-}
-
-function checkHistory(applied: readonly Applied[], known: readonly Migration[]): void {
-  applied.forEach(({ name, hash }, index) => {
-    const expected = known[index];
-    if (!known.some((migration) => migration.name === name)) {
-      throw new MidctlError(
-        "schema_version",
-        `The database has the migration ${name}, which this midctl does not know; nothing was changed.`,
-        {
-          hint: "Its schema is newer: upgrade midctl.",
-          details: { migration: name },
-        },
-      );
-    }
-    if (expected?.name !== name) {
-      throw refuseHistory(expected?.name ?? name, "was never applied, though later ones were");
-    }
-    if (expected.hash !== hash) throw refuseHistory(name, "was edited after it had been applied");
-  });
-}
-
-function refuseHistory(name: string, what: string): MidctlError {
-  return new MidctlError("schema_version", `The migration ${name} ${what}; nothing was changed.`, {
-    hint: "Restore the files as released: install midctl again.",
-    details: { migration: name },
-  });
 }
 
 async function applyAll(
@@ -427,10 +300,5 @@ async function isLogging(tx: Tx): Promise<boolean> {
     `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('agent_token')
                        AND attname = 'machineIdentityId' AND NOT attisdropped) AND to_regclass('midctl_log_head') IS NOT NULL AS found`,
   );
-  return row?.found === true;
-}
-
-async function hasTable(tx: Tx, name: string): Promise<boolean> {
-  const [row] = await tx.query<{ found: boolean }>("SELECT to_regclass($1) IS NOT NULL AS found", [name]);
   return row?.found === true;
 }

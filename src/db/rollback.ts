@@ -3,7 +3,7 @@ import type { Database, OwnTx, Tx } from "./database.ts";
 import { withdrawAll } from "./grants.ts";
 import { MADE_BY_US } from "./host.ts";
 import type { Undo } from "./host-identity.ts";
-import { takeTurn, takeTurnIn } from "./migrate.ts";
+import { takeTurn, takeTurnIn } from "./turn.ts";
 
 /** What would be lost with the schema, and therefore keeps it. */
 export interface Dependents {

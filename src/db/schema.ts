@@ -274,6 +274,21 @@ export const refusedUse = pgTable(
   (t) => [index("midctl_refused_use_last_idx").on(t.lastAt)],
 );
 
+/** Database roles that were given roles of ours (db/rights.ts). */
+export const grant = pgTable(
+  "midctl_grant",
+  {
+    name: varchar({ length: 63 }).primaryKey(),
+    roles: jsonb().notNull(),
+    /** The rights that this added to those it had: what is to be taken away again. */
+    added: jsonb().notNull(),
+  },
+  (_t) => [
+    check("midctl_grant_roles_check", sql`jsonb_typeof("roles") = 'array'`),
+    check("midctl_grant_added_check", sql`jsonb_typeof("added") = 'array'`),
+  ],
+);
+
 /** What the running transaction has yet to append; always empty to everybody else. */
 export const logQueue = pgTable("midctl_log_queue", {
   id: bigserial({ mode: "bigint" }).primaryKey(),

@@ -1,7 +1,7 @@
 import type { Database } from "../db/database.ts";
 import { type Regranted, regrant } from "../db/grants.ts";
-import { takeTurn } from "../db/migrate.ts";
 import type { Role } from "../db/rights.ts";
+import { takeTurn } from "../db/turn.ts";
 import { setLockTimeout } from "../repository/claim.ts";
 import { change, type Request } from "./change.ts";
 

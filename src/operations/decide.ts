@@ -13,6 +13,7 @@ import {
 } from "../domain/status.ts";
 import { hashLegacyToken, hashToken, isLegacyShaped, parseShape } from "../domain/token.ts";
 import {
+  type Barred,
   type CredentialInUse,
   type HostToken,
   type IdentityInUse,
@@ -94,7 +95,7 @@ export function wantedFor(token: string, hash: string = quickHash(token)): Wante
 
 /**
  * Decides on a token as the database stands now. Looks only: nothing is activated, no use is noted. Throws
- * `unavailable` on a standby, which may not have heard of a revocation yet.
+ * `unavailable` on a standby, which may not have heard of a revocation yet, and where the database has moved.
  */
 export async function decide(tx: Tx, token: string, scope: string | null): Promise<Looked> {
   const wanted = wantedFor(token);
@@ -106,12 +107,22 @@ export async function decide(tx: Tx, token: string, scope: string | null): Promi
   return judge(requirePrimary(reading), wanted, scope);
 }
 
+const BARRED: Readonly<Record<Barred, readonly [string, string]>> = {
+  standby: [
+    "This database is a standby; no token was decided on.",
+    "A standby may not have heard of a revocation yet: verify against the primary.",
+  ],
+  moved: [
+    "This database has moved; no token was decided on.",
+    "It hears of no revocation any more: verify where it went, which midctl status names.",
+  ],
+};
+
 /** @throws MidctlError `unavailable` */
 export function requirePrimary(reading: Reading): Reading {
-  if (!reading.standby) return reading;
-  throw new MidctlError("unavailable", "This database is a standby; no token was decided on.", {
-    hint: "A standby may not have heard of a revocation yet: verify against the primary.",
-  });
+  if (reading.barred === null) return reading;
+  const [message, hint] = BARRED[reading.barred];
+  throw new MidctlError("unavailable", message, { hint });
 }
 
 /** Zero rows for lack of rights are no answer. */

@@ -1,13 +1,13 @@
 import type { Tx } from "../db/database.ts";
-import { type Counts, countByStatus, readStandby } from "../repository/overview.ts";
+import { type Counts, countByStatus, readBarred } from "../repository/overview.ts";
 
-/** Whether tokens can be decided on, and if not why: the database does not answer, or is a standby. */
-export type Readiness = "ready" | "standby" | "unavailable";
+/** Whether tokens can be decided on, and if not why: the database does not answer, is a standby, or has moved. */
+export type Readiness = "ready" | "standby" | "moved" | "unavailable";
 
 /** Asks the database. Never throws. */
 export async function readReadiness(db: Tx): Promise<Readiness> {
   try {
-    return (await readStandby(db)) ? "standby" : "ready";
+    return (await readBarred(db)) ?? "ready";
   } catch {
     return "unavailable";
   }

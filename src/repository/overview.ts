@@ -1,5 +1,6 @@
 import type { Tx } from "../db/database.ts";
 import { credentialState } from "./credential.ts";
+import type { Barred } from "./token-facts.ts";
 
 export interface Counts {
   readonly identities: Readonly<Record<string, number>>;
@@ -72,10 +73,12 @@ export async function readServer(tx: Tx): Promise<ServerFacts> {
   return row;
 }
 
-/** Whether the server only follows another: it may not have heard of a revocation yet. */
-export async function readStandby(tx: Tx): Promise<boolean> {
-  const [row] = await tx.query<{ standby: boolean }>("SELECT pg_is_in_recovery() AS standby");
-  return row?.standby === true;
+/** Why nothing can be decided on here, or null: a standby may not have heard of a revocation, a moved database never will. */
+export async function readBarred(tx: Tx): Promise<Barred | null> {
+  const [row] = await tx.query<{ barred: Barred | null }>(
+    `SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN closed THEN 'moved' END AS barred FROM midctl_log_head`,
+  );
+  return row === undefined ? "standby" : row.barred;
 }
 
 /** Length of the log by its head, and how many entries there are and the last one's index: all three must agree. */

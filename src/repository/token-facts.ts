@@ -60,12 +60,15 @@ export interface HostToken {
 
 export type TokenFacts = OwnToken | HostToken;
 
+/** A standby may lag behind a revocation, and a database that has moved will never hear of one. */
+export type Barred = "standby" | "moved";
+
 /** Answers to one statement, as of one moment. */
 export interface Reading {
   /** The database's clock, ms since 1970. */
   readonly at: number;
-  /** A standby may lag behind a revocation. */
-  readonly standby: boolean;
+  /** Why nothing can be decided on here, or null. */
+  readonly barred: Barred | null;
   /** Row-level security shows the owner of our functions no token at all: what is missing is not unknown. */
   readonly hidden: boolean;
   /** By the hash that was asked for: their secrets are right. What is missing is unknown. */
@@ -108,10 +111,10 @@ const PACKED = [
 ];
 
 /** The moment is read once for a statement, after its snapshot was taken, and told once. */
-const COLUMNS = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.standby END AS standby,
+const COLUMNS = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.barred END AS barred,
   CASE WHEN m.place = 1 THEN m.hidden END AS hidden, CASE WHEN m."publicId" IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
   m.scopes, m."threadId", m."displayName", m.owner, m.labels::text AS labels, m.workspace, m.line`;
-const NOW = "(SELECT midctl_now() AS at, pg_is_in_recovery() AS standby) n";
+const NOW = `(SELECT midctl_now() AS at, CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN h.closed THEN 'moved' END AS barred FROM midctl_log_head h) n`;
 
 /**
  * Hashes are compared in the database, and none comes out of it (migrations/0008): whoever verifies need not be able to read
@@ -130,7 +133,7 @@ interface Row {
   readonly good: boolean;
   /** On one row alone. */
   readonly at: string | null;
-  readonly standby: boolean | null;
+  readonly barred: Barred | null;
   readonly hidden: boolean | null;
   readonly packed: string | null;
   readonly [column: string]: unknown;
@@ -167,7 +170,7 @@ function toReading(
   }
   return {
     at: toDate(moment?.at)?.getTime() ?? Number.NaN,
-    standby: moment?.standby !== false,
+    barred: moment === undefined ? "standby" : moment.barred,
     hidden: moment?.hidden !== false,
     tokens,
   };

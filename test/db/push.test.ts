@@ -3,6 +3,8 @@ import { COPIED_TABLES, LEFT_TABLES } from "../../src/db/copy.ts";
 import { migrate, readSchemaState } from "../../src/db/migrate.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { diagnose } from "../../src/operations/doctor.ts";
+import { readReadiness } from "../../src/operations/readiness.ts";
+import { verifyToken } from "../../src/operations/verify.ts";
 import { setIdentity } from "../guards/scene.ts";
 import { type DatabaseFactory, postgresDatabases, type TestDatabase } from "../support/databases.ts";
 import { issueActive, pause, revoke, until } from "../verifier/scene.ts";
@@ -58,6 +60,18 @@ describe.each([
 describe("a push", () => {
   beforeEach(async () => {
     await set();
+  });
+
+  test("leaves a database where no token is decided on: it would hear of no revocation", async () => {
+    await push();
+    const { authenticate } = createAuthenticator({ db: source.db, cache: false });
+
+    expect(await authenticate(stage.good)).toEqual({ ok: false, code: "unavailable" });
+    await expect(verifyToken(source.db, stage.good, null)).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("moved"),
+    });
+    expect(await readReadiness(source.db)).toBe("moved");
   });
 
   test("is an entry of the log: the last here, and the one that the new place goes on from", async () => {

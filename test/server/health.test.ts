@@ -60,13 +60,13 @@ describe("readiness", () => {
   }
 
   test("is refused to a standby, which may not have heard of a revocation", async () => {
-    const { health } = asking(async () => [{ standby: true }]);
+    const { health } = asking(async () => [{ barred: "standby" }]);
 
     expect(await health.readiness()).toBe("standby");
   });
 
   test("is asked of the database once a second, however many want to know", async () => {
-    const { health, asked, pass } = asking(async () => [{ standby: false }]);
+    const { health, asked, pass } = asking(async () => [{ barred: null }]);
 
     await Promise.all(Array.from({ length: 100 }, () => health.readiness()));
     pass(999);
