@@ -24,8 +24,11 @@ describe.each(
     gone = await issueActive(original.db, "leaver");
     await revoke(original.db, "leaver");
     restored = await createBare();
-    const dump = execFileSync(`${BIN}/pg_dump`, [original.url ?? ""], { encoding: "utf8" });
-    execFileSync(`${BIN}/psql`, ["-q", "-v", "ON_ERROR_STOP=1", "-1", restored.url ?? ""], { input: dump });
+    // Past a pooler: a dump empties search_path for its session, which others would get next.
+    const dump = execFileSync(`${BIN}/pg_dump`, [original.directUrl ?? ""], { encoding: "utf8" });
+    execFileSync(`${BIN}/psql`, ["-q", "-v", "ON_ERROR_STOP=1", "-1", restored.directUrl ?? ""], {
+      input: dump,
+    });
   });
   afterEach(async () => {
     await restored.dispose();

@@ -9,7 +9,8 @@ describe.each(databases())("a listening session on $name", ({ createBare }) => {
   let db: Database;
   beforeAll(async () => {
     database = await createBare();
-    db = database.db;
+    // Through a pooler nothing can be listened to (pooler.test.ts).
+    db = database.direct;
   });
   afterAll(() => database.dispose());
 

@@ -175,8 +175,10 @@ describe.each(databases())("migrations on $name", ({ createBare }) => {
 
 describe("the files", () => {
   beforeEach(async () => {
+    const db = openPostgres({ url: "postgres://u@localhost/d" });
     database = {
-      db: openPostgres({ url: "postgres://u@localhost/d" }),
+      db,
+      direct: db,
       url: null,
       pglite: null,
       dispose: async () => {},

@@ -92,7 +92,7 @@ describe("a push is refused, and changes nothing on either side,", () => {
   });
 
   test("where a verifier decides by the source, which is named", async () => {
-    const verifier = await openVerifier(source.db, stage.good);
+    const verifier = await openVerifier(source.direct, stage.good);
     before = await readRows(source);
 
     await expect(push()).rejects.toMatchObject({

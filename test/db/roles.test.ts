@@ -123,7 +123,11 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
   const connected: Database[] = [];
 
   function connect(role: (typeof NAMES)[number], to: TestDatabase = database): Database {
-    const url = new URL(to.url ?? "");
+    return connectTo(to.url, role);
+  }
+
+  function connectTo(place: string | null | undefined, role: (typeof NAMES)[number]): Database {
+    const url = new URL(place ?? "");
     url.username = nameOf(role);
     const db = openPostgres({ url: url.href });
     connected.push(db);
@@ -223,7 +227,8 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
   describe("a verifier", () => {
     test("decides, activates, notes the use and holds a lease", async () => {
       const token = await issueActive(owner, "verified", { scopes: ["cards:read"] });
-      const verifier = await openVerifier(connect("verifier"), token);
+      // A lease needs a session that can listen.
+      const verifier = await openVerifier(connectTo(database.directUrl, "verifier"), token);
 
       expect(await verifier.authenticate(token, { scope: "cards:read" })).toMatchObject({ ok: true });
       expect(await verifier.authenticate(`${token.slice(0, -1)}x`)).toEqual({ ok: false, code: "malformed" });

@@ -17,6 +17,8 @@ export interface TestDatabase {
   readonly url: string | null;
   /** The same past the pooler, in a run through one: for sessions that have to be their client's own. */
   readonly directUrl?: string | null;
+  /** Past the pooler too: for a verifier that caches, since it has to listen. Elsewhere the same as `db`. */
+  readonly direct: Database;
   /** The PGlite behind it, or null. */
   readonly pglite: PGlite | null;
   /** Closes every connection and drops it. */
@@ -77,12 +79,15 @@ async function createDatabase(server: TestServer, template: string): Promise<Tes
   const directUrl = urlOf(server, name);
   const url = urlOf({ ...server, ...server.pooler }, name);
   const db = openPostgres({ url });
+  const direct = url === directUrl ? db : openPostgres({ url: directUrl });
   return {
     db,
     url,
     directUrl,
+    direct,
     pglite: null,
     async dispose() {
+      await direct.close();
       await db.close();
       await runSql(urlOf(server, "postgres"), `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     },
@@ -138,9 +143,11 @@ const idle: PGlite[] = [];
 
 async function createPglite(): Promise<TestDatabase> {
   const pglite = idle.pop() ?? (await openPglite());
+  const db: Database = { ...fromPglite(pglite), close: async () => undefined };
   return {
-    db: { ...fromPglite(pglite), close: async () => undefined },
+    db,
     url: null,
+    direct: db,
     pglite,
     async dispose() {
       await pglite.exec("ROLLBACK");
