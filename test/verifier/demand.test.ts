@@ -43,7 +43,7 @@ describe.each(databases())("on $name", ({ create }) => {
     database = await create();
     db = database.db;
     token = await issueActive(db, "deploy-bot", { scopes: ["*"] });
-    verifiers.cached = await openVerifier(db, token, 60_000);
+    verifiers.cached = await openVerifier(database.direct, token, 60_000);
     verifiers.uncached = createAuthenticator({ db, cache: false });
   });
   afterAll(async () => {

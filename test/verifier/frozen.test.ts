@@ -46,7 +46,7 @@ describe.each(databases())("on $name", ({ create }) => {
   });
 
   test("what a caller tries to write into a kept answer is no later answer", async () => {
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
     const kept = (await verifier.authenticate(token)) as Decision & {
       scopes: string[];
       actor: { slug: string };

@@ -27,7 +27,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("give good answers again without asking the database", async () => {
     const token = await issueActive(db, "asked-often");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
     const before = verifier.counters.lookups;
 
     const decision = await verifier.authenticate(token);
@@ -39,7 +39,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test.each(["pause", "revoke"] as const)("have let go when %s returns", async (verb) => {
     const token = await issueActive(db, `ends-by-${verb}`);
-    const verifiers = await Promise.all([1, 2].map(() => openVerifier(db, token)));
+    const verifiers = await Promise.all([1, 2].map(() => openVerifier(database.direct, token)));
 
     const { letGo } = await (verb === "pause" ? pause : revoke)(db, `ends-by-${verb}`);
 
@@ -54,7 +54,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
     await issueActive(db, "ancestor");
     await issueActive(db, "between", { parent: "ancestor" });
     const token = await issueActive(db, "descendant", { parent: "between" });
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await pause(db, "ancestor");
 
@@ -64,7 +64,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("are waited for also by whoever comes second and changes nothing", async () => {
     const token = await issueActive(db, "paused-twice");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
     await pause(db, "paused-twice");
 
     const second = await pause(db, "paused-twice");
@@ -75,7 +75,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("are waited for by a host after its own transaction", async () => {
     const token = await issueActive(db, "ended-by-host");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     const revoked = await db.transaction((tx) => revokeInHost(tx, { ref: "ended-by-host", actor: "host" }));
     const letGo = await revoked.letGo(db);
@@ -87,7 +87,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("hear of hand-written SQL too", async () => {
     const token = await issueActive(db, "ended-by-hand");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await db.query(`UPDATE machine_identity SET status = 'paused' WHERE slug = 'ended-by-hand'`);
     await awaitLetGo(db);
@@ -107,7 +107,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
   ])("hear of a legacy token that its host has %s", async (_what, sql, code) => {
     const publicId = `legacy${code.padEnd(6, "x").slice(0, 6)}`;
     const token = await insertLegacy(db, publicId);
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await db.query(sql, [publicId]);
     await until(async () => !(await verifier.authenticate(token)).ok);
@@ -118,7 +118,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("see new labels, owner and name of an identity", async () => {
     const token = await issueActive(db, "renamed");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await db.query(`UPDATE machine_identity SET "displayName" = 'New name' WHERE slug = 'renamed'`);
     await awaitLetGo(db);
@@ -147,7 +147,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
     await db.query(
       `INSERT INTO midctl_verifier (id, name, "leaseMs", "letGo") VALUES (gen_random_uuid(), 'dead', ${LEASE_MS}, 0)`,
     );
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await until(async () => (await db.query(`SELECT FROM midctl_verifier WHERE name = 'dead'`)).length === 0);
 
@@ -156,7 +156,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("that were taken for dead begin anew, with nothing in their cache", async () => {
     const token = await issueActive(db, "risen");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await db.query("DELETE FROM midctl_verifier");
     await until(() => verifier.counters.entries === 0);
@@ -168,7 +168,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("leave no lease behind when they are closed", async () => {
     const token = await issueActive(db, "closed");
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     await verifier.close();
 
@@ -184,7 +184,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
       transaction: (work) => db.transaction(work),
       close: () => db.close(),
       listen: (channels, ears) =>
-        db.listen(channels, {
+        database.direct.listen(channels, {
           ...ears,
           heard: (channel, payload) => {
             // The change comes after the lease's row is written, and before the verifier knows of it.
@@ -215,7 +215,7 @@ describe.each(databases())("verifiers on $name", ({ create }) => {
 
   test("check the scope of each request, cached or not", async () => {
     const token = await issueActive(db, "scoped", { scopes: ["cards:*"] });
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
 
     expect(await verifier.authenticate(token, { scope: "cards:read" })).toMatchObject({ ok: true });
     expect(await verifier.authenticate(token, { scope: "boards:read" })).toEqual({

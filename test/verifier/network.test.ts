@@ -102,7 +102,7 @@ describe("a verifier whose session hears nothing, as through a pooler that swall
       transaction: (work) => db.transaction(work),
       close: () => db.close(),
       listen: async (channels, ears) => {
-        const listener = await db.listen(channels, { ...ears, heard: () => undefined });
+        const listener = await database.direct.listen(channels, { ...ears, heard: () => undefined });
         return {
           query: (text, params) => listener.query(text, params),
           close: () => {

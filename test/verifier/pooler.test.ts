@@ -13,7 +13,7 @@ if (factory === undefined || server === undefined) throw new Error("no server");
 
 describe.runIf(PGBOUNCER !== null)("a verifier behind pgbouncer, pooling by transaction", () => {
   let database: TestDatabase;
-  /** The operator's way, the database's own. */
+  /** The operator's way. */
   let db: Database;
   let pooler: Pooler;
   let way: Database;
@@ -76,7 +76,7 @@ describe.runIf(PGBOUNCER !== null)("a verifier behind pgbouncer, pooling by tran
   test("has nothing to say where the database is its own", async () => {
     const token = await issueActive(db, "direct");
     const warnings: string[] = [];
-    const verifier = createAuthenticator({ db, warn: (text) => warnings.push(text) });
+    const verifier = createAuthenticator({ db: database.direct, warn: (text) => warnings.push(text) });
 
     while (!verifier.counters.caching) await verifier.authenticate(token);
 

@@ -72,7 +72,7 @@ export async function insertLegacy(db: Database, publicId: string, scopes = '["c
   return token;
 }
 
-/** An authenticator that holds a lease and has this token's answer in its cache. */
+/** An authenticator that holds a lease and has this token's answer in its cache: `db` has to be able to listen. */
 export async function openVerifier(db: Database, token: string, leaseMs = LEASE_MS): Promise<Authenticator> {
   const verifier = createAuthenticator({ db, cache: { leaseMs } });
   await untilCached(verifier, token);

@@ -49,7 +49,7 @@ describe.each(databases())("uses on $name", ({ create }) => {
 
   test("stop an identity from being used once it was idle, cached or not", async () => {
     const token = await issueActive(db, "dozes-off", { idleTtl: 3 });
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
     await verifier.close();
     await db.query(`SELECT pg_sleep(3.1)`);
 
@@ -140,7 +140,7 @@ describe("uses of an identity with an idleTtl", () => {
 
   test("are noted behind answers from the cache too", async () => {
     const token = await issueActive(db, "cached", { idleTtl: 4 });
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
     const before = await lastUse(db, "cached");
 
     // A quarter of its idleTtl apart: within a second or so one is due.
@@ -154,7 +154,7 @@ describe("uses of an identity with an idleTtl", () => {
 
   test("keep an identity awake that is used more often than its idleTtl", async () => {
     const token = await issueActive(db, "awake", { idleTtl: 4 });
-    const verifier = await openVerifier(db, token);
+    const verifier = await openVerifier(database.direct, token);
     const end = performance.now() + 4500;
 
     const codes = new Set<string>();
