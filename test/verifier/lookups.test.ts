@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
+import { hashToken, parseShape } from "../../src/domain/token.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
+import { readTokens, type Secret } from "../../src/repository/token-facts.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
 import { insertLegacy, issueActive } from "./scene.ts";
 
@@ -59,6 +61,22 @@ describe.each(databases())("lookups on $name", ({ create }) => {
     const decision = await createAuthenticator({ db, cache: false }).authenticate(token);
 
     expect(decision).toEqual({ ok: false, code: "revoked" });
+  });
+
+  test("of a public id with another secret find nothing, also beside the right one", async () => {
+    const secrets = ["guessed", "other"].map(async (slug) => {
+      const token = await issueActive(db, slug);
+      return { publicId: parseShape(token)?.publicId ?? "", hash: hashToken(token) };
+    });
+    const [right, other] = (await Promise.all(secrets)) as [Secret, Secret];
+    const swapped = { publicId: right.publicId, hash: other.hash };
+    const unknown = { publicId: "nobody000000", hash: right.hash };
+
+    const beside = await readTokens(db, [swapped, right, unknown]);
+    const alone = await readTokens(db, [unknown, swapped]);
+
+    expect([...beside.tokens].map(([hash, { publicId }]) => ({ publicId, hash }))).toEqual([right]);
+    expect(alone.tokens.size).toBe(0);
   });
 
   test("of own and legacy tokens, known and not, are told apart in one go", async () => {
