@@ -52,9 +52,15 @@ export async function startStdio(options: StdioOptions): Promise<StdioSession> {
   };
   let failure: MidctlError | undefined;
   const over = new Promise<void>((resolve, reject) => {
-    server.server.onclose = () => (failure === undefined ? resolve() : reject(failure));
+    server.server.onclose = async () => {
+      await flush(output);
+      if (failure === undefined) resolve();
+      else reject(failure);
+    };
   });
   const lines = splitLines();
+  // One for each answer that waits for a client who does not read.
+  output.setMaxListeners(0);
   lines.once("end", finish).once("error", (error) => {
     if (error instanceof MidctlError) {
       failure = error;
@@ -70,13 +76,25 @@ export async function startStdio(options: StdioOptions): Promise<StdioSession> {
   return { over, close };
 }
 
+/** Until all that was written is out, or nobody takes it any more: what still waits would end with the process. */
+function flush(output: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (output.destroyed) return resolve();
+    output.once("close", resolve);
+    output.write("", () => resolve());
+  });
+}
+
 const TOO_LONG = {
   jsonrpc: "2.0",
   error: { code: -32_600, message: `A message is longer than ${BODY_MAX} bytes; the session is over` },
   id: null,
 };
 
-/** Line by line, which the SDK does not do: it takes many short messages that come at once for one too long. */
+/**
+ * Line by line, which the SDK does not do: it takes many short messages that come at once for one too long. Reads on while
+ * the client does not: one that asks all first and reads then would wait for ever, and so would we.
+ */
 function splitLines(): Transform {
   let begun: Buffer[] = [];
   let length = 0;

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -133,6 +135,33 @@ describe("midctl mcp --stdio", () => {
 
     expect([code, stdout.split("\n").length]).toEqual([0, 4_001]);
   });
+});
+
+/** Asks, closes its end, and only then begins to read. */
+async function askFirst(stdin: string): Promise<{ code: number | null; lines: number; stderr: string }> {
+  const child = spawn(process.execPath, [PROGRAM, "mcp", "--stdio", "--token-file", "./token"], {
+    cwd: desk.directory,
+    env: scrubEnvironment(desk.env),
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  await new Promise<void>((resolve) => child.stdin.end(stdin, resolve));
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, lines: stdout.split("\n").length - 1, stderr };
+}
+
+test("midctl mcp --stdio has every answer out before it ends, however late the client reads", async () => {
+  const stdin = Array.from(
+    { length: 20_000 },
+    (_, id) => `{"jsonrpc":"2.0","id":${id},"method":"ping"}\n`,
+  ).join("");
+
+  expect(await askFirst(stdin)).toEqual({ code: 0, lines: 20_000, stderr: "" });
 });
 
 describe("midctl mcp does not start", () => {
