@@ -8,6 +8,7 @@ export const HISTORY = "midctl_migration";
 
 const UNDEFINED_TABLE = "42P01";
 
+/** A file that was applied, with the SHA-256 of its text then. */
 export interface Applied {
   readonly name: string;
   readonly hash: string;
@@ -26,10 +27,12 @@ export async function ensureHistory(tx: Tx): Promise<void> {
   );
 }
 
+/** In the order in which they were applied. */
 export function readHistory(tx: Tx): Promise<Applied[]> {
   return tx.query<Applied>("SELECT name, hash FROM midctl_migration ORDER BY position");
 }
 
+/** The same by name, outside of a transaction; empty where there is no schema of ours. */
 export async function readAppliedNames(db: Database): Promise<string[]> {
   try {
     const rows = await db.query<{ name: string }>("SELECT name FROM midctl_migration ORDER BY position");
@@ -40,6 +43,7 @@ export async function readAppliedNames(db: Database): Promise<string[]> {
   }
 }
 
+/** @throws MidctlError `schema_version` for a newer schema, an edited file, or a gap */
 export function checkHistory(applied: readonly Applied[], known: readonly Migration[]): void {
   applied.forEach(({ name, hash }, index) => {
     const expected = known[index];
