@@ -9,6 +9,8 @@ import { postgresDatabases, runSql } from "../support/databases.ts";
 /** Where an operator sits: the program as a process of its own, on a database of one test file's own. */
 export interface Desk {
   readonly url: string;
+  /** The same past the pooler, in a run through one. */
+  readonly directUrl: string;
   /** A private directory for token files. */
   readonly directory: string;
   /** The environment that every run has beside its own. */
@@ -60,6 +62,7 @@ export async function openDesk(): Promise<Desk> {
   if (newest === undefined) throw new Error("no PostgreSQL server");
   const database = await newest.create();
   const url = database.url ?? "";
+  const directUrl = database.directUrl ?? "";
   const directory = mkdtempSync(join(inject("scratch"), "desk-"));
   const home = join(directory, "home");
   mkdirSync(home, { mode: 0o700 });
@@ -85,6 +88,7 @@ export async function openDesk(): Promise<Desk> {
   };
   return {
     url,
+    directUrl,
     directory,
     env,
     run,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { insertLegacy } from "../verifier/scene.ts";
-import { openStage, type Stage, seenOf, sendRaw } from "./stage.ts";
+import { createDatabase, openStage, type Stage, seenOf, sendRaw } from "./stage.ts";
 
 let stage: Stage;
 /** The resource server's own token. */
@@ -197,7 +197,12 @@ test("another method is 405 and names POST", async () => {
 });
 
 test("a database that cannot be asked is 503, never a token that is not active", async () => {
-  const gone = await openStage({ authenticator: { patience: 500 } });
+  const database = await createDatabase();
+  // Only a session of its own can listen, and so cache.
+  const gone = await openStage({
+    database: { ...database, db: database.direct },
+    authenticator: { patience: 500 },
+  });
   const { token: scoped } = await gone.issue("asks", { scopes: ["midctl:introspect"] });
   const headers = { "content-type": FORM };
   const ask = () => gone.ask("/introspect", scoped, { method: "POST", body: `token=${token}`, headers });
@@ -205,7 +210,7 @@ test("a database that cannot be asked is 503, never a token that is not active",
   while ((await (await fetch(`${gone.url}/metrics`)).text()).includes("midctl_verifier_cached_total 0\n"))
     await ask();
   try {
-    await gone.database.dispose();
+    await database.dispose();
 
     const response = await ask();
 

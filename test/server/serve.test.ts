@@ -181,7 +181,7 @@ describe("midctl serve ends in order", () => {
     ["SIGINT", 0],
     ["SIGHUP", 129],
   ] as const)("on %s: exit %i, and its verifier keeps nobody waiting", async (signal, exit) => {
-    const serving = await startServe(desk.env);
+    const serving = await startServe(listening());
     await ask(`${serving.url}/auth`, token);
     await expect.poll(() => leasesOf(serving.pid)).toBe(1);
 
@@ -278,7 +278,7 @@ test("midctl serve outlives its database connections, however often they are cut
 test("a revocation is felt by a server's next request once the command is back", async () => {
   await desk.identity("leaver");
   const leaver = await desk.activeCredential("leaver");
-  const serving = await startServe(desk.env);
+  const serving = await startServe(listening());
   await expect
     .poll(async () => {
       await ask(`${serving.url}/auth`, leaver.token);
@@ -293,6 +293,11 @@ test("a revocation is felt by a server's next request once the command is back",
   expect(results[0].letGo.verifiers).toBeGreaterThanOrEqual(1);
   expect((await ask(`${serving.url}/auth`, leaver.token)).status).toBe(401);
 });
+
+/** For a server that caches: its session has to be its own, not one that a pooler lends. */
+function listening(): Record<string, string> {
+  return { ...desk.env, MIDCTL_DATABASE_URL: desk.directUrl };
+}
 
 /** Until nothing new is taken at that address. */
 async function untilClosed(url: string): Promise<void> {
