@@ -1,5 +1,6 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { OwnTx } from "./database.ts";
+import { hasTable } from "./history.ts";
 import { type IdentityAdoption, planIdentities } from "./host-identity.ts";
 import type { Migration } from "./migrations.ts";
 
@@ -44,7 +45,8 @@ export const MADE_BY_US = "Made by midctl";
 /** Marks those of the host's tables that were not there before. */
 export async function markOwn(tx: OwnTx, before: readonly string[]): Promise<void> {
   for (const table of HOST_TABLES) {
-    if (!before.includes(table)) await tx.script(`COMMENT ON TABLE ${table} IS '${MADE_BY_US}'`);
+    if (before.includes(table) || !(await hasTable(tx, table))) continue;
+    await tx.script(`COMMENT ON TABLE ${table} IS '${MADE_BY_US}'`);
   }
 }
 

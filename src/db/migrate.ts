@@ -6,7 +6,7 @@ import { checkHost, type HostFound, MADE_BY_US, markOwn, refuseHost } from "./ho
 import type { IdentityAdoption } from "./host-identity.ts";
 import { nameUnfitRows } from "./host-rows.ts";
 import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
-import { type Statement, splitStatements } from "./statements.ts";
+import { readIndexName, type Statement, splitStatements } from "./statements.ts";
 import { inUse, LOCK_NOT_AVAILABLE, takeTurn, takeTurnIn } from "./turn.ts";
 
 export interface MigrateOptions {
@@ -146,7 +146,7 @@ async function migrateStep(
     const missing = known.slice(applied.length);
     const now = host?.adoption?.migrations ?? nextTogether(missing);
     await applyAll(db, tx, now, host);
-    if (host !== null && options.directory === undefined) await markOwn(tx, host.tables);
+    if (host !== null) await markOwn(tx, host.tables);
     const done = now.length === missing.length;
     if (options.bare !== true && (done || (await isLogging(tx)))) await ensureEnvironment(tx);
     return { applied: now.map(({ name }) => name), done };
@@ -262,8 +262,8 @@ async function validateKeys(db: Database, tx: OwnTx): Promise<void> {
 
 /** An index that a build left behind invalid, because it was interrupted, is built anew. */
 async function buildIndex(db: Database, tx: OwnTx, sql: string): Promise<void> {
-  const name = /^CREATE INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON /.exec(sql)?.[1];
-  if (name === undefined) throw new MidctlError("internal", "A migration builds no index that can be named.");
+  const name = readIndexName(sql);
+  if (name === null) throw new MidctlError("internal", "A migration builds no index that can be named.");
   const comment = `COMMENT ON INDEX ${name} IS '${MADE_BY_US}'`;
   const look = "SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)";
   if (!db.concurrent) {
@@ -274,7 +274,7 @@ async function buildIndex(db: Database, tx: OwnTx, sql: string): Promise<void> {
   const [left] = await db.query<{ valid: boolean }>(look, [name]);
   if (left?.valid === false) await db.query(`DROP INDEX CONCURRENTLY ${name}`);
   await db.query(sql);
-  if (left === undefined) await db.query(comment);
+  if (left?.valid !== true) await db.query(comment);
 }
 
 /** PostgreSQL's own words where there are any: migrations hold no secrets. */

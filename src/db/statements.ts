@@ -36,6 +36,11 @@ export function splitStatements(text: string): Statement[] {
   return statements;
 }
 
+/** Of the index that a statement builds while others work on; null for any other statement. */
+export function readIndexName(sql: string): string | null {
+  return /^CREATE INDEX CONCURRENTLY IF NOT EXISTS (\w+) ON /.exec(sql)?.[1] ?? null;
+}
+
 /** PostgreSQL's documentation, "Explicit Locking", and of each statement. */
 const RULES: readonly (readonly [RegExp, string])[] = [
   [/^CREATE INDEX CONCURRENTLY IF NOT EXISTS \w+ ON (\w+)/, "SHARE UPDATE EXCLUSIVE"],

@@ -11,7 +11,11 @@ const LOCK = 120299423233132;
  * ends exactly when the change is there, and passes any pooler. Tried for, not waited for: a build of an index would wait
  * for the snapshot of whoever waits.
  */
-export function takeTurnIn<T>(db: Database, work: (tx: OwnTx) => Promise<T>): Promise<T> {
+export function takeTurnIn<T>(
+  db: Database,
+  work: (tx: OwnTx) => Promise<T>,
+  options: { readonly removes: boolean } = { removes: false },
+): Promise<T> {
   return db.transaction(async (tx) => {
     const [turn] = await tx.query<{ ours: boolean }>("SELECT pg_try_advisory_xact_lock($1::bigint) AS ours", [
       LOCK,
@@ -19,16 +23,20 @@ export function takeTurnIn<T>(db: Database, work: (tx: OwnTx) => Promise<T>): Pr
     if (turn?.ours !== true) throw inUse("Another midctl is migrating this database");
     await tx.query("SELECT set_config('lock_timeout', '60s', true)");
     await pinSearchPath(tx);
-    await becomeOwner(tx);
+    await becomeOwner(tx, options);
     return work(tx);
   });
 }
 
-/** A migrator makes nothing of its own: what it adds belongs to the schema's owner, of which it is a member. */
-async function becomeOwner(tx: Tx): Promise<void> {
+/**
+ * A migrator makes nothing of its own: what it adds belongs to the schema's owner, of which it is a member.
+ * @param options.removes a superuser stays one where nothing is made: he takes away what the owner could not
+ */
+export async function becomeOwner(tx: Tx, { removes }: { readonly removes: boolean }): Promise<void> {
   await tx.query(
     `SELECT set_config('role', o.rolname, true) FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
       WHERE c.oid = to_regclass($1) AND o.rolname <> current_user
+        ${removes ? "AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)" : ""}
         AND pg_has_role(o.oid, CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)`,
     [HISTORY],
   );
@@ -57,7 +65,8 @@ export async function takeTurn<T>(attempt: () => Promise<T>, giveUpAt: number): 
   }
 }
 
-async function pinSearchPath(tx: Tx): Promise<void> {
+/** @throws MidctlError `schema_version` where the user's search_path names no schema that exists */
+export async function pinSearchPath(tx: Tx): Promise<void> {
   const [row] = await tx.query<{ schema: string | null }>("SELECT quote_ident(current_schema()) AS schema");
   if (row?.schema == null) {
     throw new MidctlError(

@@ -28,9 +28,9 @@ export async function previewRollback(db: Database): Promise<RollbackPreview> {
   if (state === "absent") {
     return { present: false, dependents: { identities: 0, tokens: 0, events: 0 }, entries: 0 };
   }
-  if (state !== "current") {
-    throw new MidctlError("schema_version", "The schema is not this midctl's; nothing was removed.", {
-      hint: "Run midctl db migrate first, with the newest midctl that this database has seen.",
+  if (state === "newer") {
+    throw new MidctlError("schema_version", "The schema is of a newer midctl; nothing was removed.", {
+      hint: "Run it with the newest midctl that this database has seen.",
     });
   }
   const environment = await readEnvironment(db);
@@ -52,16 +52,18 @@ export interface Keeper {
 /**
  * Takes the schema away again, its log with it, and leaves a host's rows and tables as they were before `migrate`.
  * @param keep given every row beforehand; its failure leaves everything as it is
+ * @param options.dryRun runs the real transaction under the same brief locks, rolls it back, and keeps nothing
  * @throws MidctlError `conflict`, see `previewRollback`, and where the log has grown meanwhile
  */
 export async function rollbackDatabase(
   db: Database,
   { entries }: RollbackPreview,
   keep: Keeper | null,
+  options: { readonly dryRun: boolean } = { dryRun: false },
 ): Promise<void> {
-  if (keep !== null) {
+  if (keep !== null && !options.dryRun) {
     for await (const row of readRemoved(db, entries)) keep.write(row);
     keep.done();
   }
-  await rollback(db, { entries });
+  await rollback(db, { entries, dryRun: options.dryRun });
 }

@@ -1,6 +1,5 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { migrate, planMigration } from "../../src/db/migrate.ts";
 import { readMigrations } from "../../src/db/migrations.ts";
@@ -8,6 +7,7 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { splitStatements } from "../../src/db/statements.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { databases, postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
+import { migrationsUpTo } from "../support/migrations.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
 
@@ -29,15 +29,6 @@ function readHostRows(): Promise<{ row: string }[]> {
      UNION ALL SELECT to_jsonb(w)::text FROM workspace w UNION ALL SELECT to_jsonb(u)::text FROM "user" u
      ORDER BY 1`,
   );
-}
-
-/** A directory of the first migrations alone. */
-function migrationsUpTo(last: string): string {
-  const directory = mkdtempSync(join(inject("scratch"), "migrations-"));
-  for (const { name, text } of readMigrations()) {
-    if (name <= last) writeFileSync(join(directory, name), text);
-  }
-  return directory;
 }
 
 describe.each(databases())("a host's database on $name", ({ createBare }) => {

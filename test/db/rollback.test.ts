@@ -3,9 +3,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
+import { listMigrations } from "../../src/db/migrations.ts";
 import type { RemovedRow } from "../../src/db/rollback.ts";
 import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollback.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
+import { migrateUpTo } from "../support/migrations.ts";
 import { issueActive } from "../verifier/scene.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
@@ -60,6 +62,46 @@ describe.each(databases())("a rollback on $name", ({ create, createBare }) => {
       expect([await readCatalogue(), await readRows()]).toEqual(before);
     });
 
+    test.each(listMigrations())("that stopped behind %s does so too", async (last) => {
+      const before = [await readCatalogue(), await readRows()];
+      await migrateUpTo(db, last);
+
+      await rollBack();
+
+      expect([await readCatalogue(), await readRows()]).toEqual(before);
+    });
+
+    test("takes an index along that an interrupted build left invalid, before it was marked", async () => {
+      const before = await readCatalogue();
+      await migrateUpTo(db, "0006_host.sql");
+      await db.query("CREATE INDEX agent_audit_event_at_idx ON agent_audit_event (id)");
+      await db.query(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'agent_audit_event_at_idx'::regclass",
+      );
+
+      await rollBack();
+
+      expect(await readCatalogue()).toEqual(before);
+    });
+
+    test("is refused for a schema that this program does not know", async () => {
+      await migrate(db);
+      await db.query(
+        "INSERT INTO midctl_migration (name, position, hash) VALUES ('0999_later.sql', 999, 'x')",
+      );
+
+      await expect(previewRollback(db)).rejects.toMatchObject({ code: "schema_version" });
+    });
+
+    test("does all of it on a dry run, and takes it back", async () => {
+      await migrate(db);
+      const before = [await readCatalogue(), await readRows()];
+
+      await rollbackDatabase(db, await previewRollback(db), null, { dryRun: true });
+
+      expect([await readCatalogue(), await readRows()]).toEqual(before);
+    });
+
     test("keeps every log entry first, and is not stopped by them", async () => {
       await migrate(db);
       await db.query(`UPDATE agent_token SET "revokedAt" = now() WHERE "publicId" = 'legacyopen01'`);
@@ -96,12 +138,24 @@ describe.each(databases())("a rollback on $name", ({ create, createBare }) => {
       expect(await readCatalogue()).toEqual(before);
     });
 
-    test("is refused where the host built upon it, and drops nothing of the host's", async () => {
+    test.each([
+      ["a function of ours", "SELECT midctl_instant(now()::timestamp) AS at"],
+      ["a column of ours", 'SELECT "machineIdentityId" FROM agent_token'],
+      ["a table of ours", "SELECT slug FROM machine_identity"],
+    ])("is refused where the host built upon %s, and names what", async (_, select) => {
       await migrate(db);
-      await db.query("CREATE VIEW host_view AS SELECT midctl_instant(now()::timestamp) AS at");
+      await db.query(`CREATE VIEW host_view AS ${select}`);
       const before = await readCatalogue();
+      const refusal = {
+        code: "conflict",
+        message: expect.stringContaining("view host_view depends on"),
+        details: { dependents: [expect.stringContaining("view host_view")] },
+      };
 
-      await expect(rollBack()).rejects.toMatchObject({ details: { sqlState: "2BP01" } });
+      const preview = await previewRollback(db);
+
+      await expect(rollbackDatabase(db, preview, null, { dryRun: true })).rejects.toMatchObject(refusal);
+      await expect(rollbackDatabase(db, preview, null)).rejects.toMatchObject(refusal);
       expect(await readCatalogue()).toEqual(before);
     });
 
@@ -149,23 +203,26 @@ describe.each(databases())("a rollback on $name", ({ create, createBare }) => {
 describe.each(postgresDatabases().filter(({ name }) => name === "PostgreSQL 15" && existsSync(PG_DUMP)))(
   "the dump of a host's schema on $name",
   ({ createBare }) => {
-    test("is the same after a rollback as before the adoption", async () => {
-      database = await createBare();
-      ({ db } = database);
-      await db.transaction((tx) => tx.script(KAN));
-      // Each dump has a random key of its own.
-      const dump = () =>
-        execFileSync(PG_DUMP, ["-d", database.url ?? ""], { encoding: "utf8" }).replace(
-          /^\\(un)?restrict .*$/gm,
-          "",
-        );
-      const before = dump();
-      await migrate(db);
-      expect(dump()).not.toBe(before);
+    test.each(["0005_verifiers.sql", "0006_host.sql", "0009_moved.sql"])(
+      "is the same after a rollback as before the adoption, up to %s",
+      async (last) => {
+        database = await createBare();
+        ({ db } = database);
+        await db.transaction((tx) => tx.script(KAN));
+        // Each dump has a random key of its own.
+        const dump = () =>
+          execFileSync(PG_DUMP, ["-d", database.url ?? ""], { encoding: "utf8" }).replace(
+            /^\\(un)?restrict .*$/gm,
+            "",
+          );
+        const before = dump();
+        await migrateUpTo(db, last);
+        expect(dump()).not.toBe(before);
 
-      await rollBack();
+        await rollBack();
 
-      expect(dump()).toBe(before);
-    });
+        expect(dump()).toBe(before);
+      },
+    );
   },
 );

@@ -18,7 +18,7 @@ export const dbRollback = defineVerb({
   path: ["db", "rollback"],
   summary: "Take the schema away again, while nothing depends on it",
   description:
-    "For an adoption that is to be undone: midctl's tables, triggers, functions, columns and indexes go, and the application's tables and rows are as they were before `db migrate`. A machine identity, or a token or event that names one, keeps everything: it says which, with counts. The log goes too; --export writes log, environment and refused uses to a new file first. What the application built upon any of it, such as a view, keeps everything. Locks on the application's tables are as brief as those of `db migrate`.",
+    "For an adoption that is to be undone: midctl's tables, triggers, functions, columns and indexes go, and the application's tables and rows are as they were before `db migrate`. A machine identity, or a token or event that names one, keeps everything: it says which, with counts. The log goes too; --export writes log, environment and refused uses to a new file first. What the application built upon any of it, such as a view, keeps everything, and is named. A schema that an interrupted `db migrate` made in part goes too. --dry-run does all of it and rolls it back. Locks on the application's tables are as brief as those of `db migrate`.",
   examples: [
     { command: "midctl db rollback --dry-run", does: "whether anything depends on it" },
     { command: "midctl db rollback --export midctl-log.jsonl --yes", does: "keeps the log" },
@@ -33,7 +33,11 @@ export const dbRollback = defineVerb({
     const place = describePlace(context);
     const preview = await previewRollback(db);
     const document = { place, changed: preview.present, entries: preview.entries, exported: null };
-    if (!preview.present || context.dryRun) return { document };
+    if (!preview.present) return { document };
+    if (context.dryRun) {
+      await rollbackDatabase(db, preview, null, { dryRun: true });
+      return { document };
+    }
     await context.confirm({ action: `take midctl's schema out of ${place.location}`, name: "rollback" });
     if (input.export === undefined) {
       await rollbackDatabase(db, preview, null);

@@ -10,7 +10,7 @@ export function viewDbRollback({ place, changed, entries, exported }: DbRollback
       fields: [
         ["schema", "removed"],
         ["log entries", entries],
-        ["exported", exported],
+        ...(exported === null ? [] : [["exported", exported] as const]),
       ],
     },
     { kind: "notice", text: "The application's tables and rows are as they were before midctl db migrate." },
