@@ -98,6 +98,11 @@ AS $$ BEGIN
   RETURN date_trunc('milliseconds', wanted);
 END $$;
 
+-- A host's table of workspaces, by a name that means nothing else: what is not there would be looked for in pg_temp too, where
+-- whoever is connected makes what he likes. NULL where there is none.
+CREATE FUNCTION midctl_workspaces() RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$ SELECT format('%I.workspace', current_schema()) WHERE to_regclass(format('%I.workspace', current_schema())) IS NOT NULL $$;
+
 -- True once the workspace row is gone, as it is while the host's cascade runs. Without such a table: never. A workspace
 -- that is there stays until the end of the transaction, as under a foreign key.
 CREATE FUNCTION midctl_workspace_gone(workspace bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE
@@ -105,8 +110,8 @@ SET search_path FROM CURRENT
 AS $$
 DECLARE here boolean;
 BEGIN
-  IF workspace IS NULL OR to_regclass('workspace') IS NULL THEN RETURN false; END IF;
-  EXECUTE 'SELECT true FROM workspace WHERE id = $1 FOR KEY SHARE' INTO here USING workspace;
+  IF workspace IS NULL OR midctl_workspaces() IS NULL THEN RETURN false; END IF;
+  EXECUTE format('SELECT true FROM %s WHERE id = $1 FOR KEY SHARE', midctl_workspaces()) INTO here USING workspace;
   RETURN here IS NULL;
 END $$;
 
@@ -572,10 +577,11 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- Blame does not move: what a token did before its adoption may be attributed later, and nothing else changes.
+-- Blame does not move: what a token did before its adoption may be attributed later, and a token that a host deletes is named
+-- no more; nothing else changes.
 CREATE FUNCTION midctl_event_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$ BEGIN
-  IF OLD."machineIdentityId" IS NOT NULL OR NOT EXISTS (
+  IF OLD."machineIdentityId" IS DISTINCT FROM NEW."machineIdentityId" AND OLD."machineIdentityId" IS NOT NULL OR NOT EXISTS (
       SELECT FROM agent_token t WHERE t.id = NEW."agentTokenId" AND t."machineIdentityId" = NEW."machineIdentityId") THEN
     PERFORM midctl_refuse('MC003', 'an event keeps the machine identity of its token; nothing was changed');
   END IF;

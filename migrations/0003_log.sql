@@ -283,7 +283,7 @@ CREATE TRIGGER midctl_90_keep_all BEFORE TRUNCATE ON midctl_log FOR EACH STATEME
 -- of his own.
 DO $$
 DECLARE
-  here oid := current_schema()::regnamespace;
+  here oid := quote_ident(current_schema())::regnamespace;
   t record;
 BEGIN
   FOR t IN SELECT g.tgrelid::regclass AS tab, g.tgname FROM pg_trigger g JOIN pg_class r ON r.oid = g.tgrelid

@@ -4,8 +4,8 @@ CREATE FUNCTION midctl_workspace_slug(workspace bigint) RETURNS text LANGUAGE pl
 AS $$
 DECLARE found_slug text;
 BEGIN
-  IF workspace IS NULL OR to_regclass('workspace') IS NULL THEN RETURN NULL; END IF;
-  EXECUTE 'SELECT slug FROM workspace WHERE id = $1' INTO found_slug USING workspace;
+  IF workspace IS NULL OR midctl_workspaces() IS NULL THEN RETURN NULL; END IF;
+  EXECUTE format('SELECT slug FROM %s WHERE id = $1', midctl_workspaces()) INTO found_slug USING workspace;
   RETURN found_slug;
 END $$;
 
@@ -13,8 +13,8 @@ CREATE FUNCTION midctl_workspace_id(workspace text) RETURNS bigint LANGUAGE plpg
 AS $$
 DECLARE found_id bigint;
 BEGIN
-  IF workspace IS NULL OR to_regclass('workspace') IS NULL THEN RETURN NULL; END IF;
-  EXECUTE 'SELECT id FROM workspace WHERE slug = $1' INTO found_id USING workspace;
+  IF workspace IS NULL OR midctl_workspaces() IS NULL THEN RETURN NULL; END IF;
+  EXECUTE format('SELECT id FROM %s WHERE slug = $1', midctl_workspaces()) INTO found_id USING workspace;
   RETURN found_id;
 END $$;
 

@@ -13,9 +13,29 @@ CREATE TABLE "midctl_verifier" (
   "renewals" bigint DEFAULT 0 NOT NULL,
   "renewedAt" timestamp DEFAULT (now() AT TIME ZONE 'UTC') NOT NULL,
   "letGo" bigint NOT NULL,
+  "heldBy" varchar(63) DEFAULT session_user NOT NULL,
   CONSTRAINT "midctl_verifier_lease_check" CHECK ("leaseMs" BETWEEN 100 AND 60000)
 );
+COMMENT ON COLUMN midctl_verifier."heldBy" IS 'The database role that renews it';
 COMMENT ON COLUMN midctl_verifier."letGo" IS 'It has let go of whatever log entries below this index changed';
+
+-- A lease is its holder's until it has run out: whoever else took it away would have a change return too soon.
+CREATE FUNCTION midctl_lease_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+AS $$ BEGIN
+  IF TG_OP = 'INSERT' THEN
+    NEW."heldBy" := session_user;
+    RETURN NEW;
+  END IF;
+  IF OLD."heldBy" <> session_user AND (TG_OP = 'UPDATE' OR OLD."renewedAt" + make_interval(secs => OLD."leaseMs" / 1000.0) > midctl_now()) THEN
+    PERFORM midctl_refuse('MC003', format('the lease of %s is of %s until it has run out; nothing was changed', OLD.name, OLD."heldBy"));
+  END IF;
+  IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+  NEW."heldBy" := OLD."heldBy";
+  RETURN NEW;
+END $$;
+REVOKE EXECUTE ON FUNCTION midctl_lease_guard() FROM PUBLIC;
+CREATE TRIGGER midctl_10_lease BEFORE INSERT OR UPDATE OR DELETE ON midctl_verifier FOR EACH ROW EXECUTE FUNCTION midctl_lease_guard();
+ALTER TABLE midctl_verifier ENABLE ALWAYS TRIGGER midctl_10_lease;
 
 -- Who still tries with what has ended: the secret was right, the answer was no.
 CREATE TABLE "midctl_refused_use" (

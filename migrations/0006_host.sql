@@ -5,7 +5,7 @@ LOCK TABLE agent_token, agent_audit_event IN ACCESS EXCLUSIVE MODE;
 
 -- locks: workspace SHARE ROW EXCLUSIVE
 DO $$ BEGIN
-  IF to_regclass('workspace') IS NOT NULL THEN
+  IF midctl_workspaces() IS NOT NULL THEN
     LOCK TABLE workspace IN SHARE ROW EXCLUSIVE MODE;
     CREATE TRIGGER midctl_10_counted BEFORE DELETE ON workspace FOR EACH ROW EXECUTE FUNCTION midctl_workspace_counted();
     CREATE TRIGGER midctl_50_deleted AFTER DELETE ON workspace FOR EACH ROW EXECUTE FUNCTION midctl_workspace_deleted();
@@ -36,7 +36,9 @@ CREATE TRIGGER midctl_90_truncate BEFORE TRUNCATE ON agent_token FOR EACH STATEM
 
 CREATE TRIGGER midctl_10_attribute BEFORE INSERT ON agent_audit_event FOR EACH ROW EXECUTE FUNCTION midctl_event_attribute();
 CREATE TRIGGER midctl_10_change BEFORE UPDATE ON agent_audit_event FOR EACH ROW
-  WHEN (OLD."machineIdentityId" IS DISTINCT FROM NEW."machineIdentityId") EXECUTE FUNCTION midctl_event_change();
+  WHEN (OLD."machineIdentityId" IS DISTINCT FROM NEW."machineIdentityId"
+        OR OLD."machineIdentityId" IS NOT NULL AND NEW."agentTokenId" IS NOT NULL AND OLD."agentTokenId" IS DISTINCT FROM NEW."agentTokenId")
+  EXECUTE FUNCTION midctl_event_change();
 
 -- Whatever session_replication_role says.
 -- locks: agent_token SHARE ROW EXCLUSIVE, agent_audit_event SHARE ROW EXCLUSIVE, workspace SHARE ROW EXCLUSIVE

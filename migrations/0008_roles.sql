@@ -99,7 +99,8 @@ BEGIN
 END $$;
 
 -- Notes uses of good tokens: of token and identity. Locks go identity before token, each in the order of ids, so that
--- verifiers that note the same ones take turns.
+-- verifiers that note the same ones take turns. What has been idle for longer than a use waits to be noted stays idle: only
+-- resume ends that, and nobody's word that there was a use.
 CREATE FUNCTION midctl_note_uses(ids text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT
 AS $$
@@ -108,7 +109,8 @@ BEGIN
     WHERE i.id IN (SELECT t."machineIdentityId" FROM agent_token t WHERE t."publicId" = ANY(ids)) ORDER BY i.id FOR NO KEY UPDATE;
   UPDATE machine_identity i SET "lastUsedAt" = midctl_now()
    WHERE i.id IN (SELECT t."machineIdentityId" FROM agent_token t WHERE t."publicId" = ANY(ids))
-     AND i.status <> 'revoked' AND (i."lastUsedAt" IS NULL OR i."lastUsedAt" < midctl_now());
+     AND i.status <> 'revoked' AND (i."lastUsedAt" IS NULL OR i."lastUsedAt" < midctl_now())
+     AND NOT midctl_is_idle(i, midctl_now() - interval '2 seconds');
   WITH held AS (SELECT t.id FROM agent_token t WHERE t."publicId" = ANY(ids) ORDER BY t.id FOR NO KEY UPDATE)
   UPDATE agent_token t SET "lastUsedAt" = midctl_now() FROM held WHERE t.id = held.id;
 END $$;
@@ -117,6 +119,7 @@ END $$;
 -- again. Rights themselves stand in the catalogue.
 CREATE TABLE "midctl_grant" (
   "name" varchar(63) PRIMARY KEY NOT NULL,
+  "role" oid NOT NULL,
   "roles" jsonb NOT NULL,
   "added" jsonb NOT NULL,
   CONSTRAINT "midctl_grant_roles_check" CHECK (jsonb_typeof("roles") = 'array'),

@@ -5,6 +5,8 @@ import { MidctlError } from "../domain/errors.ts";
 /** A person may have to unlock the manager; nobody waits for ever. ms */
 const PATIENCE = 60_000;
 const LONGEST = 64 * 1024;
+/** How long its output is read on after it has ended, ms. */
+const LEFT = 500;
 
 /**
  * Takes a command line apart at spaces, quotes and backslashes as a shell would, and expands nothing: what wants a shell
@@ -58,10 +60,17 @@ export async function runPasswordCommand(text: string, patience = PATIENCE): Pro
       clearTimeout(timer);
       reject(fail(`could not be started (${error.code})`));
     });
-    child.on("close", (code, signal) => {
+    // What it left running may keep the pipe open for ever; what it printed before it ended is there a moment later.
+    child.on("exit", (code, signal) => {
       clearTimeout(timer);
-      if (code === 0) resolve(output);
-      else reject(fail(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`));
+      const end = () => {
+        child.stdout.destroy();
+        if (code === 0) resolve(output);
+        else reject(fail(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`));
+      };
+      child.stdout.once("end", end);
+      if (child.stdout.readableEnded) end();
+      else setTimeout(end, LEFT);
     });
   });
   const [password = ""] = printed.split(/\r?\n/);

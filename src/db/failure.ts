@@ -1,4 +1,5 @@
 import { type ErrorCode, MidctlError } from "../domain/errors.ts";
+import { CLASSES, DENIED, GUARDS, type Meaning, STATES } from "./sql-states.ts";
 
 /**
  * The connection went while COMMIT was under way: the change is either whole or absent, and only the database
@@ -72,117 +73,6 @@ function findRaised(error: unknown): Raised | null {
 function readText(value: unknown): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
-
-/** What our own guards raise (migrations/): their text is written for people and holds no secret. */
-const GUARDS: Readonly<Record<string, ErrorCode>> = {
-  MC001: "illegal_transition",
-  MC002: "conflict",
-  MC003: "illegal_transition",
-  MC004: "conflict",
-};
-
-interface Meaning {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint?: string;
-}
-
-const TRY_AGAIN = "Try again; if it persists, `midctl doctor` looks at the database.";
-const MIGRATE: Meaning = {
-  code: "schema_version",
-  message: "This database has no midctl schema, or an older one.",
-  hint: "Run `midctl db migrate`.",
-};
-
-const DENIED = {
-  code: "denied",
-  message: "The database user lacks a right that this needs",
-  hint: "The owner of the schema gives it: `midctl db grant --role ROLE NAME`; --dry-run prints what a role needs.",
-} as const;
-
-const STATES: Readonly<Record<string, Meaning>> = {
-  "40001": {
-    code: "unavailable",
-    message: "A concurrent change got in the way again and again; nothing was changed.",
-    hint: TRY_AGAIN,
-  },
-  "40P01": {
-    code: "unavailable",
-    message: "Two changes waited for each other again and again; nothing was changed.",
-    hint: TRY_AGAIN,
-  },
-  "42P01": MIGRATE,
-  "42703": MIGRATE,
-  "3F000": MIGRATE,
-  "25006": {
-    code: "unavailable",
-    message: "The database is read-only; nothing was changed.",
-    hint: "Connect to the primary, or end the read-only mode.",
-  },
-  "55P03": {
-    code: "unavailable",
-    message: "Another session holds a lock that this needs; nothing was changed.",
-    hint: TRY_AGAIN,
-  },
-  "57014": {
-    code: "unavailable",
-    message: "The statement was cancelled, by an operator or a time limit; nothing was changed.",
-    hint: TRY_AGAIN,
-  },
-  "57P03": {
-    code: "unavailable",
-    message: "The database is starting up or shutting down.",
-    hint: "Try again in a few seconds.",
-  },
-  "53300": {
-    code: "unavailable",
-    message: "The database has no connection left for us.",
-    hint: "Try again when others have disconnected, or raise max_connections.",
-  },
-  "53100": {
-    code: "unavailable",
-    message: "The database's disk is full; nothing was changed.",
-    hint: "Make room on the server.",
-  },
-  "3D000": {
-    code: "unavailable",
-    message: "The server is there, but the named database is not.",
-    hint: "Create the database, or correct its name in the URL.",
-  },
-  "0A000": {
-    code: "unavailable",
-    message: "The schema changed while this connection was open; nothing was changed.",
-    hint: "Run the command again.",
-  },
-};
-
-const CLASSES: Readonly<Record<string, Meaning>> = {
-  "08": {
-    code: "unavailable",
-    message: "The connection to the database failed.",
-    hint: "Check that the server runs and can be reached.",
-  },
-  "28": {
-    code: "unavailable",
-    message: "The database refused this user or password.",
-    hint: "Check user, password and pg_hba.conf.",
-  },
-  "53": {
-    code: "unavailable",
-    message: "The database is out of a resource; nothing was changed.",
-    hint: TRY_AGAIN,
-  },
-  "57": {
-    code: "unavailable",
-    message: "The database ended the connection or the statement; nothing was changed.",
-    hint: TRY_AGAIN,
-  },
-  "58": {
-    code: "unavailable",
-    message: "The database failed at its own files or system.",
-    hint: "Look into the server's log.",
-  },
-};
 
 function fromSqlState(raised: Raised): MidctlError {
   const { code: sqlState } = raised;

@@ -14,6 +14,9 @@ interface Standing {
   readonly quoted: string;
   readonly superuser: boolean;
   readonly bypasses: boolean;
+  readonly schema: string;
+  /** Whether it may make objects in the schema. */
+  readonly creates: boolean;
   readonly owner: string;
   readonly ownsSchema: boolean;
   readonly ownerIsSuperuser: boolean;
@@ -29,6 +32,7 @@ export async function regrant(
   name: string,
   decide: (roles: readonly Role[]) => readonly Role[],
 ): Promise<Regranted> {
+  await followRenamed(tx);
   const [known] = await tx.query<{ roles: Role[]; added: Right[] }>(
     "SELECT roles, added FROM midctl_grant WHERE name = $1 FOR UPDATE",
     [name],
@@ -51,8 +55,8 @@ export async function regrant(
   if (same && statements.length === 0) return { changed: false, roles, statements };
   const added = [...(known?.added ?? []).filter((right) => needed.has(keyOf(right))), ...missing];
   await tx.query(
-    `INSERT INTO midctl_grant (name, roles, added) VALUES ($1, $2::text::jsonb, $3::text::jsonb)
-     ON CONFLICT (name) DO UPDATE SET roles = excluded.roles, added = excluded.added`,
+    `INSERT INTO midctl_grant (name, role, roles, added) SELECT rolname, oid, $2::text::jsonb, $3::text::jsonb FROM pg_roles WHERE rolname = $1
+     ON CONFLICT (name) DO UPDATE SET role = excluded.role, roles = excluded.roles, added = excluded.added`,
     [
       name,
       JSON.stringify(roles),
@@ -62,11 +66,20 @@ export async function regrant(
   return { changed: true, roles, statements };
 }
 
+/** A database role may have been renamed since: it is the same one. After a restore elsewhere its name counts. */
+async function followRenamed(tx: Tx): Promise<void> {
+  await tx.query(
+    `UPDATE midctl_grant g SET name = r.rolname FROM pg_roles r
+      WHERE r.oid = g.role AND r.rolname <> g.name AND NOT EXISTS (SELECT FROM pg_roles o WHERE o.rolname = g.name)`,
+  );
+}
+
 /**
  * Takes away what was ever added, as before a rollback; of database roles that are there no more, nothing is left. A
  * migrator stays a member of the owner's role: that is nothing of this database's, and mostly not the owner's to end.
  */
 export async function withdrawAll(tx: Tx): Promise<void> {
+  await followRenamed(tx);
   const grants = await tx.query<{ name: string; added: Right[] }>(
     "SELECT name, added FROM midctl_grant JOIN pg_roles ON rolname = name ORDER BY name",
   );
@@ -93,6 +106,15 @@ async function requireRole(tx: Tx, name: string, roles: readonly Role[]): Promis
       { hint: "Make a role that owns nothing: CREATE ROLE name LOGIN" },
     );
   }
+  if (standing.creates && roles.some((role) => role !== "migrator")) {
+    throw new MidctlError(
+      "conflict",
+      `${name} may make objects in the schema, and so have functions that run as its owner call its own; nothing was granted.`,
+      {
+        hint: `Take that away first: REVOKE CREATE ON SCHEMA ${standing.schema} FROM PUBLIC, ${standing.quoted}`,
+      },
+    );
+  }
   if (roles.includes("migrator") && standing.ownerIsSuperuser) {
     throw new MidctlError(
       "conflict",
@@ -108,6 +130,7 @@ async function requireRole(tx: Tx, name: string, roles: readonly Role[]): Promis
 async function readStanding(tx: Tx, name: string): Promise<Standing> {
   const [row] = await tx.query<Standing>(
     `SELECT r.rolname AS name, quote_ident(r.rolname) AS quoted, r.rolsuper AS superuser, r.rolbypassrls AS bypasses,
+            quote_ident(current_schema()) AS schema, has_schema_privilege(r.oid, current_schema(), 'CREATE') AS creates,
             quote_ident(o.rolname) AS owner, r.oid = o.oid AS "ownsSchema", o.rolsuper AS "ownerIsSuperuser"
        FROM pg_roles r, pg_class c JOIN pg_roles o ON o.oid = c.relowner
       WHERE r.rolname = $1 AND c.oid = 'midctl_migration'::regclass`,
@@ -119,7 +142,9 @@ async function readStanding(tx: Tx, name: string): Promise<Standing> {
   });
 }
 
-/** Where a table has row-level security, rights alone show no rows. */
+const WRITTEN = SHARED_TABLES.filter((table) => table !== "agent_audit_event");
+
+/** Where a table has row-level security, rights alone show no rows. Each command has a policy of its own, as it is needed. */
 async function policiesFor(tx: Tx, role: Standing, roles: readonly Role[]): Promise<Right[]> {
   if (role.bypasses || roles.every((one) => one === "migrator")) return [];
   const rows = await tx.query<{ object: string }>(
@@ -127,13 +152,18 @@ async function policiesFor(tx: Tx, role: Standing, roles: readonly Role[]): Prom
       WHERE c.relrowsecurity AND c.oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name) ORDER BY 1`,
     [`{${SHARED_TABLES.join(",")}}`],
   );
-  return rows.map(({ object }) => ({ kind: "policy", object, privilege: "ALL", column: null }));
+  return rows.flatMap(({ object }) =>
+    (roles.includes("operator") && WRITTEN.includes(object)
+      ? ["SELECT", "INSERT", "UPDATE"]
+      : ["SELECT"]
+    ).map((privilege) => ({ kind: "policy" as const, object, privilege, column: null })),
+  );
 }
 
 /** Rights given to this very role: not what it has by membership, PUBLIC or ownership. */
 async function readHeld(tx: Tx, { name }: Standing): Promise<ReadonlySet<string>> {
   const rows = await tx.query<Right>(
-    `WITH me AS (SELECT oid FROM pg_roles WHERE rolname = $1), here AS (SELECT current_schema()::regnamespace AS oid)
+    `WITH me AS (SELECT oid FROM pg_roles WHERE rolname = $1), here AS (SELECT quote_ident(current_schema())::regnamespace AS oid)
      SELECT 'table' AS kind, c.relname AS object, a.privilege_type AS privilege, NULL::text AS "column"
        FROM pg_class c, here, me, aclexplode(c.relacl) a WHERE c.relnamespace = here.oid AND c.relkind = 'r' AND a.grantee = me.oid
      UNION ALL
@@ -150,12 +180,12 @@ async function readHeld(tx: Tx, { name }: Standing): Promise<ReadonlySet<string>
      UNION ALL
      SELECT 'schema', '', a.privilege_type, NULL FROM pg_namespace n, here, me, aclexplode(n.nspacl) a WHERE n.oid = here.oid AND a.grantee = me.oid
      UNION ALL
-     SELECT 'policy', c.relname, 'ALL', NULL FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, me
-      WHERE c.relnamespace = (SELECT oid FROM here) AND p.polname = $3 AND me.oid = ANY (p.polroles)
+     SELECT 'policy', c.relname, upper(split_part(p.polname, '_', 2)), NULL FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, me
+      WHERE c.relnamespace = (SELECT oid FROM here) AND p.polname LIKE 'midctl\\_%' AND me.oid = ANY (p.polroles)
      UNION ALL
      SELECT 'membership', '', 'MEMBER', NULL FROM pg_auth_members m, me, pg_class c
       WHERE m.member = me.oid AND c.oid = 'midctl_migration'::regclass AND m.roleid = c.relowner`,
-    [name, `{${SHARED_TABLES.join(",")}}`, policyName(name)],
+    [name, `{${SHARED_TABLES.join(",")}}`],
   );
   return new Set(
     rows.map((right) => keyOf(right.kind === "function" ? { ...right, object: bare(right.object) } : right)),
@@ -190,12 +220,7 @@ async function spell(
     if (right === undefined) continue;
     const { kind, object, privilege, column } = right;
     if (kind === "policy") {
-      const policy = `${await quote(tx, policyName(role.name))} ON ${object}`;
-      statements.push(
-        verb === "GRANT"
-          ? `CREATE POLICY ${policy} TO ${role.quoted} USING (true) WITH CHECK (true)`
-          : `DROP POLICY ${policy}`,
-      );
+      statements.push(...(await spellPolicy(tx, role, verb, right)));
     } else if (kind === "membership") {
       statements.push(`${verb} ${role.owner} ${word} ${role.quoted}`);
     } else {
@@ -220,11 +245,33 @@ async function placeOf(tx: Tx, kind: Right["kind"], object: string): Promise<str
   return row?.place ?? null;
 }
 
-function policyName(role: string): string {
-  return `midctl_${role}`.slice(0, 63);
-}
+const CONDITIONS: Readonly<Record<string, string>> = {
+  SELECT: "USING (true)",
+  INSERT: "WITH CHECK (true)",
+  UPDATE: "USING (true) WITH CHECK (true)",
+};
 
-async function quote(tx: Tx, name: string): Promise<string> {
-  const [row] = await tx.query<{ quoted: string }>("SELECT quote_ident($1) AS quoted", [name]);
-  return row?.quoted ?? "";
+/** By a name that is short whatever the role's; taken away by whose it is, for that may have changed. */
+async function spellPolicy(
+  tx: Tx,
+  { name, quoted }: Standing,
+  verb: "GRANT" | "REVOKE",
+  { object, privilege }: Right,
+): Promise<string[]> {
+  const command = privilege.toLowerCase();
+  if (verb === "GRANT") {
+    const [row] = await tx.query<{ policy: string }>("SELECT $1 || left(md5($2), 12) AS policy", [
+      `midctl_${command}_`,
+      name,
+    ]);
+    return [
+      `CREATE POLICY ${row?.policy} ON ${object} FOR ${privilege} TO ${quoted} ${CONDITIONS[privilege]}`,
+    ];
+  }
+  const rows = await tx.query<{ policy: string }>(
+    `SELECT quote_ident(polname) AS policy FROM pg_policy, pg_roles r
+      WHERE polrelid = to_regclass($1) AND polname LIKE $2 AND r.rolname = $3 AND r.oid = ANY (polroles)`,
+    [object, `midctl\\_${command}\\_%`, name],
+  );
+  return rows.map(({ policy }) => `DROP POLICY ${policy} ON ${object}`);
 }

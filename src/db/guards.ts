@@ -51,6 +51,7 @@ export const GUARD_TRIGGERS: readonly { readonly table: string; readonly trigger
   { table: "midctl_log_queue", trigger: "midctl_10_guard" },
   { table: "midctl_log_queue", trigger: "midctl_50_append" },
   { table: "midctl_log_queue", trigger: "midctl_90_keep_all" },
+  { table: "midctl_verifier", trigger: "midctl_10_lease" },
 ];
 
 /** Function name to SHA-256 of its source, hex. */
@@ -66,7 +67,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_end: "0025c5a2d4aa46ef5d761b09edb0f0cca1f3b74ddcf4994664709e32d6a0d445",
   midctl_environment_change: "d9801c50c8972079ff812d88164d8913f4a6003bac7058bd3b07a10e634a8279",
   midctl_event_attribute: "a0bf80655aaeb673331ac59a2f19f2e7cb3aa9d40a79510665fa0c60bca88755",
-  midctl_event_change: "a3284da03ae0b4c59d90a495166835b45951f2b8493dc1bb6da261eb58ee0171",
+  midctl_event_change: "ddef9b83c66b98be47e6fe80844f76bd3e94eabc5c457db19a5c2bb78af03e52",
   midctl_identity_birth: "a249d28839012862bc6da00fae6a9e4c249ef19409e07003f80a2536cd148db0",
   midctl_identity_change: "a27cc6bceacc4a1a2c231c9f5e7c4ef24c911287a8950a1b30e29aac771ec089",
   midctl_identity_end: "251fc9e4581d662526897ab158bf9f8dcbd89c1b248b3e04af3591dcda10e10c",
@@ -79,6 +80,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_is_live: "fc3f5a717d4147dff8eb5690044a20bedefbf09c02471e78f9d823d5134119bb",
   midctl_keep: "1aedcd9f591b8db9a7b8f5fdba292824eb6a16099d1e74ab05601e752d690341",
   midctl_label_row: "e1dc929d0c4e246906875c040f41ef9a07198e03603d369dc14518a84bf2fb83",
+  midctl_lease_guard: "fa8c2ef7de13a1112e4b37a60abb68b00c1780b20bc2fd91d0eade75f4ed0e18",
   midctl_line: "908f7f01821859f3ca29c3ecca5e5859d6d2c157cba554fe954b336386d1c02c",
   midctl_lives: "195adbf3c523baf716f7cc36450f1c0db405b226faacbfc6ce4246dccaa7b7d4",
   midctl_log_append: "6c1d29f21abfb772b9fd426951b39262baa4ad016898107e383727937b0ef410",
@@ -96,7 +98,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_match: "d67555b01b5a9cedbdec6cbec993cf8ae7393c1b2d0aef74446760f18d7945bb",
   midctl_match_legacy: "132dcf1a0b2e561b6100192ba17d5318d4be9a87f50617fe7d5671887ddd5e09",
   midctl_moved: "166a448432642b178ce13942acd32dd78b094779991fdfd49e47d9ed65737e74",
-  midctl_note_uses: "a98778bcfefe201db55d19eab870e4dd1cfb805dcd34cd42a79edaf7fc850d62",
+  midctl_note_uses: "926ec39eb5e814168d3f5fb76a80c535772dd6269a048bd3b958737c2a8c7fdb",
   midctl_now: "9bd93b9d0009849e15a47536637dfbba1bedf893e55a12e3f2b73945c1f26593",
   midctl_refuse: "baaf34bea32532f72ac3e8e8b75811ea71b01329fd3a6ae72c453b4397e1535a",
   midctl_rows_hidden: "9584dfd88ddef9d7f0925a045a993e80d0c69b536c91786672783b55eef207ea",
@@ -109,8 +111,9 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_token_truncate: "1a820463020777c79390e0677496ac2f0b88a8af13fd7a3c8ddfb6003088f123",
   midctl_workspace_counted: "b9226d6f0d0d5e873d157eb1db9e4a612c011b7788257664a58e277446ad9bf2",
   midctl_workspace_deleted: "e0874d8c52d1e6087bc88f6cdb93836988f20cce2c5e3d7d6ba77ea92e940eee",
-  midctl_workspace_gone: "8c5a3ee3b3a7685c816de5600b9ec9ce738f6955d06f187746bc90c1c77164c4",
-  midctl_workspace_id: "88f29f80c777758c25eb2524d243461baa0cc7e2677ff0511b5a6137183ed52b",
-  midctl_workspace_slug: "549834482bbc00bba018b5d9c4edbf02f78410d222e3a5b987289c4b6e54ccf5",
+  midctl_workspace_gone: "e13ca44f3e20f492a109aca2be8b04376d76d1f52971b579a93a0daf1c57103d",
+  midctl_workspace_id: "98b93d6de731e153d8f3fc8f7e8de6e375a5d3a2e8a3ae17d6415fc5b801a940",
+  midctl_workspace_slug: "f802cfc8631a66253c594e082cf2bda88f2109e812488d96f7a91340e5eb5c5d",
   midctl_workspace_truncate: "bb8d2b4ccef6aa153e8129fade521ed4a7b587486de39a7d6557ca4712f1891e",
+  midctl_workspaces: "5046fb02f302a025d24cf09465bde04a276fc3b3e977300011b02b236b35c1d1",
 };

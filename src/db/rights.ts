@@ -13,7 +13,7 @@ export type Role = (typeof ROLES)[number];
 /** One privilege on one object, or on one column of it. */
 export interface Right {
   readonly kind: "schema" | "table" | "sequence" | "function" | "policy" | "membership";
-  /** A name that needs no quotes; of a sequence, the table that it counts for; of a policy, its table. */
+  /** A name that needs no quotes; of a sequence, the table that it counts for; of a policy, its table, and the privilege is its command. */
   readonly object: string;
   readonly privilege: string;
   readonly column: string | null;

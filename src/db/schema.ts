@@ -25,6 +25,7 @@ import {
 } from "drizzle-orm/pg-core";
 
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
+const oid = customType<{ data: number }>({ dataType: () => "oid" });
 const utc = () => timestamp({ mode: "string" });
 const reference = () => bigint({ mode: "bigint" });
 
@@ -256,6 +257,8 @@ export const verifier = pgTable(
     renewedAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
     /** It has let go of whatever log entries below this index changed. */
     letGo: bigint({ mode: "bigint" }).notNull(),
+    /** The database role that renews it. */
+    heldBy: varchar({ length: 63 }).notNull().default(sql`session_user`),
   },
   (_t) => [check("midctl_verifier_lease_check", sql`"leaseMs" BETWEEN 100 AND 60000`)],
 );
@@ -279,6 +282,8 @@ export const grant = pgTable(
   "midctl_grant",
   {
     name: varchar({ length: 63 }).primaryKey(),
+    /** Its oid, by which one that was renamed is found. */
+    role: oid().notNull(),
     roles: jsonb().notNull(),
     /** The rights that this added to those it had: what is to be taken away again. */
     added: jsonb().notNull(),

@@ -116,6 +116,8 @@ export async function encrypt(
     host,
     secureContext: contextOf(tls, createSecureContext),
     ...(isIP(host) ? {} : { servername: host }),
+    // Said, or an environment variable of Node's would decide.
+    rejectUnauthorized: true,
     checkServerIdentity: tls.checkName ? checkServerIdentity : () => undefined,
   });
   await waitFor(encrypted, "secureConnect");

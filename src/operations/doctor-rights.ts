@@ -6,11 +6,17 @@ const NAMED = 4;
 
 /** Whether a connection has more than it needs, or less (least privilege: NIST SP 800-53, AC-6). */
 export function rightsFindings(standing: Standing, embedded: boolean): Omit<Finding, "check">[] {
-  const { name, superuser, owner, roles, excess, missing } = standing;
+  const { name, superuser, schema, owner, roles, creators, excess, missing } = standing;
   // The embedded engine has one user, who is its operating system's user too.
   if (embedded) return [];
+  const found: Omit<Finding, "check">[] = creators.map((creator) => ({
+    severity: "error",
+    message: `${creator} may make objects in the schema, and so have functions that run as its owner call its own (CVE-2018-1058).`,
+    mend: `as the owner: REVOKE CREATE ON SCHEMA ${schema} FROM ${creator}`,
+  }));
   if (superuser || owner) {
     return [
+      ...found,
       {
         severity: "warning",
         message: `${name} ${superuser ? "is a superuser" : "owns the schema"} and can switch every guard off.`,
@@ -18,7 +24,6 @@ export function rightsFindings(standing: Standing, embedded: boolean): Omit<Find
       },
     ];
   }
-  const found: Omit<Finding, "check">[] = [];
   if (excess.length > 0) {
     found.push({
       severity: "warning",

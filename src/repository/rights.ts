@@ -6,10 +6,14 @@ export interface Standing {
   /** As the server checks rights. */
   readonly name: string;
   readonly superuser: boolean;
+  /** Where our tables are, quoted. */
+  readonly schema: string;
   /** Whether the schema is its own, so that it can switch guards off. */
   readonly owner: boolean;
   /** Given by `db grant`, to it or to a role that it is a member of. */
   readonly roles: readonly Role[];
+  /** Who, beside the owner, may make objects in the schema, and so have functions that run as the owner call his own. */
+  readonly creators: readonly string[];
   /** Rights beyond those, as `UPDATE (slug) on machine_identity`. */
   readonly excess: readonly string[];
   /** Rights that those need and it lacks. */
@@ -21,25 +25,44 @@ const OF_TABLE = ["DELETE", "TRUNCATE", "TRIGGER"];
 const OF_COLUMN = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
 
 export async function readStanding(tx: Tx): Promise<Standing> {
-  const [me] = await tx.query<Pick<Standing, "name" | "superuser" | "owner"> & { roles: Role[] | null }>(
-    `SELECT r.rolname AS name, r.rolsuper AS superuser, pg_has_role(c.relowner, 'usage') AS owner,
+  const [me] = await tx.query<
+    Pick<Standing, "name" | "superuser" | "schema" | "owner"> & { roles: Role[] | null }
+  >(
+    `SELECT r.rolname AS name, r.rolsuper AS superuser, c.relnamespace::regnamespace::text AS schema, pg_has_role(c.relowner, 'usage') AS owner,
             (SELECT json_agg(DISTINCT g.role) FROM (SELECT jsonb_array_elements_text(g.roles) AS role FROM midctl_grant g
-              JOIN pg_roles other ON other.rolname = g.name WHERE pg_has_role(other.oid, 'usage')) g) AS roles
+              JOIN pg_roles other ON other.rolname = g.name
+                OR other.oid = g.role AND NOT EXISTS (SELECT FROM pg_roles o WHERE o.rolname = g.name) WHERE pg_has_role(other.oid, 'usage')) g) AS roles
        FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = 'midctl_migration'::regclass`,
   );
   const name = me?.name ?? "";
+  const schema = me?.schema ?? "";
   const [superuser, owner, roles] = [me?.superuser === true, me?.owner === true, me?.roles ?? []];
-  if (superuser || owner) return { name, superuser, owner, roles, excess: [], missing: [] };
+  const creators = await readCreators(tx);
+  if (superuser || owner) return { name, superuser, schema, owner, roles, creators, excess: [], missing: [] };
   const held = await readHeld(tx);
   const wanted = await expand(tx, rightsOf(roles));
   return {
     name,
     superuser,
+    schema,
     owner,
     roles,
+    creators,
     excess: spell([...held].filter(([key]) => !wanted.has(key)).map(([, right]) => right)),
     missing: spell([...wanted].filter(([key]) => !held.has(key)).map(([, right]) => right)),
   };
+}
+
+async function readCreators(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ name: string }>(
+    `SELECT DISTINCT coalesce(r.rolname, 'PUBLIC') AS name
+       FROM pg_namespace n JOIN pg_class c ON c.oid = 'midctl_migration'::regclass AND n.oid = c.relnamespace
+            CROSS JOIN aclexplode(n.nspacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+      WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+        AND (r.oid IS NULL OR NOT r.rolsuper AND NOT pg_has_role(r.oid, c.relowner, 'usage'))
+      ORDER BY 1`,
+  );
+  return rows.map(({ name }) => name);
 }
 
 /** Whatever this connection may do with what is ours, by whichever way it came by the right. */

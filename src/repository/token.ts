@@ -121,7 +121,8 @@ export interface UnadoptedToken extends TokenToAdopt {
 export async function readUnadopted(tx: Tx, workspace: string | null): Promise<UnadoptedToken[]> {
   const [users] = await tx.query<{ columns: string[] | null }>(
     `SELECT array_agg(attname::text) AS columns FROM pg_attribute
-      WHERE attrelid = to_regclass('"user"') AND attnum > 0 AND NOT attisdropped AND attname IN ('id', 'email', 'name')`,
+      WHERE attrelid = to_regclass('"user"') AND attnum > 0 AND NOT attisdropped AND attname IN ('id', 'email', 'name')
+        AND has_column_privilege(attrelid, attnum, 'SELECT')`,
   );
   const columns = users?.columns ?? [];
   const shown = ["email", "name"].filter((column) => columns.includes(column));

@@ -97,10 +97,11 @@ export async function readHolders(tx: Tx, upto: string): Promise<Holder[]> {
   );
 }
 
-/** Takes the row of a verifier that was seen to stand still; if it renewed meanwhile, nothing happens. */
+/** Takes the row of a verifier that was seen to stand still; if it renewed meanwhile, or its lease still runs, nothing happens. */
 export async function buryVerifier(tx: Tx, dead: Pick<Verifier, "id" | "renewals">): Promise<void> {
-  await tx.query("DELETE FROM midctl_verifier WHERE id = $1::uuid AND renewals = $2::bigint", [
-    dead.id,
-    dead.renewals,
-  ]);
+  await tx.query(
+    `DELETE FROM midctl_verifier WHERE id = $1::uuid AND renewals = $2::bigint
+        AND ("heldBy" = session_user OR "renewedAt" + make_interval(secs => "leaseMs" / 1000.0) <= midctl_now())`,
+    [dead.id, dead.renewals],
+  );
 }

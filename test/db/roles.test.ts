@@ -6,6 +6,7 @@ import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { parseShape } from "../../src/domain/token.ts";
+import { proposeAdoption } from "../../src/operations/adoption-propose.ts";
 import { listAudit } from "../../src/operations/audit-list.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { readTarget } from "../../src/operations/control.ts";
@@ -16,8 +17,9 @@ import { diagnose } from "../../src/operations/doctor.ts";
 import { listCredentials, listIdentities, listTokens } from "../../src/operations/list.ts";
 import { resumeTarget } from "../../src/operations/resume.ts";
 import { readStatus } from "../../src/operations/status.ts";
+import { verifyToken } from "../../src/operations/verify.ts";
 import { postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
-import { ALICE, issueActive, issuePending, openVerifier, pause, revoke } from "../verifier/scene.ts";
+import { ALICE, issueActive, issuePending, openVerifier, pause, revoke, until } from "../verifier/scene.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
 const DENIED = { code: "denied" };
@@ -213,7 +215,7 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       ["write the log", `INSERT INTO midctl_log ("index", entry, "leafHash") VALUES (0, '{}', '')`],
       ["move the log's head", "UPDATE midctl_log_head SET size = 0"],
       ["name the environment", "UPDATE midctl_environment SET name = 'mine', named = true"],
-      ["grant itself a role", `INSERT INTO midctl_grant VALUES ('x', '[]', '[]')`],
+      ["grant itself a role", `INSERT INTO midctl_grant VALUES ('x', 0, '[]', '[]')`],
       ["delete an identity", "DELETE FROM machine_identity"],
       [
         "hang a trigger of its own on tokens",
@@ -330,6 +332,78 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
     }
   });
 
+  describe("whoever is connected", () => {
+    const SHADOW = `CREATE FUNCTION pg_temp.seize() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 'seized by ' || current_user; END $$;
+      CREATE TEMP VIEW workspace AS SELECT 1::bigint AS id, pg_temp.seize() AS slug; GRANT SELECT ON workspace TO PUBLIC`;
+
+    test.each(["operator", "verifier", "auditor"] as const)(
+      "as %s has no table of his own taken for the host's workspaces, where the host has none",
+      async (role) => {
+        await connect(role).transaction(async (tx) => {
+          await tx.script(SHADOW);
+
+          expect(
+            await tx.query(
+              "SELECT midctl_workspace_slug(1) AS slug, midctl_workspace_id('seized by me') AS id",
+            ),
+          ).toEqual([{ slug: null, id: null }]);
+        });
+      },
+    );
+
+    test("as operator gives no identity a workspace of his own making", async () => {
+      const written = connect("operator").transaction(async (tx) => {
+        await tx.script(`CREATE FUNCTION pg_temp.seize() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'seized by %', current_user; END $$;
+          CREATE TEMP VIEW workspace AS SELECT pg_temp.seize() AS id; GRANT SELECT ON workspace TO PUBLIC`);
+        await tx.query(
+          `INSERT INTO machine_identity ("publicId", slug, "displayName", kind, owner, "workspaceId") VALUES ('shadow000001', 'shadow', 'x', 'service', 'x', 1)`,
+        );
+        throw new Error("not seized");
+      });
+
+      await expect(written).rejects.toThrow("not seized");
+    });
+
+    test("as a verifier wakes no identity that was idle", async () => {
+      const token = await issueActive(owner, "dozing", { idleTtl: 1 });
+      await until(async () => (await verifyToken(owner, token, null)).ok === false);
+      // For longer than a use waits to be noted.
+      await until(
+        async () =>
+          (
+            await owner.query(
+              `SELECT FROM machine_identity i WHERE slug = 'dozing' AND midctl_is_idle(i, midctl_now() - interval '2 seconds')`,
+            )
+          ).length > 0,
+      );
+
+      await connect("verifier").query(
+        `SELECT midctl_note_uses((SELECT array_agg("publicId"::text) FROM agent_token))`,
+      );
+
+      expect(await verifyToken(owner, token, null)).toEqual({ ok: false, code: "identity_paused" });
+    });
+
+    test("ends no lease of another while it runs, nor renews it, and takes it away once it has run out", async () => {
+      const [other] = await owner.query<{ id: string }>(
+        `INSERT INTO midctl_verifier (id, name, "leaseMs", "letGo") VALUES (gen_random_uuid(), 'other', 60000, 0) RETURNING id`,
+      );
+      const verifier = connect("verifier");
+      const end = () => verifier.query("DELETE FROM midctl_verifier WHERE id = $1::uuid", [other?.id ?? ""]);
+
+      await expect(end()).rejects.toMatchObject({ code: "illegal_transition" });
+      await expect(
+        verifier.query("UPDATE midctl_verifier SET renewals = renewals + 1"),
+      ).rejects.toMatchObject({
+        code: "illegal_transition",
+      });
+      await owner.query(`UPDATE midctl_verifier SET "renewedAt" = now() - interval '2 minutes'`);
+      await end();
+
+      expect(await owner.query("SELECT FROM midctl_verifier WHERE name = 'other'")).toEqual([]);
+    });
+  });
+
   describe("a grant", () => {
     const give = (roles: readonly Role[], revoke = false) =>
       grantRoles(owner, ALICE, { name: nameOf("nobody"), roles, revoke });
@@ -397,6 +471,37 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       await expect(to(owner, "t_missing")).rejects.toMatchObject({ code: "not_found" });
       await expect(to(owner, nameOf("owner"))).rejects.toMatchObject({ code: "conflict" });
       await expect(to(connect("operator"), nameOf("nobody"))).rejects.toMatchObject(DENIED);
+    });
+
+    test("is refused to whoever may make objects in the schema, of which doctor warns too", async () => {
+      await owner.query("GRANT CREATE ON SCHEMA public TO PUBLIC");
+
+      const grant = await give(["auditor"]).catch((error: unknown) => error);
+      const { findings } = await diagnose(connect("operator"), Date.now);
+      await owner.query("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+
+      expect(grant).toMatchObject({ code: "conflict", hint: expect.stringContaining("REVOKE CREATE") });
+      expect(findings).toContainEqual(
+        expect.objectContaining({
+          severity: "error",
+          mend: expect.stringContaining("REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+        }),
+      );
+    });
+
+    test("follows a role that is renamed", async () => {
+      await give(["auditor"]);
+      await database.db.query(`ALTER ROLE ${nameOf("nobody")} RENAME TO ${nameOf("nobody")}_2`);
+
+      const taken = await grantRoles(owner, ALICE, {
+        name: `${nameOf("nobody")}_2`,
+        roles: ["auditor"],
+        revoke: true,
+      });
+      await database.db.query(`ALTER ROLE ${nameOf("nobody")}_2 RENAME TO ${nameOf("nobody")}`);
+
+      expect(taken).toMatchObject({ changed: true, roles: [] });
+      expect(await readCells(database.db, nameOf("nobody"))).toEqual({ "schema public": "USAGE" });
     });
 
     test("of migrator is refused where the owner is a superuser", async () => {
@@ -471,6 +576,11 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
         cache: false,
       }).authenticate("kanagent_open");
       const page = { limit: 50, cursor: null, descending: false };
+      // As one of many tenants it may delete what it sees: the grant lets it see more, and delete no more.
+      await host.db.query(`GRANT DELETE, UPDATE ON agent_token TO ${nameOf("auditor")}`);
+      const deleted = await connect("auditor", host).query("DELETE FROM agent_token RETURNING id");
+      await host.db.query(`REVOKE DELETE, UPDATE ON agent_token FROM ${nameOf("auditor")}`);
+      const { proposals } = await proposeAdoption(connect("operator", host), "platform", null);
       const { tokens } = await listTokens(
         connect("auditor", host),
         { ...EVERYTHING, legacyOnly: true },
@@ -481,6 +591,8 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       await rollbackDatabase(host.db, await previewRollback(host.db), null);
 
       expect(decision).toMatchObject({ ok: true, actor: { kind: "legacy_token" } });
+      expect(deleted).toEqual([]);
+      expect(proposals.length).toBeGreaterThan(0);
       expect(tokens.map(({ id }) => id)).toContain("at_legacyopen01");
       expect(await readAccess(host)).toEqual(before);
     });

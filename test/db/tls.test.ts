@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, copyFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { type CliResult, runCli } from "../support/cli.ts";
@@ -50,6 +50,15 @@ describe("a server on another machine", () => {
 
   it("is known by its address where the certificate bears that", async () => {
     expect(await ask(AUTHORITY, { host: "192.0.2.7" })).toEqual(ENCRYPTED);
+  });
+
+  it("is verified whatever Node's own environment variable says", async () => {
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+    try {
+      expect(await ask(AUTHORITY, { at: impostor.server.port })).toMatchObject({ code: "unavailable" });
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it.each(["db.other", "192.0.2.8", "localhost"])(
