@@ -25,6 +25,10 @@ describe("a password command", () => {
     expect(await runPasswordCommand("printf 'pass word\\nmore\\n'")).toBe("pass word");
   });
 
+  it("gives it although what the command left running holds on to its output", async () => {
+    expect(await runPasswordCommand("sh -c 'echo sesame; sleep 20 &'", 10_000)).toBe("sesame");
+  });
+
   it.each([
     [
       "ends badly",
