@@ -12,7 +12,7 @@ AS $$
 DECLARE place text := (SELECT "movedTo" FROM midctl_environment);
 BEGIN
   PERFORM midctl_refuse('MC004', format('this database has moved to %s; nothing was changed', place),
-    format('change it there: midctl context set NAME --use --database-url %s', regexp_replace(place, '^postgres://', 'postgres://USER@')),
+    format('change it there: midctl context set NAME --use --database-url ''%s''', regexp_replace(place, '^postgres://', 'postgres://USER@')),
     jsonb_build_object('movedTo', place)::text);
   RETURN NULL;
 END $$;

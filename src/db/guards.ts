@@ -97,7 +97,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_log_told: "f7762e5b4610e03e117eeee212a60becbe774af40e2799675462dcbf26f2b86f",
   midctl_match: "d67555b01b5a9cedbdec6cbec993cf8ae7393c1b2d0aef74446760f18d7945bb",
   midctl_match_legacy: "132dcf1a0b2e561b6100192ba17d5318d4be9a87f50617fe7d5671887ddd5e09",
-  midctl_moved: "166a448432642b178ce13942acd32dd78b094779991fdfd49e47d9ed65737e74",
+  midctl_moved: "44269079a2f0db29a681d53276472879ce5ed5e3ba779e9a1817abd171019cd0",
   midctl_note_uses: "926ec39eb5e814168d3f5fb76a80c535772dd6269a048bd3b958737c2a8c7fdb",
   midctl_now: "9bd93b9d0009849e15a47536637dfbba1bedf893e55a12e3f2b73945c1f26593",
   midctl_refuse: "baaf34bea32532f72ac3e8e8b75811ea71b01329fd3a6ae72c453b4397e1535a",

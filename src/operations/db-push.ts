@@ -28,6 +28,7 @@ import { readVerifiers, type Verifier } from "../repository/verifier.ts";
 import { change, commitKnowingly, type Request } from "./change.ts";
 import { guardFindings } from "./doctor.ts";
 import { requireEnvironment } from "./lookup.ts";
+import { goThere } from "./moved.ts";
 import { StandstillWatch } from "./verifier/standstill.ts";
 
 /** A move: from where, to where, and how the place is written down, without user or password. */
@@ -284,7 +285,7 @@ function stillVerified({ name }: Verifier): MidctlError {
 
 function movedAlready(place: string): MidctlError {
   return new MidctlError("conflict", `This database has moved to ${place}; nothing was changed.`, {
-    hint: `midctl context set NAME --use --database-url ${place.replace("//", "//USER@")}`,
+    hint: goThere(place),
     details: { movedTo: place },
   });
 }

@@ -15,6 +15,7 @@ import {
 } from "../repository/overview.ts";
 import { readStanding } from "../repository/rights.ts";
 import { rightsFindings } from "./doctor-rights.ts";
+import { goThere } from "./moved.ts";
 
 /** Something that is not as it should be, and the command that mends it. */
 export interface Finding {
@@ -87,7 +88,7 @@ export async function diagnose(
             {
               severity: "warning",
               message: `The database has moved to ${environment.movedTo}; here nothing can be changed any more.`,
-              mend: `midctl context set NAME --use --database-url ${environment.movedTo.replace("//", "//USER@")}`,
+              mend: goThere(environment.movedTo),
             },
           ]
         : environment.named

@@ -145,7 +145,7 @@ describe("the database that has moved", () => {
       code: "conflict",
       message: expect.stringContaining(PLACE),
       hint: expect.stringContaining(
-        "midctl context set NAME --use --database-url postgres://USER@db.example/team",
+        "midctl context set NAME --use --database-url 'postgres://USER@db.example/team'",
       ),
     };
     await expect(pause(source.db, "bot")).rejects.toMatchObject(refused);

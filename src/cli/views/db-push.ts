@@ -1,3 +1,4 @@
+import { goThere } from "../../operations/moved.ts";
 import type { DbPushDocument } from "../verbs/db-push.ts";
 import type { View } from "../view.ts";
 
@@ -11,10 +12,7 @@ export function viewDbPush({
   holdings,
 }: DbPushDocument): View {
   const moved = environment.movedTo !== null;
-  const use =
-    context === null
-      ? `midctl context set NAME --use --database-url ${target.replace("//", "//USER@")}`
-      : `midctl context use ${context}`;
+  const use = context === null ? goThere(target) : `midctl context use ${context}`;
   return [
     {
       kind: "fields",
