@@ -37,7 +37,8 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
   },
 };
 const ADDED = "machineIdentityId";
-const HOST_TABLES = [...Object.keys(EXPECTED), "machine_identity", "machine_identity_credential"];
+/** Those that are added to, or made where they are not. */
+export const HOST_TABLES = [...Object.keys(EXPECTED), "machine_identity", "machine_identity_credential"];
 
 /** The comment on what midctl made where a host might have had its own: a rollback takes that away again. */
 export const MADE_BY_US = "Made by midctl";

@@ -4,10 +4,11 @@ import { readSqlState } from "./failure.ts";
 import { checkHistory, ensureHistory, HISTORY, hasTable, readAppliedNames, readHistory } from "./history.ts";
 import { checkHost, type HostFound, MADE_BY_US, markOwn, refuseHost } from "./host.ts";
 import type { IdentityAdoption } from "./host-identity.ts";
+import { requireRights } from "./host-rights.ts";
 import { nameUnfitRows } from "./host-rows.ts";
 import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
 import { readIndexName, type Statement, splitStatements } from "./statements.ts";
-import { inUse, LOCK_NOT_AVAILABLE, takeTurn, takeTurnIn } from "./turn.ts";
+import { becomeOwner, inUse, LOCK_NOT_AVAILABLE, pinSearchPath, takeTurn, takeTurnIn } from "./turn.ts";
 
 export interface MigrateOptions {
   /** Where the files are; those of this package unless told. */
@@ -52,7 +53,7 @@ const PATIENCE = 60_000;
  * them are built while the host goes on. A run that ended in between is taken up where it stopped. Files already applied
  * must be unchanged and in order. Functions created `SET search_path FROM CURRENT` get the current schema and pg_temp.
  * @throws MidctlError `schema_version` for a newer schema, an edited file, a gap, or a host's tables of another shape;
- *   `unavailable` where a host's tables were in use all the time
+ *   `denied` where this user may not make all of it, before anything is made; `unavailable` where a host's tables were in use all the time
  */
 export async function migrate(db: Database, options: MigrateOptions = {}): Promise<MigrateResult> {
   const known = readMigrations(options.directory);
@@ -75,8 +76,11 @@ export async function planMigration(
 ): Promise<MigrationPlan> {
   const known = readMigrations(options.directory);
   const missing = await db.transaction(async (tx) => {
+    await pinSearchPath(tx);
+    const asker = await becomeOwner(tx);
     const applied = (await hasTable(tx, HISTORY)) ? await readHistory(tx) : [];
     checkHistory(applied, known);
+    await requireRights(tx, known.slice(applied.length), asker);
     const host = applied.length === 0 ? await checkHost(tx, known) : null;
     return { files: known.slice(applied.length), adoption: host?.adoption ?? null };
   });
@@ -138,12 +142,13 @@ async function migrateStep(
   known: readonly Migration[],
   options: MigrateOptions,
 ): Promise<Step> {
-  return takeTurnIn(db, async (tx) => {
-    await ensureHistory(tx);
-    const applied = await readHistory(tx);
+  return takeTurnIn(db, async (tx, asker) => {
+    const applied = (await hasTable(tx, HISTORY)) ? await readHistory(tx) : [];
     checkHistory(applied, known);
-    const host = applied.length === 0 ? await checkHost(tx, known) : null;
     const missing = known.slice(applied.length);
+    await requireRights(tx, missing, asker);
+    await ensureHistory(tx);
+    const host = applied.length === 0 ? await checkHost(tx, known) : null;
     const now = host?.adoption?.migrations ?? nextTogether(missing);
     await applyAll(db, tx, now, host);
     if (host !== null) await markOwn(tx, host.tables);

@@ -10,10 +10,11 @@ const LOCK = 120299423233132;
  * One transaction that has the schema to itself, among all that change it. A transaction's lock rather than a session's: it
  * ends exactly when the change is there, and passes any pooler. Tried for, not waited for: a build of an index would wait
  * for the snapshot of whoever waits.
+ * @param work given who asked, since it runs as the schema's owner
  */
 export function takeTurnIn<T>(
   db: Database,
-  work: (tx: OwnTx) => Promise<T>,
+  work: (tx: OwnTx, asker: string) => Promise<T>,
   options: { readonly removes: boolean } = { removes: false },
 ): Promise<T> {
   return db.transaction(async (tx) => {
@@ -23,16 +24,20 @@ export function takeTurnIn<T>(
     if (turn?.ours !== true) throw inUse("Another midctl is migrating this database");
     await tx.query("SELECT set_config('lock_timeout', '60s', true)");
     await pinSearchPath(tx);
-    await becomeOwner(tx, options);
-    return work(tx);
+    return work(tx, await becomeOwner(tx, options));
   });
 }
 
 /**
  * A migrator makes nothing of its own: what it adds belongs to the schema's owner, of which it is a member.
  * @param options.removes a superuser stays one where nothing is made: he takes away what the owner could not
+ * @returns who it was before
  */
-export async function becomeOwner(tx: Tx, { removes }: { readonly removes: boolean }): Promise<void> {
+export async function becomeOwner(
+  tx: Tx,
+  { removes }: { readonly removes: boolean } = { removes: false },
+): Promise<string> {
+  const [asker] = await tx.query<{ name: string }>("SELECT current_user::text AS name");
   await tx.query(
     `SELECT set_config('role', o.rolname, true) FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
       WHERE c.oid = to_regclass($1) AND o.rolname <> current_user
@@ -40,6 +45,7 @@ export async function becomeOwner(tx: Tx, { removes }: { readonly removes: boole
         AND pg_has_role(o.oid, CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)`,
     [HISTORY],
   );
+  return asker?.name ?? "";
 }
 
 /** What PostgreSQL says of a lock that was not to be had in time. */
