@@ -50,6 +50,13 @@ export const EVENTS_ATTACKS: readonly Attack[] = [
     twin: `UPDATE agent_audit_event SET metadata = '{}' WHERE "publicId" = 'event0000002'`,
   },
   {
+    refuses: "an event that names another identity's token later",
+    attack: `UPDATE agent_audit_event SET "agentTokenId" = (SELECT id FROM agent_token WHERE "publicId" = 'legacy000001') WHERE "publicId" = 'event0000001'`,
+    code: MC003,
+    allows: "one whose token a host names no more",
+    twin: `UPDATE agent_audit_event SET "agentTokenId" = NULL WHERE "publicId" = 'event0000001'`,
+  },
+  {
     refuses: "a legacy event that blames an identity which its token has not",
     attack: `UPDATE agent_audit_event SET "machineIdentityId" = ${idOf("bare")} WHERE "publicId" = 'event0000002'`,
     code: MC003,
