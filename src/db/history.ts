@@ -14,17 +14,24 @@ export interface Applied {
   readonly hash: string;
 }
 
+export const CREATE_HISTORY = `CREATE TABLE midctl_migration (
+  name text PRIMARY KEY,
+  position int NOT NULL UNIQUE,
+  hash text NOT NULL,
+  undo jsonb,
+  "appliedAt" timestamptz NOT NULL DEFAULT clock_timestamp()
+)`;
+
 export async function ensureHistory(tx: Tx): Promise<void> {
-  if (await hasTable(tx, HISTORY)) return;
-  await tx.query(
-    `CREATE TABLE midctl_migration (
-       name text PRIMARY KEY,
-       position int NOT NULL UNIQUE,
-       hash text NOT NULL,
-       undo jsonb,
-       "appliedAt" timestamptz NOT NULL DEFAULT clock_timestamp()
-     )`,
+  if (!(await hasTable(tx, HISTORY))) await tx.query(CREATE_HISTORY);
+}
+
+/** Whether identity tables of a host's own were taken in: what an adoption has still to do is then more than its files. */
+export async function hasTakenIn(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ found: boolean }>(
+    "SELECT EXISTS (SELECT FROM midctl_migration WHERE undo IS NOT NULL) AS found",
   );
+  return row?.found === true;
 }
 
 /** In the order in which they were applied. */

@@ -1,13 +1,22 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { readSqlState } from "./failure.ts";
-import { checkHistory, ensureHistory, HISTORY, hasTable, readAppliedNames, readHistory } from "./history.ts";
+import {
+  checkHistory,
+  ensureHistory,
+  HISTORY,
+  hasTable,
+  hasTakenIn,
+  readAppliedNames,
+  readHistory,
+} from "./history.ts";
 import { checkHost, type HostFound, MADE_BY_US, markOwn, refuseHost } from "./host.ts";
 import type { IdentityAdoption } from "./host-identity.ts";
 import { requireRights } from "./host-rights.ts";
 import { nameUnfitRows } from "./host-rows.ts";
-import { listMigrations, type Manner, type Migration, readMigrations } from "./migrations.ts";
-import { readIndexName, type Statement, splitStatements } from "./statements.ts";
+import { type PlannedStatement, scriptMigration } from "./migration-script.ts";
+import { listMigrations, type Migration, readMigrations } from "./migrations.ts";
+import { readIndexName, splitStatements } from "./statements.ts";
 import { becomeOwner, inUse, LOCK_NOT_AVAILABLE, pinSearchPath, takeTurn, takeTurnIn } from "./turn.ts";
 
 export interface MigrateOptions {
@@ -28,12 +37,9 @@ export interface MigrateResult {
 
 /** What a migration would do. */
 export interface MigrationPlan extends MigrateResult {
+  /** Whether the statements are all that it takes: the rows of a host's own identity tables are judged in between. */
+  readonly byHand: boolean;
   readonly statements: readonly PlannedStatement[];
-}
-
-export interface PlannedStatement extends Statement {
-  readonly migration: string;
-  readonly manner: Manner;
 }
 
 export interface SchemaState {
@@ -75,40 +81,32 @@ export async function planMigration(
   options: { readonly directory?: string } = {},
 ): Promise<MigrationPlan> {
   const known = readMigrations(options.directory);
-  const missing = await db.transaction(async (tx) => {
+  return db.transaction(async (tx) => {
     await pinSearchPath(tx);
     const asker = await becomeOwner(tx);
-    const applied = (await hasTable(tx, HISTORY)) ? await readHistory(tx) : [];
+    const begun = await hasTable(tx, HISTORY);
+    const applied = begun ? await readHistory(tx) : [];
     checkHistory(applied, known);
-    await requireRights(tx, known.slice(applied.length), asker);
+    const missing = known.slice(applied.length);
+    await requireRights(tx, missing, asker);
     const host = applied.length === 0 ? await checkHost(tx, known) : null;
-    return { files: known.slice(applied.length), adoption: host?.adoption ?? null };
+    const script = await scriptMigration(tx, missing, known, begun ? null : (host?.tables ?? []));
+    const adoption = host?.adoption ?? null;
+    return {
+      applied: missing.map(({ name }) => name),
+      current: known.at(-1)?.name ?? null,
+      byHand: adoption === null && !(begun && (await hasTakenIn(tx))),
+      statements: adoption === null ? script : planAdoption(missing, adoption),
+    };
   });
-  return {
-    applied: missing.files.map(({ name }) => name),
-    current: known.at(-1)?.name ?? null,
-    statements: planStatements(missing.files, missing.adoption),
-  };
 }
 
-function planStatements(
-  files: readonly Migration[],
-  adoption: IdentityAdoption | null,
-): readonly PlannedStatement[] {
-  const adopting: PlannedStatement[] =
-    adoption === null
-      ? []
-      : [
-          ...adoption.first.map((statement) => ({ ...statement, manner: "together" as const })),
-          ...[adoption.lock, ...adoption.under].map((statement) => ({
-            ...statement,
-            manner: "host" as const,
-          })),
-          ...adoption.later.map((statement) => ({ ...statement, manner: "concurrently" as const })),
-        ];
-  const others = files.slice(adoption?.migrations.length ?? 0);
+function planAdoption(files: readonly Migration[], adoption: IdentityAdoption): readonly PlannedStatement[] {
+  const others = files.slice(adoption.migrations.length);
   return [
-    ...adopting,
+    ...adoption.first.map((statement) => ({ ...statement, manner: "together" as const })),
+    ...[adoption.lock, ...adoption.under].map((statement) => ({ ...statement, manner: "host" as const })),
+    ...adoption.later.map((statement) => ({ ...statement, manner: "concurrently" as const })),
     ...others.flatMap(({ name, manner, text }) =>
       splitStatements(text).map((statement) => ({ migration: name, manner, ...statement })),
     ),

@@ -2,9 +2,7 @@ import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { readSqlState } from "./failure.ts";
 import { HISTORY } from "./history.ts";
-
-/** The bytes of "midctl" as a number: a key of our own among a host's advisory locks. */
-const LOCK = 120299423233132;
+import { LOCK } from "./lock-key.ts";
 
 /**
  * One transaction that has the schema to itself, among all that change it. A transaction's lock rather than a session's: it

@@ -9,5 +9,5 @@ export async function migrateDatabase(
   db: Database,
   options: { readonly dryRun: boolean },
 ): Promise<MigrationPlan> {
-  return options.dryRun ? planMigration(db) : { ...(await migrate(db)), statements: [] };
+  return options.dryRun ? planMigration(db) : { ...(await migrate(db)), byHand: true, statements: [] };
 }

@@ -74,12 +74,16 @@ describe.each(databases())("migrations on $name", ({ createBare }) => {
 
     expect(plan.applied).toEqual(["0001_first.sql", "0002_second.sql"]);
     expect(plan.statements.map(({ migration, sql }) => [migration, sql.split("\n")[0]])).toEqual([
+      ["0001_first.sql", expect.stringMatching(/^SET search_path = \w+, pg_temp$/)],
+      ["0001_first.sql", "CREATE TABLE midctl_migration ("],
       ["0001_first.sql", "CREATE TABLE first (a int)"],
       [
         "0001_first.sql",
         "CREATE FUNCTION where_am_i() RETURNS text LANGUAGE plpgsql SET search_path FROM CURRENT",
       ],
+      ["0001_first.sql", expect.stringContaining("INSERT INTO midctl_migration")],
       ["0002_second.sql", "INSERT INTO first VALUES (2)"],
+      ["0002_second.sql", expect.stringContaining("INSERT INTO midctl_migration")],
     ]);
     expect(await readSchemaState(database.db, { directory })).toMatchObject({ state: "absent" });
     expect(await database.db.query("SELECT to_regclass('midctl_migration') AS history")).toEqual([

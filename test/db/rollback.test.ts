@@ -6,6 +6,7 @@ import { migrate } from "../../src/db/migrate.ts";
 import { listMigrations } from "../../src/db/migrations.ts";
 import type { RemovedRow } from "../../src/db/rollback.ts";
 import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollback.ts";
+import { readCatalogue as readCatalogueOf } from "../support/catalogue.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
 import { migrateUpTo } from "../support/migrations.ts";
 import { issueActive } from "../verifier/scene.ts";
@@ -17,22 +18,7 @@ let database: TestDatabase;
 let db: Database;
 afterEach(() => database.dispose());
 
-/** Everything that a schema is made of, as text. */
-function readCatalogue(): Promise<unknown[]> {
-  return db.query(
-    `SELECT 'relation' AS what, concat_ws(' ', c.relname, c.relkind, c.relrowsecurity) AS it FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-     UNION ALL SELECT 'column', concat_ws(' ', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
-       FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-      WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
-     UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-     UNION ALL SELECT 'index', pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
-     UNION ALL SELECT 'trigger', pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-     UNION ALL SELECT 'function', oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-     UNION ALL SELECT 'comment', description FROM pg_description WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
-     ORDER BY 1, 2`,
-  );
-}
-
+const readCatalogue = () => readCatalogueOf(db);
 const readRows = () =>
   db.query(
     `SELECT to_jsonb(t)::text AS "row" FROM agent_token t UNION ALL SELECT to_jsonb(e)::text FROM agent_audit_event e ORDER BY 1`,

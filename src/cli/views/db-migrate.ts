@@ -1,8 +1,9 @@
+import { LOCK } from "../../db/lock-key.ts";
 import type { DbMigrateDocument } from "../verbs/db-migrate.ts";
 import type { View } from "../view.ts";
 
-export function viewDbMigrate({ place, applied, current, statements }: DbMigrateDocument): View {
-  if (statements.length > 0) return viewPlan(place.location, applied, statements);
+export function viewDbMigrate({ place, applied, current, byHand, statements }: DbMigrateDocument): View {
+  if (statements.length > 0) return viewPlan(place.location, byHand, statements);
   return [
     { kind: "table", columns: [{ title: "APPLIED", fixed: true }], rows: applied.map((name) => [name]) },
     {
@@ -15,28 +16,56 @@ export function viewDbMigrate({ place, applied, current, statements }: DbMigrate
   ];
 }
 
+type Planned = DbMigrateDocument["statements"][number];
+
 const MANNERS = {
-  together: "in one transaction with its neighbours",
-  host: "in a transaction of its own, which waits 50 ms at most for its locks and tries again",
+  session: "for all that follows, on one connection",
+  together: "in one transaction",
+  host: "in a transaction of its own, which waits 50 ms at most for its locks: try again, or print the rest anew",
   concurrently: "one statement after the other, outside of any transaction",
 } as const;
 
-/** As SQL that can be read, and run by hand where that is the rule of the house. */
-function viewPlan(
-  location: string,
-  applied: readonly string[],
-  statements: DbMigrateDocument["statements"],
-): View {
-  const lines: string[] = [];
-  for (const name of applied) {
-    const own = statements.filter(({ migration }) => migration === name);
-    lines.push(`-- ${name}: ${MANNERS[own[0]?.manner ?? "together"]}`, "");
-    for (const { sql, locks } of own) {
+/** What midctl db migrate says before its own statements; the first is its lock, by which others wait. */
+const BEGIN = ["BEGIN;", `DO $$ BEGIN PERFORM pg_advisory_xact_lock(${LOCK}); END $$;`];
+const TIMEOUTS = { together: "60s", host: "50ms" } as const;
+
+const READ_ONLY = [
+  "-- To be read, not to be run: midctl db migrate judges the rows of the application's own tables again, once they are locked.",
+  "",
+];
+
+/** As SQL that can be read, and run by psql where that is the rule of the house. */
+function viewPlan(location: string, byHand: boolean, statements: readonly Planned[]): View {
+  const lines: string[] = byHand ? [] : [...READ_ONLY];
+  for (const unit of unite(statements, byHand)) {
+    const [{ manner }] = unit;
+    const timeout = byHand && (manner === "together" || manner === "host") ? TIMEOUTS[manner] : null;
+    lines.push(`-- ${MANNERS[manner]}`, "");
+    if (timeout !== null) lines.push(...BEGIN, `SET LOCAL lock_timeout = '${timeout}';`, "");
+    let file = "";
+    for (const { migration, sql, locks } of unit) {
+      if (migration !== file) lines.push(`-- ${migration}`, "");
+      file = migration;
       lines.push(...locks.map(({ table, mode }) => `-- locks ${table}: ${mode}`), `${sql};`, "");
     }
+    if (timeout !== null) lines.push("COMMIT;", "");
   }
   return [
     { kind: "text", text: lines.join("\n").trimEnd() },
     { kind: "notice", text: `Nothing was changed or locked in ${location}.` },
   ];
+}
+
+/** What goes together: neighbours of one manner, but a transaction for each file of a host's tables. */
+function unite(statements: readonly Planned[], byHand: boolean): [Planned, ...Planned[]][] {
+  const units: [Planned, ...Planned[]][] = [];
+  for (const statement of statements) {
+    const unit = units.at(-1);
+    const same =
+      unit?.[0].manner === statement.manner &&
+      (!byHand || statement.manner !== "host" || unit[0].migration === statement.migration);
+    if (unit !== undefined && same) unit.push(statement);
+    else units.push([statement]);
+  }
+  return units;
 }
