@@ -1,7 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { viewDbRollback } from "../../src/cli/views/db-rollback.ts";
 import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { listMigrations } from "../../src/db/migrations.ts";
@@ -213,12 +212,3 @@ describe.each(postgresDatabases().filter(({ name }) => name === "PostgreSQL 15" 
     );
   },
 );
-
-test("a rollback says where it kept the log only if it did", () => {
-  const place = { kind: "server", location: "here", source: "flag" } as const;
-  const said = (exported: string | null) =>
-    JSON.stringify(viewDbRollback({ place, changed: true, entries: 1, exported }));
-
-  expect(said("log.jsonl")).toContain("log.jsonl");
-  expect(said(null)).not.toContain("exported");
-});
