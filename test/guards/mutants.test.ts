@@ -28,7 +28,8 @@ afterAll(() => database?.dispose());
 const REFUSAL = /PERFORM midctl_refuse\('MC\d{3}', (.*)/g;
 
 /** What only another database or another user can show: host.test.ts, log.test.ts and db/roles.test.ts do. */
-const ELSEWHERE = /the lease of|there is no such workspace|workspaces have machine|the log has no head|a log begins empty/;
+const ELSEWHERE =
+  /the lease of|there is no such workspace|workspaces have machine|the log has no head|a log begins empty/;
 
 describe("every refusal in the guards", () => {
   test("is reached by an attack", async () => {
