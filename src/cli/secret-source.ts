@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { CommitUnknown } from "../db/failure.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { type Commitment, createToken, parseCommitment } from "../domain/token.ts";
-import { withdrawCredential } from "../operations/credential-issue.ts";
+import { isIssued, withdrawCredential } from "../operations/credential-issue.ts";
 import type { Environment } from "../repository/environment.ts";
 import type { VerbContext } from "./context.ts";
 import { requestFrom } from "./request.ts";
@@ -103,12 +103,21 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
             },
           );
         }
-        file.discard();
+        if (!(await isElsewhere(context, token.hash))) file.discard();
         throw error;
       }
     },
     undelivered: async () => "",
   };
+}
+
+/** Whether another command, which found the file that this one wrote, was faster: then the file is that one's. */
+async function isElsewhere(context: VerbContext, hash: string): Promise<boolean> {
+  try {
+    return await isIssued(await context.database(), hash);
+  } catch {
+    return false;
+  }
 }
 
 /** Revokes the pending row of a secret that nobody received; the sentence says what became of it. */

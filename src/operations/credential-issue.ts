@@ -1,6 +1,11 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { findCredential, lockOwner, setCredentialStatus } from "../repository/credential.ts";
+import {
+  findCredential,
+  findCredentialByHash,
+  lockOwner,
+  setCredentialStatus,
+} from "../repository/credential.ts";
 import { change, type Request } from "./change.ts";
 import {
   giveWay,
@@ -52,6 +57,11 @@ export async function issueWithin(tx: Tx, request: Request, issuance: Issuance, 
     grace: 0,
     revoked: [],
   });
+}
+
+/** Whether some credential was issued with this secret. @param hash hex */
+export async function isIssued(db: Tx, hash: string): Promise<boolean> {
+  return (await findCredentialByHash(db, hash)) !== null;
 }
 
 /** Ends a pending credential whose secret could not be handed over. True where it can no longer authenticate. */
