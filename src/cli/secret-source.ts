@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { CommitUnknown } from "../db/failure.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { type Commitment, createToken, parseCommitment } from "../domain/token.ts";
+import { type Commitment, createToken, parseCommitment, type Token } from "../domain/token.ts";
 import { isIssued, withdrawCredential } from "../operations/credential-issue.ts";
 import type { Environment } from "../repository/environment.ts";
 import type { VerbContext } from "./context.ts";
@@ -90,7 +90,10 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
     async during(issue) {
       if (file.existing === null && !context.dryRun) file.write(token);
       try {
-        return await issue();
+        const issued = await issue();
+        // Another command may have written the file that was found here, failed, and taken it back meanwhile.
+        if (file.existing !== null && !context.dryRun) putBack(path, token);
+        return issued;
       } catch (error) {
         if (error instanceof CommitUnknown) {
           throw new MidctlError(
@@ -103,12 +106,22 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
             },
           );
         }
-        if (!(await isElsewhere(context, token.hash))) file.discard();
+        if (await isElsewhere(context, token.hash)) throw error;
+        file.discard();
+        // Issued between the look and the taking back: either this sees it, or who issued it sees that the file is gone.
+        if (file.existing === null && !context.dryRun && (await isElsewhere(context, token.hash)))
+          putBack(path, token);
         throw error;
       }
     },
     undelivered: async () => "",
   };
+}
+
+/** Writes the file again where it is gone; one that stands there is left alone. */
+function putBack(path: string, token: Token): void {
+  const file = openTokenFile(path);
+  if (file.existing === null) file.write(token);
 }
 
 /** Whether another command, which found the file that this one wrote, was faster: then the file is that one's. */

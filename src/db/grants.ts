@@ -9,7 +9,7 @@ export interface Regranted {
   readonly statements: readonly string[];
 }
 
-interface Standing {
+interface DatabaseRole {
   readonly name: string;
   readonly quoted: string;
   readonly superuser: boolean;
@@ -84,7 +84,7 @@ export async function withdrawAll(tx: Tx): Promise<void> {
     "SELECT name, added FROM midctl_grant JOIN pg_roles ON rolname = name ORDER BY name",
   );
   for (const { name, added } of grants) {
-    const role = await readStanding(tx, name);
+    const role = await readRole(tx, name);
     const held = await readHeld(tx, role);
     const statements = await spell(
       tx,
@@ -96,8 +96,8 @@ export async function withdrawAll(tx: Tx): Promise<void> {
   }
 }
 
-async function requireRole(tx: Tx, name: string, roles: readonly Role[]): Promise<Standing> {
-  const standing = await readStanding(tx, name);
+async function requireRole(tx: Tx, name: string, roles: readonly Role[]): Promise<DatabaseRole> {
+  const standing = await readRole(tx, name);
   if (roles.length === 0) return standing;
   if (standing.superuser || standing.ownsSchema) {
     throw new MidctlError(
@@ -127,8 +127,8 @@ async function requireRole(tx: Tx, name: string, roles: readonly Role[]): Promis
   return standing;
 }
 
-async function readStanding(tx: Tx, name: string): Promise<Standing> {
-  const [row] = await tx.query<Standing>(
+async function readRole(tx: Tx, name: string): Promise<DatabaseRole> {
+  const [row] = await tx.query<DatabaseRole>(
     `SELECT r.rolname AS name, quote_ident(r.rolname) AS quoted, r.rolsuper AS superuser, r.rolbypassrls AS bypasses,
             quote_ident(current_schema()) AS schema, has_schema_privilege(r.oid, current_schema(), 'CREATE') AS creates,
             quote_ident(o.rolname) AS owner, r.oid = o.oid AS "ownsSchema", o.rolsuper AS "ownerIsSuperuser"
@@ -145,7 +145,7 @@ async function readStanding(tx: Tx, name: string): Promise<Standing> {
 const WRITTEN = SHARED_TABLES.filter((table) => table !== "agent_audit_event");
 
 /** Where a table has row-level security, rights alone show no rows. Each command has a policy of its own, as it is needed. */
-async function policiesFor(tx: Tx, role: Standing, roles: readonly Role[]): Promise<Right[]> {
+async function policiesFor(tx: Tx, role: DatabaseRole, roles: readonly Role[]): Promise<Right[]> {
   if (role.bypasses || roles.every((one) => one === "migrator")) return [];
   const rows = await tx.query<{ object: string }>(
     `SELECT c.relname AS object FROM pg_class c
@@ -161,7 +161,7 @@ async function policiesFor(tx: Tx, role: Standing, roles: readonly Role[]): Prom
 }
 
 /** Rights given to this very role: not what it has by membership, PUBLIC or ownership. */
-async function readHeld(tx: Tx, { name }: Standing): Promise<ReadonlySet<string>> {
+async function readHeld(tx: Tx, { name }: DatabaseRole): Promise<ReadonlySet<string>> {
   const rows = await tx.query<Right>(
     `WITH me AS (SELECT oid FROM pg_roles WHERE rolname = $1), here AS (SELECT quote_ident(current_schema())::regnamespace AS oid)
      SELECT 'table' AS kind, c.relname AS object, a.privilege_type AS privilege, NULL::text AS "column"
@@ -205,7 +205,7 @@ function isHeld(held: ReadonlySet<string>, right: Right): boolean {
 /** As SQL: columns of one table together. */
 async function spell(
   tx: Tx,
-  role: Standing,
+  role: DatabaseRole,
   verb: "GRANT" | "REVOKE",
   rights: readonly Right[],
 ): Promise<string[]> {
@@ -254,7 +254,7 @@ const CONDITIONS: Readonly<Record<string, string>> = {
 /** By a name that is short whatever the role's; taken away by whose it is, for that may have changed. */
 async function spellPolicy(
   tx: Tx,
-  { name, quoted }: Standing,
+  { name, quoted }: DatabaseRole,
   verb: "GRANT" | "REVOKE",
   { object, privilege }: Right,
 ): Promise<string[]> {

@@ -1,8 +1,8 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Database, OwnTx, Tx } from "./database.ts";
 import { readSqlState } from "./failure.ts";
+import { LOCK } from "./frame.ts";
 import { HISTORY } from "./history.ts";
-import { LOCK } from "./lock-key.ts";
 
 /**
  * One transaction that has the schema to itself, among all that change it. A transaction's lock rather than a session's: it

@@ -10,6 +10,8 @@ import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollb
 import { adoptToken } from "../../src/operations/identity-adopt.ts";
 import { listTokens } from "../../src/operations/list.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
+import { holdTable } from "../support/holder.ts";
+import { EVERYTHING } from "../support/lists.ts";
 import { readShape, type Shape } from "../support/shape.ts";
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
@@ -31,16 +33,7 @@ async function openHost(create: () => Promise<TestDatabase>, ...sql: string[]): 
 
 const run = (text: string) => db.transaction((tx) => tx.script(text));
 const decide = (secret: string) => createAuthenticator({ db, cache: false }).authenticate(secret);
-const ANY = {
-  status: [],
-  labels: [],
-  owner: null,
-  provider: null,
-  expiringWithin: null,
-  unusedFor: null,
-  identity: null,
-  legacyOnly: true,
-} as const;
+const ANY = { ...EVERYTHING, legacyOnly: true } as const;
 const PAGE = { limit: 50, cursor: null, descending: false } as const;
 
 /** Every row of the host's tables, in the columns that it had. */
@@ -497,23 +490,9 @@ describe.each(postgresDatabases())("a host that works on meanwhile, on $name", (
     await openHost(createBare, FULLER, ROWS);
     const holder = openPostgres({ url: database.url ?? "" }, { max: 1 });
     const before = await readShape(db);
-    let letGo = () => {};
-    const held = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
-    let holding = () => {};
-    const begun = new Promise<void>((resolve) => {
-      holding = resolve;
-    });
-    const transaction = holder.transaction(async (tx) => {
-      await tx.query("SELECT FROM machine_identity");
-      holding();
-      await held;
-    });
-    await begun;
+    const letGo = await holdTable(holder, "machine_identity");
     onTestFinished(async () => {
-      letGo();
-      await Promise.allSettled([transaction, holder.close()]);
+      await Promise.allSettled([letGo(), holder.close()]);
     });
 
     await expect(migrate(db, { patience: 200 })).rejects.toMatchObject({
@@ -522,8 +501,7 @@ describe.each(postgresDatabases())("a host that works on meanwhile, on $name", (
     });
 
     expect(await readShape(db)).toEqual(before);
-    letGo();
-    await transaction;
+    await letGo();
     expect((await migrate(db)).applied).toContain("0006_host.sql");
   });
 });

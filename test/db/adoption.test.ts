@@ -7,6 +7,7 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { splitStatements } from "../../src/db/statements.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { databases, postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
+import { holdTable } from "../support/holder.ts";
 import { migrationsUpTo } from "../support/migrations.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
@@ -126,24 +127,10 @@ describe.each(postgresDatabases())("a host that works on meanwhile, on $name", (
   test("is never queued behind a lock that we cannot have, and keeps everything if it does not yield", async () => {
     const holder = open();
     const reader = open();
-    let letGo = () => {};
-    const held = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
-    let holding = () => {};
-    const begun = new Promise<void>((resolve) => {
-      holding = resolve;
-    });
-    const transaction = holder.transaction(async (tx) => {
-      await tx.query("SELECT FROM agent_token");
-      holding();
-      await held;
-    });
-    await begun;
+    const letGo = await holdTable(holder, "agent_token");
 
     onTestFinished(async () => {
-      letGo();
-      await Promise.allSettled([transaction, holder.close(), reader.close()]);
+      await Promise.allSettled([letGo(), holder.close(), reader.close()]);
     });
 
     const migrating = migrate(db, { patience: 400 }).then(
@@ -168,8 +155,7 @@ describe.each(postgresDatabases())("a host that works on meanwhile, on $name", (
         "SELECT FROM information_schema.columns WHERE column_name = 'machineIdentityId' AND table_name LIKE 'agent%'",
       ),
     ).toEqual([]);
-    letGo();
-    await transaction;
+    await letGo();
     expect((await migrate(db)).applied.slice(0, 2)).toEqual(["0006_host.sql", "0007_host_concurrently.sql"]);
   });
 

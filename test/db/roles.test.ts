@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
@@ -19,6 +18,8 @@ import { resumeTarget } from "../../src/operations/resume.ts";
 import { readStatus } from "../../src/operations/status.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
+import { EVERYTHING } from "../support/lists.ts";
+import { migrationsUpTo } from "../support/migrations.ts";
 import { ALICE, issueActive, issuePending, openVerifier, pause, revoke, until } from "../verifier/scene.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
@@ -101,7 +102,7 @@ async function readCells(db: Database, role: string): Promise<Record<string, str
 async function shorten(db: Database, table: string, columns: readonly string[]): Promise<string> {
   const [row] = await db.query<{ others: string[] | null }>(
     `SELECT json_agg(attname) AS others FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
-       AND NOT attname = ANY ($2::text[])`,
+       AND NOT attname = EVERYTHING ($2::text[])`,
     [table, `{${columns.map((column) => `"${column}"`).join(",")}}`],
   );
   const others = row?.others ?? [];
@@ -322,7 +323,7 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
     const made = await createBare();
     try {
       await own(made);
-      await migrate(connect("owner", made), { directory: allButTheLast() });
+      await migrate(connect("owner", made), { directory: migrationsUpTo("0008_roles.sql") });
 
       await migrate(connect("migrator", made));
 
@@ -603,24 +604,6 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
     });
   });
 });
-
-const EVERYTHING = {
-  status: [],
-  labels: [],
-  owner: null,
-  provider: null,
-  expiringWithin: null,
-  unusedFor: null,
-  identity: null,
-} as const;
-
-function allButTheLast(): string {
-  const directory = mkdtempSync(join(inject("scratch"), "migrations-"));
-  const from = new URL("../../migrations/", import.meta.url);
-  for (const name of readdirSync(from).sort().slice(0, -1))
-    copyFileSync(new URL(name, from), join(directory, name));
-  return directory;
-}
 
 /** Rights and policies on the host's tables and schema, as a dump of it would have them. */
 function readAccess({ db }: TestDatabase): Promise<unknown[]> {

@@ -12,19 +12,10 @@ import { pauseTarget } from "../../src/operations/pause.ts";
 import { revokeTarget } from "../../src/operations/revoke.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
+import { EVERYTHING } from "../support/lists.ts";
 import { createKan, giveIdentity, insertToken, secretOf, type TokenColumns } from "./kan-tokens.ts";
 
 const ALICE: Request = { actor: { kind: "operator", name: "alice" }, reason: "adoption" };
-
-const ANY = {
-  status: [],
-  labels: [],
-  owner: null,
-  provider: null,
-  expiringWithin: null,
-  unusedFor: null,
-  identity: null,
-} as const;
 
 function service(slug: string, more: Partial<IdentitySpec> = {}): IdentitySpec {
   return {
@@ -351,9 +342,17 @@ describe.each(databases())("adopting a legacy token on $name", (factory) => {
       await giveIdentity(database.db, id, "listed");
       const page = { limit: 1000, cursor: null, descending: false };
 
-      const legacy = await listTokens(database.db, { ...ANY, legacyOnly: true }, page);
-      const refused = await listTokens(database.db, { ...ANY, status: ["refused"], legacyOnly: false }, page);
-      const active = await listTokens(database.db, { ...ANY, status: ["active"], legacyOnly: false }, page);
+      const legacy = await listTokens(database.db, { ...EVERYTHING, legacyOnly: true }, page);
+      const refused = await listTokens(
+        database.db,
+        { ...EVERYTHING, status: ["refused"], legacyOnly: false },
+        page,
+      );
+      const active = await listTokens(
+        database.db,
+        { ...EVERYTHING, status: ["active"], legacyOnly: false },
+        page,
+      );
 
       const row = { id: `at_${id}`, identity: "listed", credential: null, effectiveStatus: "refused" };
       expect(legacy.tokens).toContainEqual(expect.objectContaining(row));
@@ -369,7 +368,7 @@ describe.each(databases())("adopting a legacy token on $name", (factory) => {
 
     const { tokens } = await listTokens(
       database.db,
-      { ...ANY, legacyOnly: true },
+      { ...EVERYTHING, legacyOnly: true },
       { limit: 1000, cursor: null, descending: false },
     );
 

@@ -17,18 +17,9 @@ import { resumeTarget } from "../../src/operations/resume.ts";
 import { revokeTarget } from "../../src/operations/revoke.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
+import { EVERYTHING } from "../support/lists.ts";
 
 const ALICE: Request = { actor: { kind: "operator", name: "alice" }, reason: "testing" };
-
-const ANY = {
-  status: [],
-  labels: [],
-  owner: null,
-  provider: null,
-  expiringWithin: null,
-  unusedFor: null,
-  identity: null,
-} as const;
 
 function thread(id: string): IdentitySpec {
   return {
@@ -235,23 +226,23 @@ describe.each(databases())("the life of a machine identity on $name", (factory) 
   });
 
   test("lists page by keyset and filter by effective status", async () => {
-    const first = await listIdentities(db, ANY, "slug", { limit: 2, cursor: null, descending: false });
-    const second = await listIdentities(db, ANY, "slug", {
+    const first = await listIdentities(db, EVERYTHING, "slug", { limit: 2, cursor: null, descending: false });
+    const second = await listIdentities(db, EVERYTHING, "slug", {
       limit: 2,
       cursor: first.nextCursor,
       descending: false,
     });
-    const revoked = await listIdentities(db, { ...ANY, status: ["revoked"] }, "slug", {
+    const revoked = await listIdentities(db, { ...EVERYTHING, status: ["revoked"] }, "slug", {
       limit: 10,
       cursor: null,
       descending: false,
     });
-    const byEnd = await listCredentials(db, { ...ANY, identity: "codex-four" }, "expires", {
+    const byEnd = await listCredentials(db, { ...EVERYTHING, identity: "codex-four" }, "expires", {
       limit: 2,
       cursor: null,
       descending: true,
     });
-    const restByEnd = await listCredentials(db, { ...ANY, identity: "codex-four" }, "expires", {
+    const restByEnd = await listCredentials(db, { ...EVERYTHING, identity: "codex-four" }, "expires", {
       limit: 2,
       cursor: byEnd.nextCursor,
       descending: true,

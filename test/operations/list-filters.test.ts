@@ -4,18 +4,9 @@ import type { Request } from "../../src/operations/change.ts";
 import { createIdentity } from "../../src/operations/identity-create.ts";
 import { listIdentities } from "../../src/operations/list.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
+import { EVERYTHING } from "../support/lists.ts";
 
 const ALICE: Request = { actor: { kind: "operator", name: "alice" }, reason: null };
-
-const ANY = {
-  status: [],
-  labels: [],
-  owner: null,
-  provider: null,
-  expiringWithin: null,
-  unusedFor: null,
-  identity: null,
-} as const;
 
 const PROD_AND_RED = [
   { key: "env", value: "prod" },
@@ -75,7 +66,7 @@ describe.each(databases())("a filtered list on $name", (factory) => {
     ["upward", false, ["ant", "bee", "dog", "fox", "gnu", "hen"]],
     ["downward", true, ["hen", "gnu", "fox", "dog", "bee", "ant"]],
   ])("pages %s through what has both labels, each once and in order", async (_, descending, expected) => {
-    const slugs = await readAll(database.db, { ...ANY, labels: PROD_AND_RED }, descending);
+    const slugs = await readAll(database.db, { ...EVERYTHING, labels: PROD_AND_RED }, descending);
 
     expect(slugs).toEqual(expected);
   });
@@ -85,7 +76,7 @@ describe.each(databases())("a filtered list on $name", (factory) => {
     await create(database.db, "mayfly-child", { parent: "mayfly" });
 
     await vi.waitFor(async () => {
-      const slugs = await readAll(database.db, { ...ANY, status: ["expired"] }, false);
+      const slugs = await readAll(database.db, { ...EVERYTHING, status: ["expired"] }, false);
       expect(slugs).toEqual(["mayfly", "mayfly-child"]);
     });
   });

@@ -1,4 +1,4 @@
-import { LOCK } from "../../db/lock-key.ts";
+import { frameOf } from "../../db/frame.ts";
 import type { DbMigrateDocument } from "../verbs/db-migrate.ts";
 import type { View } from "../view.ts";
 
@@ -25,10 +25,6 @@ const MANNERS = {
   concurrently: "one statement after the other, outside of any transaction",
 } as const;
 
-/** What midctl db migrate says before its own statements; the first is its lock, by which others wait. */
-const BEGIN = ["BEGIN;", `DO $$ BEGIN PERFORM pg_advisory_xact_lock(${LOCK}); END $$;`];
-const TIMEOUTS = { together: "60s", host: "50ms" } as const;
-
 const READ_ONLY = [
   "-- To be read, not to be run: midctl db migrate judges the rows of the application's own tables again, once they are locked.",
   "",
@@ -39,16 +35,16 @@ function viewPlan(location: string, byHand: boolean, statements: readonly Planne
   const lines: string[] = byHand ? [] : [...READ_ONLY];
   for (const unit of unite(statements, byHand)) {
     const [{ manner }] = unit;
-    const timeout = byHand && (manner === "together" || manner === "host") ? TIMEOUTS[manner] : null;
+    const frame = byHand && (manner === "together" || manner === "host") ? frameOf(manner) : null;
     lines.push(`-- ${MANNERS[manner]}`, "");
-    if (timeout !== null) lines.push(...BEGIN, `SET LOCAL lock_timeout = '${timeout}';`, "");
+    if (frame !== null) lines.push(...frame.open, "");
     let file = "";
     for (const { migration, sql, locks } of unit) {
       if (migration !== file) lines.push(`-- ${migration}`, "");
       file = migration;
       lines.push(...locks.map(({ table, mode }) => `-- locks ${table}: ${mode}`), `${sql};`, "");
     }
-    if (timeout !== null) lines.push("COMMIT;", "");
+    if (frame !== null) lines.push(frame.close, "");
   }
   return [
     { kind: "text", text: lines.join("\n").trimEnd() },
