@@ -102,7 +102,7 @@ async function readCells(db: Database, role: string): Promise<Record<string, str
 async function shorten(db: Database, table: string, columns: readonly string[]): Promise<string> {
   const [row] = await db.query<{ others: string[] | null }>(
     `SELECT json_agg(attname) AS others FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
-       AND NOT attname = EVERYTHING ($2::text[])`,
+       AND NOT attname = ANY ($2::text[])`,
     [table, `{${columns.map((column) => `"${column}"`).join(",")}}`],
   );
   const others = row?.others ?? [];
