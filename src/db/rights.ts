@@ -52,6 +52,9 @@ export const SHARED_TABLES = [
 ];
 export const TABLES = [
   ...SHARED_TABLES,
+  "midctl_approval",
+  "midctl_approval_line",
+  "midctl_approval_vote",
   "midctl_environment",
   "midctl_grant",
   "midctl_identity_label",
@@ -59,6 +62,7 @@ export const TABLES = [
   "midctl_log_head",
   "midctl_log_queue",
   "midctl_migration",
+  "midctl_plan",
   "midctl_refused_use",
   "midctl_verifier",
 ];
@@ -91,6 +95,8 @@ const READING = [
   { kind: "schema", object: "", privilege: "USAGE", column: null } as const,
   ...on("SELECT", "machine_identity", "midctl_identity_label", "midctl_environment", "midctl_log_head"),
   ...on("SELECT", "midctl_migration", "midctl_grant", "midctl_verifier", "midctl_refused_use"),
+  ...on("SELECT", "midctl_approval", "midctl_approval_line", "midctl_approval_vote"),
+  ...onColumns("SELECT", "midctl_plan", ["digest", "plan"]),
   ...onColumns("SELECT", "machine_identity_credential", CREDENTIAL),
   ...onColumns("SELECT", "agent_token", TOKEN),
   ...onColumns("SELECT", "agent_audit_event", EVENT),
@@ -110,8 +116,11 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   operator: [
     ...READING,
     ...DECIDING,
-    ...on("SELECT", "midctl_log", "machine_identity_credential", "agent_token"),
+    ...on("SELECT", "midctl_log", "machine_identity_credential", "agent_token", "midctl_plan"),
     ...on("INSERT", "machine_identity", "machine_identity_credential", "agent_token"),
+    ...on("INSERT", "midctl_plan", "midctl_approval", "midctl_approval_vote"),
+    ...onColumns("UPDATE", "midctl_approval", ["status"]),
+    ...onColumns("UPDATE", "midctl_approval_line", ["outcome"]),
     ...onColumns("UPDATE", "machine_identity", [
       "status",
       "displayName",
@@ -123,6 +132,7 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
     ...onColumns("UPDATE", "machine_identity_credential", ["status", "replacedBy", "expiresAt"]),
     ...onColumns("UPDATE", "agent_token", ["revokedAt", "expiresAt", "machineIdentityId"]),
     ...count("machine_identity", "machine_identity_credential", "agent_token"),
+    ...count("midctl_approval", "midctl_approval_vote"),
     // Who waits until verifiers have let go takes the lease of one that is dead.
     ...on("DELETE", "midctl_verifier"),
   ],

@@ -24,6 +24,8 @@ import {
   varchar,
 } from "drizzle-orm/pg-core";
 
+export { approval, approvalLine, approvalVote, plan } from "./schema-approvals.ts";
+
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 const oid = customType<{ data: number }>({ dataType: () => "oid" });
 const utc = () => timestamp({ mode: "string" });

@@ -8,6 +8,7 @@ export const GUARDS: Readonly<Record<string, ErrorCode>> = {
   MC002: "conflict",
   MC003: "illegal_transition",
   MC004: "conflict",
+  MC005: "approval_required",
 };
 
 export interface Meaning {

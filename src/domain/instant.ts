@@ -26,3 +26,8 @@ export function parseEnd(text: string): End {
   }
   return { at: new Date(moment).toISOString() };
 }
+
+/** A moment so many seconds later. @param instant RFC 3339 */
+export function addSeconds(instant: string, seconds: number): string {
+  return new Date(Date.parse(instant) + seconds * 1000).toISOString();
+}

@@ -12,6 +12,14 @@ export interface Request extends Claim {
   readonly noWait?: boolean;
   /** Called once the change stands, before verifiers are waited for. */
   readonly onCommitted?: () => void;
+  /** What the same transaction does before and after: the line of an approved plan that it uses up. */
+  readonly envelope?: Envelope;
+}
+
+export interface Envelope {
+  /** Runs before the work, and again with it where the transaction is tried again. */
+  open(tx: Tx): Promise<void>;
+  close?(tx: Tx): Promise<void>;
 }
 
 /** How often, and how far apart in ms, the fate of a transaction is asked for after its COMMIT went unanswered. */
@@ -25,7 +33,10 @@ const APART = 250;
 export function change<T>(db: Database, request: Request, work: (tx: Tx) => Promise<T>): Promise<T> {
   const claimed = async (tx: Tx) => {
     const transaction = await claimTransaction(tx, request);
-    return { transaction, result: await work(tx) };
+    await request.envelope?.open(tx);
+    const result = await work(tx);
+    await request.envelope?.close?.(tx);
+    return { transaction, result };
   };
   if (request.dryRun === true) return rehearse(db, async (tx) => (await claimed(tx)).result);
   return commitKnowingly(db, claimed);

@@ -25,10 +25,12 @@ export interface IdentitySpec {
   readonly labels: Readonly<Record<string, string>> | null;
   readonly parent: string | null;
   readonly workspace: string | null;
-  /** Seconds from creation. */
-  readonly expiresIn: number | null;
+  /** Seconds from creation; or a moment, RFC 3339. */
+  readonly expiresIn: number | null | { readonly at: string };
   /** Seconds. */
   readonly idleTtl: number | null;
+  /** Of one that is made; else a new one. */
+  readonly publicId?: string;
 }
 
 export interface IdentityCreated {
@@ -83,7 +85,7 @@ export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec):
   requireWorkspace(workspace, spec.workspace);
   const [made, identity] = await Promise.all([
     insertIdentity(tx, {
-      publicId: createPublicId(randomBytes),
+      publicId: spec.publicId ?? createPublicId(randomBytes),
       slug: spec.slug,
       displayName: spec.displayName ?? spec.slug,
       kind: spec.kind,
@@ -93,7 +95,8 @@ export async function ensureIdentity(tx: Tx, actor: string, spec: IdentitySpec):
       labels: spec.labels ?? {},
       parent: spec.parent,
       workspace: spec.workspace,
-      expiresIn: spec.expiresIn,
+      expiresIn: typeof spec.expiresIn === "number" ? spec.expiresIn : null,
+      expiresAt: typeof spec.expiresIn === "object" ? (spec.expiresIn?.at ?? null) : null,
       idleTtl: spec.idleTtl,
       createdBy: actor,
     }),
@@ -150,10 +153,10 @@ export function differencesFrom(existing: Identity, spec: IdentitySpec): readonl
   compare("parent", spec.parent, existing.parent);
   compare("workspace", spec.workspace, existing.workspace);
   compare("idleTtl", spec.idleTtl, existing.idleTtl);
+  if (typeof spec.expiresIn === "object")
+    compare("expiresAt", spec.expiresIn?.at ?? null, existing.expiresAt);
   // The end was counted from a moment just before the birth.
-  if (spec.expiresIn !== null && (lifetime === null || Math.abs(lifetime - spec.expiresIn) > 1)) {
-    differences.push("expiresAt");
-  }
+  else if (lifetime === null || Math.abs(lifetime - spec.expiresIn) > 1) differences.push("expiresAt");
   return differences;
 }
 

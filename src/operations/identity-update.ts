@@ -17,8 +17,10 @@ export interface IdentityUpdate {
   /** Labels to set; an empty object sets none. */
   readonly setLabels: Readonly<Record<string, string>>;
   readonly removeLabels: readonly string[];
-  /** Seconds from now; only sooner than before. */
-  readonly expiresIn: number | null;
+  /** The whole set, in place of these two. */
+  readonly labels?: Readonly<Record<string, string>> | null;
+  /** Seconds from now, or a moment, RFC 3339; only sooner than before. */
+  readonly expiresIn: number | null | { readonly at: string };
   /** Seconds; only shorter than before. */
   readonly idleTtl: number | null;
 }
@@ -51,13 +53,13 @@ export function updateIdentity(
       );
     }
     await settleIdentity(tx, slug);
-    const labels: Record<string, string> = { ...locked.labels, ...update.setLabels };
-    for (const key of update.removeLabels) delete labels[key];
+    const labels = update.labels ?? relabel(locked.labels, update);
     await updateIdentityRow(tx, slug, {
       displayName: update.displayName,
       owner: update.owner,
       labels,
-      expiresIn: update.expiresIn,
+      expiresIn: typeof update.expiresIn === "number" ? update.expiresIn : null,
+      expiresAt: typeof update.expiresIn === "object" ? (update.expiresIn?.at ?? null) : null,
       idleTtl: update.idleTtl,
     });
     const identity = await findIdentity(tx, slug);
@@ -65,4 +67,14 @@ export function updateIdentity(
       throw new MidctlError("internal", `${slug} cannot be read after its change; nothing was changed.`);
     return { changed: identity.version !== locked.version, identity };
   });
+}
+
+/** The labels with those that are set and without those that are removed. */
+export function relabel(
+  labels: Readonly<Record<string, string>>,
+  { setLabels, removeLabels }: Pick<IdentityUpdate, "setLabels" | "removeLabels">,
+): Readonly<Record<string, string>> {
+  const all: Record<string, string> = { ...labels, ...setLabels };
+  for (const key of removeLabels) delete all[key];
+  return all;
 }

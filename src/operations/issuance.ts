@@ -30,8 +30,8 @@ export interface Issuance {
   readonly name: string;
   /** null: none for a new credential, the predecessor's for a rotation. */
   readonly scopes: readonly string[] | null;
-  /** Seconds; "never" for no end. */
-  readonly expiresIn: number | "never";
+  /** Seconds; "never" for no end; or a moment, RFC 3339. */
+  readonly expiresIn: number | "never" | { readonly at: string };
   /** Seconds. */
   readonly activateWithin: number;
   /** What is kept of the secret, which its maker holds: a file, a person, another machine. */
@@ -197,7 +197,8 @@ export async function writeCredential(
       identity: identity.slug,
       name: issuance.name,
       scopes: plan.scopes,
-      expiresIn: issuance.expiresIn === "never" ? null : issuance.expiresIn,
+      expiresIn: typeof issuance.expiresIn === "number" ? issuance.expiresIn : null,
+      expiresAt: typeof issuance.expiresIn === "object" ? issuance.expiresIn.at : null,
       activateWithin: issuance.activateWithin,
       replaces: plan.replaces,
       grace: plan.grace,

@@ -57,6 +57,8 @@ export interface NewCredential {
   readonly scopes: readonly string[];
   /** Seconds from now; null for never. */
   readonly expiresIn: number | null;
+  /** RFC 3339, in place of `expiresIn`. */
+  readonly expiresAt?: string | null;
   /** Seconds from now, cut at the expiry. */
   readonly activateWithin: number;
   /** `mc_…` without its prefix; null where there is nothing to replace. */
@@ -77,8 +79,9 @@ export async function insertCredential(tx: Tx, credential: NewCredential): Promi
          ("publicId", "machineIdentityId", name, "tokenHash", scopes, "replacesId", "graceSeconds", "issuedBy", "activationDeadline", "expiresAt")
        SELECT $1, i.id, $2, $3, $4,
               (SELECT r.id FROM machine_identity_credential r WHERE r."publicId" = $5::text), $6::int, $7,
-              midctl_now() + make_interval(secs => LEAST($8::float8, $9::float8)), midctl_now() + make_interval(secs => $9::float8)
-         FROM machine_identity i, midctl_environment e
+              LEAST(midctl_now() + make_interval(secs => $8::float8), ends.at), ends.at
+         FROM machine_identity i, midctl_environment e,
+              (SELECT coalesce($13::text::timestamptz AT TIME ZONE 'UTC', midctl_now() + make_interval(secs => $9::float8)) AS at) ends
         WHERE i.slug = $10 AND e.live = $11::boolean
        RETURNING *
      )
@@ -99,6 +102,7 @@ export async function insertCredential(tx: Tx, credential: NewCredential): Promi
       credential.identity,
       credential.live,
       credential.tokenPrefix,
+      credential.expiresAt ?? null,
     ],
   );
   return rows.length > 0;

@@ -48,6 +48,8 @@ export interface NewIdentity {
   readonly workspace: string | null;
   /** Life in seconds from now; null for no end. */
   readonly expiresIn: number | null;
+  /** RFC 3339, in place of `expiresIn`. */
+  readonly expiresAt?: string | null;
   /** In seconds. */
   readonly idleTtl: number | null;
   readonly createdBy: string;
@@ -61,7 +63,7 @@ export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boo
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb,
        (SELECT id FROM machine_identity WHERE slug = $9::text),
        midctl_workspace_id($10::text),
-       midctl_now() + make_interval(secs => $11::float8), $12::float8, $13)
+       coalesce($14::text::timestamptz AT TIME ZONE 'UTC', midctl_now() + make_interval(secs => $11::float8)), $12::float8, $13)
      ON CONFLICT DO NOTHING
      RETURNING 1 AS made`,
     [
@@ -78,6 +80,7 @@ export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boo
       identity.expiresIn,
       identity.idleTtl,
       identity.createdBy,
+      identity.expiresAt ?? null,
     ],
   );
   return rows.length > 0;
@@ -203,6 +206,8 @@ export interface IdentityChange {
   readonly labels: Readonly<Record<string, string>> | null;
   /** Seconds from now; null leaves it. */
   readonly expiresIn: number | null;
+  /** RFC 3339, in place of `expiresIn`. */
+  readonly expiresAt?: string | null;
   readonly idleTtl: number | null;
 }
 
@@ -211,7 +216,7 @@ export async function updateIdentityRow(tx: Tx, slug: string, change: IdentityCh
     `UPDATE machine_identity
         SET "displayName" = coalesce($2, "displayName"), owner = coalesce($3, owner),
             labels = coalesce($4::text::jsonb, labels),
-            "expiresAt" = coalesce(midctl_now() + make_interval(secs => $5::float8), "expiresAt"),
+            "expiresAt" = coalesce($7::text::timestamptz AT TIME ZONE 'UTC', midctl_now() + make_interval(secs => $5::float8), "expiresAt"),
             "idleTtl" = coalesce($6::float8::bigint, "idleTtl")
       WHERE slug = $1`,
     [
@@ -221,6 +226,7 @@ export async function updateIdentityRow(tx: Tx, slug: string, change: IdentityCh
       change.labels === null ? null : JSON.stringify(change.labels),
       change.expiresIn,
       change.idleTtl,
+      change.expiresAt ?? null,
     ],
   );
 }

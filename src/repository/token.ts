@@ -178,3 +178,12 @@ export async function endLegacyTokens(tx: Tx, endsAt: string): Promise<number> {
   );
   return rows.length;
 }
+
+/** What a token is kept as, hex; null where there is none. */
+export async function readTokenHash(tx: Tx, publicId: string): Promise<string | null> {
+  const [row] = await tx.query<{ tokenHash: string }>(
+    `SELECT "tokenHash" FROM agent_token WHERE "publicId" = $1`,
+    [publicId],
+  );
+  return row?.tokenHash ?? null;
+}

@@ -1,0 +1,254 @@
+import type { Tx } from "../db/database.ts";
+import type { VoteKind } from "../domain/plan.ts";
+
+/** Requests, votes and lines of SPEC §9. What a vote proves is not decided here: a database does not know whom to trust. */
+
+export type ApprovalStatus =
+  | "open"
+  | "approved"
+  | "rejected"
+  | "cancelled"
+  | "executed"
+  | "superseded"
+  | "expired"
+  | "uncountersigned"
+  | "countersigned";
+
+export interface Approval {
+  /** `ap_…` */
+  readonly id: string;
+  /** Hex SHA-256 of the plan. */
+  readonly digest: string;
+  readonly action: string;
+  readonly requester: string;
+  readonly quorum: number;
+  readonly breakGlass: boolean;
+  /** By the database's clock: `expired` where it was to be approved, or carried out, before now. */
+  readonly status: ApprovalStatus;
+  readonly lines: number;
+  readonly done: number;
+  readonly superseded: number;
+  readonly requestedAt: string;
+  readonly approveBy: string;
+  readonly executeBy: string;
+  readonly endedAt: string | null;
+}
+
+export interface Vote {
+  readonly kind: VoteKind;
+  readonly principal: string;
+  readonly keyFingerprint: string | null;
+  /** SSHSIG, armored. */
+  readonly signature: string | null;
+  readonly at: string;
+}
+
+const COLUMNS = `'ap_' || a."publicId" AS id, a.digest, a.action, a.requester, a.quorum, a."breakGlass",
+  CASE WHEN a."breakGlass" AND a.status = 'open' THEN 'uncountersigned'
+       WHEN a.status = 'open' AND a."approveBy" <= midctl_now() OR a.status = 'approved' AND a."executeBy" <= midctl_now() THEN 'expired'
+       ELSE a.status END AS status,
+  a.lines,
+  (SELECT count(*)::int FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done') AS done,
+  (SELECT count(*)::int FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'superseded') AS superseded,
+  midctl_instant(a."requestedAt") AS "requestedAt", midctl_instant(a."approveBy") AS "approveBy",
+  midctl_instant(a."executeBy") AS "executeBy", midctl_instant(a."endedAt") AS "endedAt"`;
+
+/** Waiting for a vote, for its execution, or for the countersignature that break-glass owes. */
+const IS_OPEN = `a.status IN ('open', 'approved')
+  AND (a."breakGlass" OR (CASE a.status WHEN 'open' THEN a."approveBy" ELSE a."executeBy" END) > midctl_now())`;
+
+export interface NewRequest {
+  /** Canonical. */
+  readonly plan: string;
+  readonly digest: string;
+  /** What the token of each line is kept as, hex, or null. */
+  readonly hashes: readonly (string | null)[];
+  readonly quorum: number;
+}
+
+/** Keeps a plan and opens the request for it; the guards read everything else from the plan. */
+export async function insertRequest(tx: Tx, request: NewRequest): Promise<void> {
+  await Promise.all([
+    tx.query(`INSERT INTO midctl_plan (digest, plan, hashes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, [
+      request.digest,
+      request.plan,
+      JSON.stringify(request.hashes),
+    ]),
+    tx.query(
+      `INSERT INTO midctl_approval (digest, quorum, "publicId", action, requester, lines, remaining, "requestedAt", "approveBy", "executeBy")
+       VALUES ($1, $2, '', '', '', 0, 0, now(), now(), now())`,
+      [request.digest, request.quorum],
+    ),
+  ]);
+}
+
+export async function insertVote(tx: Tx, approval: string, vote: Omit<Vote, "at">): Promise<void> {
+  await tx.query(
+    `INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+     SELECT id, $2, $3, $4::text, $5::text FROM midctl_approval WHERE "publicId" = $1`,
+    [approval.slice(3), vote.kind, vote.principal, vote.keyFingerprint, vote.signature],
+  );
+}
+
+/** The request, and nobody else decides on it until the transaction ends. */
+export async function lockApproval(tx: Tx, id: string): Promise<Approval | null> {
+  await tx.query(`SELECT 1 AS held FROM midctl_approval WHERE "publicId" = $1 FOR NO KEY UPDATE`, [
+    id.slice(3),
+  ]);
+  return findApproval(tx, id);
+}
+
+export async function findApproval(tx: Tx, id: string): Promise<Approval | null> {
+  const [row] = await tx.query<Approval>(`SELECT ${COLUMNS} FROM midctl_approval a WHERE a."publicId" = $1`, [
+    id.slice(3),
+  ]);
+  return row ?? null;
+}
+
+/** Newest first. @param before an id; only older ones */
+export async function readApprovals(
+  tx: Tx,
+  { open, limit, before }: { readonly open: boolean; readonly limit: number; readonly before: string | null },
+): Promise<Approval[]> {
+  return tx.query<Approval>(
+    `SELECT ${COLUMNS} FROM midctl_approval a
+      WHERE ${open ? IS_OPEN : "true"}
+        AND ($2::text IS NULL OR a.id < (SELECT id FROM midctl_approval WHERE "publicId" = $2::text))
+      ORDER BY a.id DESC LIMIT $1::int`,
+    [limit, before === null ? null : before.slice(3)],
+  );
+}
+
+/** How many wait for votes or execution, and how many break-glass actions nobody has countersigned. */
+export async function countOpenApprovals(tx: Tx): Promise<{ open: number; uncountersigned: number }> {
+  const [row] = await tx.query<{ open: number; uncountersigned: number }>(
+    `SELECT count(*) FILTER (WHERE NOT a."breakGlass")::int AS open, count(*) FILTER (WHERE a."breakGlass")::int AS uncountersigned
+       FROM midctl_approval a WHERE ${IS_OPEN}`,
+  );
+  return row ?? { open: 0, uncountersigned: 0 };
+}
+
+export async function readVotes(tx: Tx, id: string): Promise<Vote[]> {
+  return tx.query<Vote>(
+    `SELECT v.kind, v.principal, v."keyFingerprint", v.signature, midctl_instant(v.at) AS at
+       FROM midctl_approval_vote v JOIN midctl_approval a ON a.id = v."approvalId" WHERE a."publicId" = $1 ORDER BY v.id`,
+    [id.slice(3)],
+  );
+}
+
+/** The plan's bytes; null where it is not kept here. */
+export async function readPlanText(tx: Tx, digest: string): Promise<string | null> {
+  const [row] = await tx.query<{ plan: string }>(`SELECT plan FROM midctl_plan WHERE digest = $1`, [digest]);
+  return row?.plan ?? null;
+}
+
+/** What the tokens of a plan's lines are kept as, by line; for whoever may read hashes. */
+export async function readPlanHashes(tx: Tx, digest: string): Promise<readonly (string | null)[]> {
+  const [row] = await tx.query<{ hashes: string }>(`SELECT hashes FROM midctl_plan WHERE digest = $1`, [
+    digest,
+  ]);
+  return row === undefined ? [] : (JSON.parse(row.hashes) as (string | null)[]);
+}
+
+/** Numbers of the lines that are neither done nor superseded, from 1. */
+export async function readOpenLines(tx: Tx, id: string): Promise<number[]> {
+  const rows = await tx.query<{ line: number }>(
+    `SELECT l.line FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId"
+      WHERE a."publicId" = $1 AND l.outcome IS NULL ORDER BY l.line`,
+    [id.slice(3)],
+  );
+  return rows.map(({ line }) => line);
+}
+
+/** What became of each line, by number from 1. */
+export async function readOutcomes(
+  tx: Tx,
+  id: string,
+): Promise<ReadonlyMap<number, { readonly outcome: "done" | "superseded" | null }>> {
+  const rows = await tx.query<{ line: number; outcome: "done" | "superseded" | null }>(
+    `SELECT l.line, l.outcome FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId" WHERE a."publicId" = $1`,
+    [id.slice(3)],
+  );
+  return new Map(rows.map(({ line, outcome }) => [line, { outcome }]));
+}
+
+/** Uses lines up, each once, by this transaction, which may then do what they say. Throws `conflict` for one that is used up. */
+export async function endLines(
+  tx: Tx,
+  id: string,
+  outcome: "done" | "superseded",
+  lines: readonly number[],
+): Promise<void> {
+  await tx.query(
+    `UPDATE midctl_approval_line l SET outcome = $2 FROM midctl_approval a
+      WHERE a."publicId" = $1 AND l."approvalId" = a.id AND l.line IN (SELECT jsonb_array_elements_text($3::text::jsonb)::int)`,
+    [id.slice(3), outcome, JSON.stringify(lines)],
+  );
+}
+
+export async function cancelApproval(tx: Tx, id: string): Promise<void> {
+  await tx.query(`UPDATE midctl_approval SET status = 'cancelled' WHERE "publicId" = $1`, [id.slice(3)]);
+}
+
+/** The newest request in force that names this commitment to a token. */
+export async function findRequestOf(tx: Tx, secret: string): Promise<Approval | null> {
+  const [row] = await tx.query<Approval>(
+    `SELECT ${COLUMNS} FROM midctl_approval a
+      WHERE ${IS_OPEN} AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.secret = $1)
+      ORDER BY a.id DESC LIMIT 1`,
+    [secret],
+  );
+  return row ?? null;
+}
+
+/** How many plans a verifier looks at for one token: nobody makes it look at more. */
+const MOST_PLANS = 16;
+
+/** Digests of the plans that name these commitments and were voted for, newest first. */
+export async function readDigestsOf(
+  tx: Tx,
+  secrets: readonly string[],
+): Promise<{ readonly secret: string; readonly digest: string }[]> {
+  return tx.query(
+    `SELECT s.secret, p.digest FROM (SELECT jsonb_array_elements_text($1::text::jsonb) AS secret) s
+       CROSS JOIN LATERAL (
+         SELECT a.digest FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId"
+          WHERE l.secret = s.secret AND EXISTS (SELECT FROM midctl_approval_vote v WHERE v."approvalId" = a.id AND v.kind = 'approval')
+          ORDER BY a.id DESC LIMIT ${MOST_PLANS}) p`,
+    [JSON.stringify(secrets)],
+  );
+}
+
+/** How many signatures of one plan are looked at. */
+const MOST_VOTES = 64;
+
+/** A plan with what was signed under it. */
+export interface SignedPlan {
+  readonly digest: string;
+  readonly plan: string;
+  readonly votes: readonly Pick<Vote, "kind" | "signature">[];
+}
+
+export async function readSignedPlan(tx: Tx, digest: string): Promise<SignedPlan | null> {
+  const [row] = await tx.query<SignedPlan>(
+    `SELECT p.digest, p.plan, coalesce((
+        SELECT jsonb_agg(jsonb_build_object('kind', v.kind, 'signature', v.signature)) FROM (
+          SELECT v.kind, v.signature FROM midctl_approval_vote v JOIN midctl_approval a ON a.id = v."approvalId"
+           WHERE a.digest = p.digest AND v.signature IS NOT NULL ORDER BY v.id LIMIT ${MOST_VOTES}) v), '[]') AS votes
+       FROM midctl_plan p WHERE p.digest = $1`,
+    [digest],
+  );
+  return row ?? null;
+}
+
+/** The log as it is, and the database's clock. */
+export async function readMoment(
+  tx: Tx,
+): Promise<{ readonly now: string; readonly size: number; readonly leafHash: string | null }> {
+  const [row] = await tx.query<{ now: string; size: string; leafHash: string | null }>(
+    `SELECT midctl_instant(midctl_now()) AS now, h.size::text AS size,
+            (SELECT encode(l."leafHash", 'hex') FROM midctl_log l WHERE l."index" = h.size - 1) AS "leafHash"
+       FROM midctl_log_head h`,
+  );
+  return { now: row?.now ?? "", size: Number(row?.size ?? 0), leafHash: row?.leafHash ?? null };
+}
