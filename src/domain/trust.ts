@@ -1,12 +1,10 @@
 import { parseAllowedSigners, parseRevokedKeys, permitsNamespace, type Signer } from "./allowed-signers.ts";
 import { MidctlError } from "./errors.ts";
+import { NAMESPACES } from "./plan.ts";
 import { type Policy, parsePolicy } from "./policy.ts";
 import type { PublicKey } from "./ssh-key.ts";
 import { checkSignature, parseSignature, type SignatureFault } from "./sshsig.ts";
 import { quote } from "./visible.ts";
-
-/** The namespace of approvals: a signature made for anything else is none. */
-export const APPROVAL_NAMESPACE = "midctl-approval@v1";
 
 /** Whom to believe, and what they must agree on (SPEC §9): a directory under version control, never the database. */
 export interface TrustRoot {
@@ -110,19 +108,33 @@ function checkPolicy(
       },
     );
   }
-  const approvers = new Set(
-    signers.filter((line) => permitsNamespace(line, APPROVAL_NAMESPACE)).map(({ principal }) => principal),
-  );
-  // Who requests never counts; where a request is signed, a signer is lost to it, unless one may not approve anyway.
-  const lost = requesterSigns && everybody.size === approvers.size ? 1 : 0;
+  const approvers = permitted(signers, NAMESPACES.approval);
+  const requesters = permitted(signers, NAMESPACES.request);
+  if (requesterSigns && requesters.size === 0) {
+    throw new MidctlError(
+      "usage",
+      `${file}: nobody can request: requests must be signed, and no key may sign them.`,
+      {
+        hint: `Let a line of allowed_signers permit the namespace ${NAMESPACES.request}, or set requesterSigns to false.`,
+      },
+    );
+  }
+  // Who requests never counts. Where a request is signed, that is an approver less, unless one may ask and not approve.
+  const lost = requesterSigns && [...requesters].every((name) => approvers.has(name)) ? 1 : 0;
   const most = Math.max(0, approvers.size - lost);
   if (quorum > most) {
     throw new MidctlError(
       "usage",
       `${file}: a quorum of ${quorum} can never be met: at most ${most} can approve.`,
       {
-        hint: `Signers in allowed_signers whose keys permit ${APPROVAL_NAMESPACE}: ${approvers.size}${lost === 1 ? "; the one who requests does not count" : ""}. Add signers, or lower the quorum.`,
+        hint: `Signers whose keys permit ${NAMESPACES.approval}: ${approvers.size}${lost === 1 ? "; the one who requests does not count" : ""}. Add signers, or lower the quorum.`,
       },
     );
   }
+}
+
+function permitted(signers: readonly Signer[], namespace: string): Set<string> {
+  return new Set(
+    signers.filter((line) => permitsNamespace(line, namespace)).map(({ principal }) => principal),
+  );
 }
