@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { KEY_TYPES, parsePublicKey, readPublicKey } from "../../src/domain/ssh-key.ts";
-import { verifySignature } from "../../src/domain/sshsig.ts";
+import { checkSignature, parseSignature, verifySignature } from "../../src/domain/sshsig.ts";
 import { armor, dearmor, makeKey, mpint, NAMESPACE, wire } from "../support/ssh.ts";
 
 const message = Buffer.from(
@@ -95,6 +95,13 @@ describe("a signature", () => {
     },
   );
 
+  test("is not one by a key that it does not name, though that made it", () => {
+    const signature = parseSignature(alice.sign(message, { alterKey: () => makeKey("ssh-ed25519").blob }));
+    const key = parsePublicKey(alice.blob);
+
+    expect(signature && key && checkSignature(signature, key, message, NAMESPACE)).toBe("bad_signature");
+  });
+
   test("is verified by the key that is known already, without making it anew", () => {
     const known = parsePublicKey(alice.blob);
 
@@ -131,7 +138,6 @@ describe("malformed is", () => {
     ["another armour", good.replaceAll("SSH SIGNATURE", "PGP SIGNATURE")],
     ["no end", good.slice(0, -10)],
     ["base64 with stray bits", armor(Buffer.from(`${dearmor(good).toString("latin1")}\0`, "latin1"))],
-    ["what is larger than 64 KiB", alice.sign(message, { reserved: "x".repeat(70_000) })],
     ["bytes behind the signature", alice.sign(message, { trailing: "x" })],
     ["a reserved field, which nobody signed", alice.sign(message, { reserved: "x" })],
     ["version 0", alice.sign(message, { version: 0 })],
@@ -194,6 +200,15 @@ describe("malformed is", () => {
     ],
   ])("%s", (_name, armored) => {
     expect(verdictOn(armored)).toBe("malformed");
+  });
+
+  test.each([
+    [48_000, /^SHA256:/],
+    [49_200, /^malformed$/],
+  ])("what is larger than 64 KiB, as with a namespace of %i characters", (length, verdict) => {
+    const namespace = "x".repeat(length);
+
+    expect(verdictOn(alice.sign(message, { namespace }), message, namespace)).toMatch(verdict);
   });
 
   /** The same r and s, each with a needless byte in front. */
