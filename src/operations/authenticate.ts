@@ -17,6 +17,7 @@ import {
 } from "./decide.ts";
 import { type Demand, MISTAKEN, readDemand } from "./demand.ts";
 import { refuseLate, within } from "./patience.ts";
+import { Approvals } from "./verifier/approvals.ts";
 import { DecisionCache } from "./verifier/cache.ts";
 import { LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
 import { type Found, Lookups } from "./verifier/lookups.ts";
@@ -39,13 +40,21 @@ export interface AuthenticatorCounters {
   readonly entries: number;
   /** Whether answers may be kept now: a lease is in force. */
   readonly caching: boolean;
+  /** Refused since no signed plan in force names them so; none without a trust root, as all that follows. */
+  readonly unapproved: number;
+  /** Plans found in force, once for all that they name. */
+  readonly plansVerified: number;
+  /** Times that a plan was found not to be in force: too few signatures that count, or another database. */
+  readonly plansInsufficient: number;
+  /** Plans in force that are kept now. */
+  readonly plans: number;
 }
 
 export interface Authenticator {
   /**
    * Decides on a bearer's token. A good one is a use: it activates a pending credential, exactly once under any
    * concurrency and before the answer, and its last use is noted by the minute. Never throws: where the database
-   * cannot be asked, or an activation cannot be written, the code is `unavailable`. The decision is frozen, deeply: it
+   * cannot be asked, an activation cannot be written, or the trust directory is not understood, the code is `unavailable`. The decision is frozen, deeply: it
    * may be kept and given again. Options that cannot be understood (another field, a `scope` that is undefined or no
    * text) are no lack of a demand: nothing meets them, and the code is `scope_missing`.
    */
@@ -64,11 +73,12 @@ const UNHEARD =
 const MALFORMED = refusal("malformed");
 const SCOPE_MISSING = refusal("scope_missing");
 const UNAVAILABLE = refusal("unavailable");
+const NO_PLANS = { verified: 0, insufficient: 0, kept: 0 };
 
 /**
  * What a resource server decides with. Lookups that come together go together; good answers are kept under a lease,
  * which begins with the first decision, so that pause and revoke can return when every verifier has let go.
- * @throws MidctlError `usage` that names the option that does not fit
+ * @throws MidctlError `usage` that names the option that does not fit, or what is wrong with the trust directory
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const authenticator = new CachingAuthenticator(options);
@@ -89,12 +99,13 @@ class CachingAuthenticator {
   readonly #keeper: LeaseKeeper | null;
   readonly #lookups: Lookups;
   readonly #uses: Uses;
+  readonly #approvals: Approvals | null;
   readonly #patience: number;
   #warned = false;
-  readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0 };
+  readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0, unapproved: 0 };
 
   constructor(options: AuthenticatorOptions) {
-    const { db, cache, entries, leaseMs, name, patience, warn } = readOptions(options);
+    const { db, cache, entries, leaseMs, name, patience, warn, trust } = readOptions(options);
     this.#db = db;
     this.#cache = new DecisionCache(entries);
     this.#keeper =
@@ -111,10 +122,12 @@ class CachingAuthenticator {
     this.#patience = patience;
     this.#lookups = new Lookups(db, () => this.#cache.epoch, patience);
     this.#uses = new Uses(db);
+    this.#approvals = trust === null ? null : new Approvals(db, trust, this.#cache, patience);
   }
 
   get counters(): AuthenticatorCounters {
-    const { accepted, refused, unavailable, cached } = this.#counts;
+    const { accepted, refused, unavailable, cached, unapproved } = this.#counts;
+    const { verified, insufficient, kept } = this.#approvals?.counters ?? NO_PLANS;
     return {
       decisions: accepted + refused + unavailable,
       accepted,
@@ -124,6 +137,10 @@ class CachingAuthenticator {
       lookups: this.#lookups.sent,
       entries: this.#cache.size,
       caching: this.#cache.isLeased(momentNow()),
+      unapproved,
+      plansVerified: verified,
+      plansInsufficient: insufficient,
+      plans: kept,
     };
   }
 
@@ -133,6 +150,10 @@ class CachingAuthenticator {
     }
     const scope = readDemand(options);
     if (scope === MISTAKEN) return Promise.resolve(this.#count(SCOPE_MISSING));
+    // Before the cache is asked: what is kept was decided under the root that was in force then.
+    if (this.#approvals !== null && this.#approvals.root() === null) {
+      return Promise.resolve(this.#count(UNAVAILABLE));
+    }
     const hash = quickHash(token);
     const now = momentNow();
     const cached = this.#cache.get(hash, now);
@@ -170,27 +191,37 @@ class CachingAuthenticator {
     if (wanted === null) return MALFORMED;
     this.#keeper?.start();
     const found = await this.#lookups.find(wanted);
-    const looked = judge(found.reading, wanted, scope);
+    const looked =
+      this.#approvals === null
+        ? judge(found.reading, wanted, scope)
+        : await this.#approvals.judge(wanted.hash, judge(found.reading, wanted, null), scope);
     const { decision, publicId } = looked;
     if (publicId === null) return decision;
     if (!decision.ok) {
       if (decision.code !== "scope_missing") this.#uses.noteRefused(publicId, decision.code);
       return decision;
     }
-    if (looked.pending) return this.#use(token, scope, found.reading.tokens.get(wanted.hash));
+    if (looked.pending) return this.#use(token, scope, found.reading.tokens.get(wanted.hash), looked);
     if (looked.stale) this.#uses.note(publicId);
     this.#keep(wanted, found, looked);
     return decision;
   }
 
   /** A first use, which supersedes: this verifier at least need not be told so by the database. */
-  async #use(token: string, scope: string | null, known: TokenFacts | undefined): Promise<Decision> {
+  async #use(
+    token: string,
+    scope: string | null,
+    known: TokenFacts | undefined,
+    looked: Looked,
+  ): Promise<Decision> {
     const { decision } = await within(this.#patience, useToken(this.#db, token, scope), refuseLate);
     if (known?.kind === "own" && known.replaces !== null) this.#cache.letGo([known.replaces]);
-    return decision;
+    if (this.#approvals === null) return decision;
+    return (await this.#approvals.judge(quickHash(token), { ...looked, decision }, scope)).decision;
   }
 
-  #keep(wanted: Wanted, { reading, epoch, sent }: Found, { decision, publicId, stale }: Looked): void {
+  #keep(wanted: Wanted, { reading, epoch, sent }: Found, looked: Looked): void {
+    const { decision, publicId, stale, notAfter } = looked;
     const known = reading.tokens.get(wanted.hash);
     if (known === undefined || !decision.ok || publicId === null) return;
     const every = noteEvery(known);
@@ -200,7 +231,7 @@ class CachingAuthenticator {
         decision,
         publicId,
         ids: known.kind === "own" ? known.ids : [publicId],
-        until: sent + (endOf(known) - reading.at),
+        until: sent + (Math.min(endOf(known), notAfter) - reading.at),
         noteEvery: every,
         noteAt: sent + (stale ? every : staleAt(known) - reading.at),
       },
@@ -213,6 +244,7 @@ class CachingAuthenticator {
     if (decision.ok) this.#counts.accepted++;
     else if ((decision.code satisfies RefusalCode) === "unavailable") this.#counts.unavailable++;
     else this.#counts.refused++;
+    if (!decision.ok && decision.code === "unapproved") this.#counts.unapproved++;
     return decision;
   }
 }

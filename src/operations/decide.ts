@@ -45,6 +45,8 @@ export interface Accepted {
   readonly workspace: string | null;
   /** RFC 3339; null for no end. */
   readonly expiresAt: string | null;
+  /** `ap_…`: the signed plan that the token is accepted under; null where no trust root asks for one. */
+  readonly approval: string | null;
 }
 
 /** Frozen too. */
@@ -59,6 +61,7 @@ export type RefusalCode =
   | "unknown"
   | Exclude<EffectiveStatus, "active" | "grace" | "pending">
   | "scope_missing"
+  | "unapproved"
   | "unavailable";
 
 export type Decision = Accepted | Refused;
@@ -79,6 +82,10 @@ export interface Looked {
   readonly pending: boolean;
   /** Whether its last use is old enough to be written again. */
   readonly stale: boolean;
+  /** The database's clock as it was read, ms since 1970; NaN where it was not asked. */
+  readonly at: number;
+  /** When the signed line that it is accepted under lets it end, ms since 1970; infinite where none is asked for. */
+  readonly notAfter: number;
 }
 
 /** The hash by which a token would be known, cheaply: neither shape nor checksum is looked at. */
@@ -154,6 +161,8 @@ export function judge(reading: Reading, wanted: Wanted, scope: string | null): L
     publicId: known.publicId,
     pending: status === "pending",
     stale: now.getTime() >= staleAt(known),
+    at: reading.at,
+    notAfter: Number.POSITIVE_INFINITY,
   };
 }
 
@@ -197,6 +206,7 @@ function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted 
     scopes: credential.scopes,
     workspace: identity.workspace,
     expiresAt: endText(known),
+    approval: null,
   });
 }
 
@@ -221,6 +231,7 @@ function acceptLegacy(known: HostToken): Accepted {
     scopes: known.scopes,
     workspace: known.workspace,
     expiresAt: known.facts.expiresAt?.toISOString() ?? null,
+    approval: null,
   });
 }
 
@@ -242,6 +253,12 @@ export function refusal(code: RefusalCode): Refused {
   return Object.freeze({ ok: false, code });
 }
 
-function refuse(code: RefusalCode, publicId: string | null = null): Looked {
-  return { decision: refusal(code), publicId, pending: false, stale: false };
+function refuse(code: RefusalCode, publicId: string | null = null, at = Number.NaN): Looked {
+  const decision = refusal(code);
+  return { decision, publicId, pending: false, stale: false, at, notAfter: Number.POSITIVE_INFINITY };
+}
+
+/** The same reading of a token with another answer: refused, and so nothing that a use would do. */
+export function refuseInstead({ publicId, at }: Looked, code: RefusalCode): Looked {
+  return refuse(code, publicId, at);
 }

@@ -12,6 +12,7 @@ const ACCEPTED: Accepted = {
   scopes: [],
   workspace: null,
   expiresAt: null,
+  approval: null,
 };
 
 /** Decides as told, and remembers what it was asked. */
@@ -39,6 +40,7 @@ const REFUSALS: readonly RefusalCode[] = [
   "revoked",
   "identity_revoked",
   "scope_missing",
+  "unapproved",
 ];
 
 describe("from a header to an answer", () => {

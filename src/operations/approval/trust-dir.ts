@@ -94,6 +94,15 @@ export function watchTrust(
 }
 
 /**
+ * As `watchTrust`, of a directory that is understood now: whoever starts with one that is not would refuse everybody.
+ * @throws MidctlError `usage` as `loadTrust`
+ */
+export function followTrust(dir: string): TrustSource {
+  loadTrust(dir);
+  return watchTrust(dir);
+}
+
+/**
  * Where somebody other than root and this process's own user could change the trust root: a sentence for each of its files
  * and of the directories above them that group or others may write to, or that belongs to somebody else. A directory with
  * the sticky bit (`/tmp`) counts as closed. Empty where all is well, and on Windows, which has no such modes.

@@ -2,6 +2,7 @@ import type { Database } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { parseVerifierName } from "../../domain/names.ts";
 import { quote } from "../../domain/visible.ts";
+import { followTrust, type TrustSource } from "../approval/trust-dir.ts";
 import { DEFAULT_LEASE } from "./lease-keeper.ts";
 
 export interface AuthenticatorOptions {
@@ -22,6 +23,11 @@ export interface AuthenticatorOptions {
   readonly patience?: number;
   /** Told once, in words for an operator, where nothing can be cached since nothing is heard. */
   readonly warn?: (text: string) => void;
+  /**
+   * Whom to believe about approvals (SPEC §9): a trust directory, or what follows one. With it every token is refused,
+   * `unapproved`, that no signed plan in force names; without, approvals are not looked at.
+   */
+  readonly trust?: string | TrustSource;
 }
 
 const DEFAULT_ENTRIES = 10_000;
@@ -38,11 +44,12 @@ interface Settings {
   readonly name: string | null;
   readonly patience: number;
   readonly warn: (text: string) => void;
+  readonly trust: TrustSource | null;
 }
 
-/** @throws MidctlError `usage` that names the option */
+/** @throws MidctlError `usage` that names the option, or what is wrong with the trust directory */
 export function readOptions(options: AuthenticatorOptions): Settings {
-  const given = requireFields("The options", options, ["db", "cache", "name", "patience", "warn"]);
+  const given = requireFields("The options", options, ["db", "cache", "name", "patience", "warn", "trust"]);
   const { db, cache = true, name, patience = DEFAULT_PATIENCE, warn = () => undefined } = given;
   const room = typeof cache === "boolean" ? {} : requireFields<Room>("cache", cache, ["entries", "leaseMs"]);
   const { entries = DEFAULT_ENTRIES, leaseMs = DEFAULT_LEASE } = room;
@@ -55,7 +62,18 @@ export function readOptions(options: AuthenticatorOptions): Settings {
     patience: requireWhole("patience", patience, 1, MAX_PATIENCE),
     warn,
     db: requirePool(db),
+    // Left out is one thing, and undefined by a slip another: then nothing would be checked.
+    trust: "trust" in given ? requireTrust(given.trust) : null,
   };
+}
+
+function requireTrust(given: AuthenticatorOptions["trust"]): TrustSource {
+  if (typeof given === "string") return followTrust(given);
+  if (typeof given === "object" && given !== null && typeof given.current === "function") return given;
+  throw refuse(
+    "trust: a directory or a TrustSource is expected",
+    "leave it out where approvals are not to be checked",
+  );
 }
 
 type Room = Exclude<AuthenticatorOptions["cache"], boolean | undefined>;

@@ -1,0 +1,71 @@
+import type { Tx } from "../../db/database.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import type { TrustRoot } from "../../domain/trust.ts";
+import type { TrustSource } from "../approval/trust-dir.ts";
+import type { Looked } from "../decide.ts";
+import type { DecisionCache } from "./cache.ts";
+import { Receipts } from "./receipts.ts";
+
+/**
+ * Holds a verifier to its trust root: nothing is accepted but what that approves of, and nothing is kept that was decided
+ * under another.
+ */
+export class Approvals {
+  readonly #source: TrustSource;
+  readonly #cache: DecisionCache;
+  readonly #receipts: Receipts;
+  #root: TrustRoot | null = null;
+  #generation = Number.NaN;
+
+  constructor(db: Tx, source: TrustSource, cache: DecisionCache, patience: number) {
+    this.#source = source;
+    this.#cache = cache;
+    this.#receipts = new Receipts(db, { patience });
+  }
+
+  get counters(): Receipts["counters"] {
+    return this.#receipts.counters;
+  }
+
+  /** The root to decide by now, or null: nothing can be decided. Where it is another, the cache is emptied. */
+  root(): TrustRoot | null {
+    const root = currentRoot(this.#source);
+    const { generation } = this.#source;
+    if (root !== this.#root || generation !== this.#generation) {
+      this.#root = root;
+      this.#generation = generation;
+      this.#cache.clear();
+    }
+    return root;
+  }
+
+  /**
+   * As `Receipts.judge`, by the root that is in force when it returns.
+   * @throws MidctlError `unavailable` where there is none, or the database cannot be asked
+   */
+  async judge(hash: string, looked: Looked, scope: string | null): Promise<Looked> {
+    for (;;) {
+      const root = this.root();
+      if (root === null) throw untrusted();
+      const judged = await this.#receipts.judge(root, hash, looked, scope);
+      if (this.root() === root) return judged;
+    }
+  }
+}
+
+/** A source of a host's own that throws is none to be believed. */
+function currentRoot(source: TrustSource): TrustRoot | null {
+  try {
+    return source.current();
+  } catch {
+    return null;
+  }
+}
+
+function untrusted(): MidctlError {
+  return new MidctlError(
+    "unavailable",
+    "The trust directory is not understood as it is; no token was decided on.",
+    { hint: "Put the trust directory right; it is looked at again within a second." },
+  );
+}
