@@ -6,6 +6,7 @@ import type { Request } from "../operations/change.ts";
 import { type Controlled, readTarget, type Target } from "../operations/control.ts";
 import type { VerbContext } from "./context.ts";
 import { letGoSchema } from "./documents.ts";
+import { type GateWords, gated } from "./gate.ts";
 import { requestFrom } from "./request.ts";
 import type { Outcome } from "./verb.ts";
 
@@ -26,10 +27,27 @@ export type ControlledDocument = z.infer<typeof controlledOutput>;
 type Result = ControlledDocument["results"][number];
 
 interface ControlVerb {
-  readonly name: string;
+  readonly name: "pause" | "resume" | "revoke";
   readonly confirm: boolean;
   readonly noWait?: boolean;
+  readonly gate: GateWords & Partial<GlassWords>;
 }
+
+/** At once, where protected, and countersigned afterwards. */
+export interface GlassWords {
+  readonly breakGlass: boolean;
+  readonly ticket: string | undefined;
+}
+
+export const glassOptions = {
+  breakGlass: {
+    summary:
+      "where protected: at once, by a key that the policy allows it; stays open until another owner countersigns",
+  },
+  ticket: { value: "TEXT", summary: "with --break-glass: where the emergency is on record" },
+} as const;
+
+const STATUS = { pause: "paused", resume: "active", revoke: "revoked" } as const;
 
 type Control = (db: Database, request: Request, target: Target) => Promise<Controlled>;
 
@@ -63,10 +81,21 @@ export async function controlTargets(
     onCommitted: () => context.standBy(standing(results.length + 1, targets.length)),
   };
   const results: Result[] = [];
-  for (const target of targets) {
+  const envelope = await breakGlass(db, targets, context, verb);
+  for (const [index, target] of targets.entries()) {
+    const run = (claimed: Request) =>
+      control(db, { ...request, ...claimed, ...(envelope?.(index) ?? {}) }, target);
     try {
-      results.push({ ...(await control(db, request, target)), error: null });
+      const rest = targets.slice(index);
+      const draft = async () => {
+        const { draftControl } = await import("../operations/approval/draft.ts");
+        const open = context.dryRun ? [target] : rest;
+        return Promise.all(open.map((each) => draftControl(db, each, STATUS[verb.name])));
+      };
+      const done = await gated(context, db, verb.gate, { action: verb.name, draft, run });
+      results.push({ ...done, error: null });
     } catch (error) {
+      if (error instanceof MidctlError && error.code === "approval_required") throw error;
       if (targets.length === 1 || !(error instanceof MidctlError)) throw error;
       results.push(failed(target, error));
     }
@@ -74,6 +103,25 @@ export async function controlTargets(
   }
   const document = { results };
   return results.some((result) => result.error !== null) ? { document, exit: 8 } : { document };
+}
+
+/**
+ * Under --break-glass: the signed statement of what is done, and by which request each target is then changed. Null where
+ * that was not asked for.
+ */
+async function breakGlass(
+  db: Database,
+  targets: readonly Target[],
+  context: VerbContext,
+  verb: ControlVerb,
+): Promise<((index: number) => Partial<Request>) | null> {
+  const { breakGlass: asked, ticket } = verb.gate;
+  if (asked !== true) {
+    if (ticket === undefined) return null;
+    throw new MidctlError("usage", "--ticket goes with --break-glass; nothing was changed");
+  }
+  const { openGlass } = await import("./break-glass.ts");
+  return openGlass(context, db, verb.gate, ticket, targets, STATUS[verb.name]);
 }
 
 /** What an interruption while verifiers are waited for has to say. */

@@ -9,11 +9,13 @@ import {
   type Rendering,
   renderDocument,
   renderJson,
+  renderView,
   toJsonLine,
 } from "./output.ts";
 import { colorLevel, createPaint } from "./paint.ts";
 import { OutputFailure } from "./terminal.ts";
 import type { AnyOutcome, Document, Outcome, PagedOutcome, Verb } from "./verb.ts";
+import type { View } from "./view.ts";
 
 /** Writes the outcome and returns the exit code. Throws `undeliverable` when a secret did not get out. */
 export async function deliver(
@@ -51,6 +53,13 @@ async function writeDocument(verb: Verb, document: Document, context: VerbContex
   if (result !== "") await context.terminal.writeResult(result);
   const messages = verb.changes && context.dryRun && isForPeople(rendering.format) ? rehearsed : notices;
   if (messages !== "" && !context.flags.quiet) context.terminal.writeMessage(messages);
+}
+
+/** Shows a person on stderr what they are about to decide on. */
+export async function showView(view: View, context: VerbContext): Promise<void> {
+  const rendering = await renderingFor(context, "stderr");
+  const { result, notices } = await renderView(view, rendering);
+  context.terminal.writeMessage(`${result}${notices}\n`);
 }
 
 /** In the place of a view's own notices, which speak of what was done and what to do next. */

@@ -38,6 +38,13 @@ export function openSecret(context: VerbContext, wish: SecretWish, environment: 
       hint: "with a commitment the secret stays on the machine that made it",
     });
   }
+  if (environment.protected && wish.tokenFile === undefined && wish.commitment === undefined) {
+    throw new MidctlError(
+      "usage",
+      `${environment.name} is protected, and its plans are committed to a secret that is there already; nothing was issued`,
+      { hint: "--token-file PATH, or --commitment with what `midctl credential prepare` printed" },
+    );
+  }
   if (wish.commitment !== undefined) return fromCommitment(wish.commitment);
   return wish.tokenFile === undefined
     ? fromStdout(context, environment)
@@ -106,6 +113,8 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
             },
           );
         }
+        // The request names the secret, and waits for its approval.
+        if (error instanceof MidctlError && error.code === "approval_required") throw error;
         if (await isElsewhere(context, token.hash)) throw error;
         file.discard();
         // Issued between the look and the taking back: either this sees it, or who issued it sees that the file is gone.

@@ -63,10 +63,13 @@ export type InputOf<
   readonly [Spec in Arguments[number] as Spec["name"]]: ArgumentValue<Spec>;
 } & { readonly [Name in keyof Options]: OptionValue<Options[Name]> };
 
-/** What a run comes to. Exits 4 (`verify`), 8 (some of many failed) and 9 (a check found something) are results. */
+/**
+ * What a run comes to. Exits 4 (`verify`), 8 (some of many failed), 9 (a check found something), and what `approval wait` says
+ * by its 4, 5 and 6, are results.
+ */
 export interface Outcome<Document> {
   readonly document: Document;
-  readonly exit?: 0 | 4 | 8 | 9;
+  readonly exit?: 0 | 4 | 5 | 6 | 8 | 9;
   /**
    * Written alone on stdout, or as `token` of the JSON document, whose own `token` is null until then: the document
    * itself never holds it.

@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { countOpenApprovals } from "../repository/approval.ts";
 import type { Credential } from "../repository/credential.ts";
 import type { Environment } from "../repository/environment.ts";
 import { listCredentialRows } from "../repository/listing.ts";
@@ -21,13 +22,15 @@ export interface StatusReport {
   readonly verifiers: number;
   /** Tokens that were tried within seven days although they had ended, latest first, at most 20. */
   readonly refusedUses: readonly RefusedUse[];
-  /** Requests that wait for an approval. */
+  /** Requests that wait for an approval, or to be carried out. */
   readonly openApprovals: number;
+  /** What was done by breaking the glass, and nobody has countersigned. */
+  readonly uncountersigned: number;
 }
 
 /** What there is and what needs attention soon. */
 export async function readStatus(db: Tx): Promise<StatusReport> {
-  const [environment, server, counts, expiring, verifiers, refusedUses] = await Promise.all([
+  const [environment, server, counts, expiring, verifiers, refusedUses, approvals] = await Promise.all([
     requireEnvironment(db),
     readServer(db),
     countByStatus(db),
@@ -47,6 +50,7 @@ export async function readStatus(db: Tx): Promise<StatusReport> {
     ),
     readVerifiers(db),
     readRefusedUses(db, WEEK, SHOWN),
+    countOpenApprovals(db),
   ]);
   return {
     environment,
@@ -56,6 +60,7 @@ export async function readStatus(db: Tx): Promise<StatusReport> {
     moreExpiring: expiring.next !== null,
     verifiers: verifiers.length,
     refusedUses,
-    openApprovals: 0,
+    openApprovals: approvals.open,
+    uncountersigned: approvals.uncountersigned,
   };
 }

@@ -90,14 +90,6 @@ export async function insertVote(tx: Tx, approval: string, vote: Omit<Vote, "at"
   );
 }
 
-/** The request, and nobody else decides on it until the transaction ends. */
-export async function lockApproval(tx: Tx, id: string): Promise<Approval | null> {
-  await tx.query(`SELECT 1 AS held FROM midctl_approval WHERE "publicId" = $1 FOR NO KEY UPDATE`, [
-    id.slice(3),
-  ]);
-  return findApproval(tx, id);
-}
-
 export async function findApproval(tx: Tx, id: string): Promise<Approval | null> {
   const [row] = await tx.query<Approval>(`SELECT ${COLUMNS} FROM midctl_approval a WHERE a."publicId" = $1`, [
     id.slice(3),

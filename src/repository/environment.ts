@@ -58,6 +58,11 @@ export async function nameEnvironment(
   );
 }
 
+/** From here on nothing changes without an approval. */
+export async function markProtected(tx: Tx): Promise<void> {
+  await tx.query(`UPDATE midctl_environment SET protected = true`);
+}
+
 function toEnvironment(row: EnvironmentRow): Environment {
   return {
     name: row.name,

@@ -1,6 +1,7 @@
 import { MidctlError } from "../../domain/errors.ts";
 import { issueCredential } from "../../operations/credential-issue.ts";
 import { previewIssuance } from "../../operations/issuance.ts";
+import { gated, gateOptions } from "../gate.ts";
 import { issuanceOf, issuedOutcome, issuedOutput } from "../issued-document.ts";
 import {
   duration,
@@ -12,7 +13,6 @@ import {
   slugOf,
 } from "../options.ts";
 import { readWith } from "../parse.ts";
-import { requestFrom } from "../request.ts";
 import { openSecret } from "../secret-source.ts";
 import { defineVerb } from "../verb.ts";
 import { viewIssued } from "../views/credential-issue.ts";
@@ -49,6 +49,7 @@ export const credentialIssue = defineVerb({
       summary: "with --create: the identity's life; default: without end",
       schema: duration,
     },
+    ...gateOptions,
   },
   output: issuedOutput,
   changes: true,
@@ -61,17 +62,20 @@ export const credentialIssue = defineVerb({
     const db = await context.database();
     const seen = await previewIssuance(db, slug, input.name);
     const source = openSecret(context, input, seen.environment);
+    const issuance = {
+      ...issuanceOf(input),
+      identity: input.create ? identitySpecOf(slug, words) : slug,
+      secret: source.commitment,
+    };
     const issued = await source.during(() =>
-      issueCredential(
-        db,
-        requestFrom(context),
-        {
-          ...issuanceOf(input),
-          identity: input.create ? identitySpecOf(slug, words) : slug,
-          secret: source.commitment,
-        },
-        seen,
-      ),
+      gated(context, db, input, {
+        action: "credential.issue",
+        hash: source.commitment.hash,
+        draft: async (tx) => [
+          await (await import("../../operations/approval/draft.ts")).draftIssue(tx, issuance, seen),
+        ],
+        run: (request) => issueCredential(db, request, issuance, seen),
+      }),
     );
     context.standBy(`${issued.credential.id} was issued and stays`);
     return issuedOutcome(issued, source);

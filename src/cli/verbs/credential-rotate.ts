@@ -2,10 +2,10 @@ import { MidctlError } from "../../domain/errors.ts";
 import { parseReference } from "../../domain/reference.ts";
 import { DEFAULT_GRACE, rotateCredential } from "../../operations/credential-rotate.ts";
 import { previewIssuance } from "../../operations/issuance.ts";
+import { gated, gateOptions } from "../gate.ts";
 import { issuanceOf, issuedOutcome, issuedOutput } from "../issued-document.ts";
 import { grace, issuanceOptions, parseIdentityReference } from "../options.ts";
 import { readWith } from "../parse.ts";
-import { requestFrom } from "../request.ts";
 import { openSecret } from "../secret-source.ts";
 import { defineVerb } from "../verb.ts";
 import { viewIssued } from "../views/credential-issue.ts";
@@ -43,6 +43,7 @@ export const credentialRotate = defineVerb({
       schema: readWith(parseCredentialReference),
     },
     compromised: { summary: "revoke every live credential of that name at once" },
+    ...gateOptions,
   },
   output: issuedOutput,
   changes: true,
@@ -60,28 +61,29 @@ export const credentialRotate = defineVerb({
     const db = await context.database();
     const seen = await previewIssuance(db, input.ref, input.name);
     const source = openSecret(context, input, seen.environment);
+    const rotation = {
+      ...issuanceOf(input),
+      identity: input.ref,
+      secret: source.commitment,
+      grace: input.compromised ? 0 : (input.grace ?? DEFAULT_GRACE),
+      expectCurrent: input.expectCurrent ?? null,
+      compromised: input.compromised,
+    };
+    const onCommitted = () =>
+      context.standBy(
+        source.tokenFile === null
+          ? "the old credentials are revoked, and the secret of the new one was not shown: credential issue --replace-pending makes another"
+          : "the old credentials are revoked, and the new one was issued; verifiers were still being waited for",
+      );
     const issued = await source.during(() =>
-      rotateCredential(
-        db,
-        {
-          ...requestFrom(context),
-          onCommitted: () =>
-            context.standBy(
-              source.tokenFile === null
-                ? "the old credentials are revoked, and the secret of the new one was not shown: credential issue --replace-pending makes another"
-                : "the old credentials are revoked, and the new one was issued; verifiers were still being waited for",
-            ),
-        },
-        {
-          ...issuanceOf(input),
-          identity: input.ref,
-          secret: source.commitment,
-          grace: input.compromised ? 0 : (input.grace ?? DEFAULT_GRACE),
-          expectCurrent: input.expectCurrent ?? null,
-          compromised: input.compromised,
-        },
-        seen,
-      ),
+      gated(context, db, input, {
+        action: "credential.rotate",
+        hash: source.commitment.hash,
+        draft: async (tx) => [
+          await (await import("../../operations/approval/draft.ts")).draftRotation(tx, rotation, seen),
+        ],
+        run: (request) => rotateCredential(db, { ...request, onCommitted }, rotation, seen),
+      }),
     );
     context.standBy(`${issued.credential.id} was issued and stays`);
     return issuedOutcome(issued, source);

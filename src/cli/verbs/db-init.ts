@@ -1,5 +1,4 @@
 import * as z from "zod/mini";
-import { MidctlError } from "../../domain/errors.ts";
 import { parseSlug } from "../../domain/slug.ts";
 import { initDatabase } from "../../operations/db-init.ts";
 import { environmentSchema } from "../documents.ts";
@@ -22,8 +21,14 @@ export const dbInit = defineVerb({
   path: ["db", "init"],
   summary: "Migrate, and name the environment",
   description:
-    "The environment is a property of the database: its name, whether its tokens are live or test ones, whether it is protected. Named once; --live only while no credential exists.",
-  examples: [{ command: "midctl db init --environment staging", does: "a test environment with a name" }],
+    "The environment is a property of the database: its name, whether its tokens are live or test ones, whether it is protected. Named once; --live only while no credential exists; --protected where no token is in force yet, else midctl db protect.",
+  examples: [
+    { command: "midctl db init --environment staging", does: "a test environment with a name" },
+    {
+      command: "midctl db init --environment production --live --protected",
+      does: "from the beginning nothing changes there without an approval",
+    },
+  ],
   options: {
     environment: { value: "NAME", summary: "its name for good", required: true, schema: readWith(parseSlug) },
     live: { summary: "its tokens are live ones: mid_live_…" },
@@ -33,23 +38,9 @@ export const dbInit = defineVerb({
   changes: true,
   async run(input, context) {
     const place = describePlace(context);
-    if (input.protected && place.kind === "embedded") {
-      throw new MidctlError(
-        "conflict",
-        "the embedded PostgreSQL cannot be a protected environment; nothing was changed",
-        {
-          hint: "whoever can run midctl here owns its files, so nobody's approval could bind them; use a server: --database-url",
-        },
-      );
-    }
     if (input.protected) {
-      throw new MidctlError(
-        "usage",
-        "protected environments need approvals, which this version does not have; nothing was changed",
-        {
-          hint: "leave --protected out",
-        },
-      );
+      const { refuseEmbedded } = await import("../trust.ts");
+      refuseEmbedded(place);
     }
     const db = await context.database({ schema: "any" });
     const wish = { name: input.environment, live: input.live, protected: input.protected };

@@ -11,6 +11,7 @@ import type { TokenToAdopt } from "../../repository/token.ts";
 import { proposalSchema, readPlan, writePlan } from "../adoption-plan.ts";
 import type { VerbContext } from "../context.ts";
 import { credentialSchema, identitySchema } from "../documents.ts";
+import { type GateWords, gated, gateOptions } from "../gate.ts";
 import {
   duration,
   identityOptions,
@@ -20,7 +21,6 @@ import {
   slugOf,
 } from "../options.ts";
 import { readWith } from "../parse.ts";
-import { requestFrom } from "../request.ts";
 import { defineVerb, type Outcome } from "../verb.ts";
 import { viewIdentityAdopt } from "../views/identity-adopt.ts";
 
@@ -107,17 +107,21 @@ export const identityAdopt = defineVerb({
     all: { summary: "propose an identity for every token in force that was not adopted; goes with --plan" },
     plan: { value: "FILE", summary: "with --all: the new file to write the proposals into" },
     apply: { value: "FILE", summary: "adopt what this file says, in one transaction" },
+    key: gateOptions.key,
+    approveWithin: gateOptions.approveWithin,
+    executeWithin: gateOptions.executeWithin,
   },
   output: identityAdoptOutput,
   list: ["proposals", "results"],
   changes: true,
   async run(input, context): Promise<Outcome<IdentityAdoptDocument>> {
     const { ref, all, plan, apply } = input;
+    const { key, approveWithin, executeWithin, ...words } = input;
     if (all || plan !== undefined) {
       if (!all || plan === undefined)
         throw together(all ? "--all goes with --plan FILE" : "--plan goes with --all");
       refuseBeside("--all", {
-        ...input,
+        ...words,
         all: false,
         plan: undefined,
         owner: undefined,
@@ -126,17 +130,34 @@ export const identityAdopt = defineVerb({
       return propose(context, plan, input.owner ?? null, input.workspace ?? null);
     }
     if (apply !== undefined) {
-      refuseBeside("--apply", { ...input, apply: undefined, owner: undefined });
-      return applyPlan(context, apply, input.owner ?? null);
+      refuseBeside("--apply", { ...words, apply: undefined, owner: undefined });
+      return applyPlan(context, apply, input.owner ?? null, {
+        key,
+        approveWithin,
+        executeWithin,
+        plan: undefined,
+      });
     }
     const token = ref ?? parseTokenReference(await context.ask({ name: "REF", summary: "the token, at_…" }));
     if (input.identity !== undefined) {
-      refuseBeside("--identity", { ...input, ref: undefined, identity: undefined, name: undefined });
+      refuseBeside("--identity", { ...words, ref: undefined, identity: undefined, name: undefined });
     }
     const db = await context.database();
     const seen = await previewAdoption(db, token);
     const identity = input.identity ?? (await describe(input, seen, context));
-    const adopted = await adoptToken(db, requestFrom(context), { token, identity, name: input.name ?? null });
+    const adoption = { token, identity, name: input.name ?? null };
+    const adopted = await gated(
+      context,
+      db,
+      { ...input, plan: undefined },
+      {
+        action: "identity.adopt",
+        draft: async (tx) => [
+          await (await import("../../operations/approval/draft.ts")).draftAdoption(tx, adoption),
+        ],
+        run: (request) => adoptToken(db, request, adoption),
+      },
+    );
     return { document: adopted };
   },
   view: viewIdentityAdopt,
@@ -237,9 +258,17 @@ async function applyPlan(
   context: VerbContext,
   file: string,
   owner: string | null,
+  words: GateWords,
 ): Promise<Outcome<IdentityAdoptDocument>> {
   const lines = readPlan(file, owner);
   const tokens = lines.length === 1 ? "1 token" : `${lines.length} tokens`;
   await context.confirm({ action: `adopt ${tokens}`, name: `adopt ${lines.length}` });
-  return { document: await applyAdoption(await context.database(), requestFrom(context), lines) };
+  const db = await context.database();
+  return {
+    document: await gated(context, db, words, {
+      action: "identity.adopt",
+      draft: async (tx) => (await import("../../operations/approval/draft.ts")).draftAdoptions(tx, lines),
+      run: (request) => applyAdoption(db, request, lines),
+    }),
+  };
 }

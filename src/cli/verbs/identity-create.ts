@@ -2,8 +2,8 @@ import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { createIdentity } from "../../operations/identity-create.ts";
 import { identitySchema } from "../documents.ts";
+import { gated, gateOptions } from "../gate.ts";
 import { duration, identityOptions, identitySpecOf, ownerOption, slugOf } from "../options.ts";
-import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
 import { viewIdentityCreate } from "../views/identity-create.ts";
 
@@ -34,6 +34,7 @@ export const identityCreate = defineVerb({
     ...identityOptions,
     expires: { value: "30d", summary: "its life; default: without end", schema: duration },
     ifNotExists: { summary: "succeed where it exists with the same attributes" },
+    ...gateOptions,
   },
   output: identityCreateOutput,
   changes: true,
@@ -44,8 +45,12 @@ export const identityCreate = defineVerb({
     if (slug === undefined) throw new MidctlError("usage", "SLUG is missing; nothing was created");
     const spec = identitySpecOf(slug, input);
     const db = await context.database();
-    const { created, identity } = await createIdentity(db, requestFrom(context), spec, {
-      ifNotExists: input.ifNotExists,
+    const { created, identity } = await gated(context, db, input, {
+      action: "identity.create",
+      draft: async (tx) => [
+        await (await import("../../operations/approval/draft.ts")).draftCreation(tx, spec),
+      ],
+      run: (request) => createIdentity(db, request, spec, { ifNotExists: input.ifNotExists }),
     });
     return { document: { created, identity } };
   },

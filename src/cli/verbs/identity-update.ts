@@ -3,9 +3,9 @@ import { MidctlError } from "../../domain/errors.ts";
 import { parseLabelKey, parseLabels } from "../../domain/labels.ts";
 import { updateIdentity } from "../../operations/identity-update.ts";
 import { identitySchema } from "../documents.ts";
+import { gated, gateOptions } from "../gate.ts";
 import { duration, identityOptions, labelText, ownerOption, parseIdentityReference } from "../options.ts";
 import { readWith } from "../parse.ts";
-import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
 import { viewIdentityUpdate } from "../views/identity-update.ts";
 
@@ -44,6 +44,7 @@ export const identityUpdate = defineVerb({
     },
     expires: { value: "30d", summary: "its end from now on; only sooner than before", schema: duration },
     idleTtl: { value: "24h", summary: "only shorter than before", schema: duration },
+    ...gateOptions,
   },
   output: identityUpdateOutput,
   changes: true,
@@ -64,12 +65,14 @@ export const identityUpdate = defineVerb({
         hint: "give --display-name, --owner, --label, --remove-label, --expires or --idle-ttl",
       });
     }
-    const { changed, identity } = await updateIdentity(
-      await context.database(),
-      requestFrom(context),
-      input.ref,
-      update,
-    );
+    const db = await context.database();
+    const { changed, identity } = await gated(context, db, input, {
+      action: "identity.update",
+      draft: async (tx) => [
+        await (await import("../../operations/approval/draft.ts")).draftUpdate(tx, input.ref, update),
+      ],
+      run: (request) => updateIdentity(db, request, input.ref, update),
+    });
     return { document: { changed, identity } };
   },
   view: viewIdentityUpdate,

@@ -1,5 +1,6 @@
 import { pauseTarget } from "../../operations/pause.ts";
-import { controlAll, controlledOutput } from "../controlled-document.ts";
+import { controlAll, controlledOutput, glassOptions } from "../controlled-document.ts";
+import { gateOptions } from "../gate.ts";
 import { defineVerb } from "../verb.ts";
 import { viewPause } from "../views/pause.ts";
 
@@ -25,11 +26,13 @@ export const pause = defineVerb({
     noWait: {
       summary: "return once it is committed, without waiting until every verifier has let go",
     },
+    ...glassOptions,
+    ...gateOptions,
   },
   output: controlledOutput,
   list: ["results"],
   changes: true,
-  run: ({ ref, noWait }, context) =>
-    controlAll(ref, context, { name: "pause", confirm: false, noWait: noWait === true }, pauseTarget),
+  run: ({ ref, noWait, ...gate }, context) =>
+    controlAll(ref, context, { name: "pause", confirm: false, noWait: noWait === true, gate }, pauseTarget),
   view: viewPause,
 });

@@ -1,5 +1,6 @@
 import { resumeTarget } from "../../operations/resume.ts";
 import { controlAll, controlledOutput } from "../controlled-document.ts";
+import { gateOptions } from "../gate.ts";
 import { defineVerb } from "../verb.ts";
 import { viewResume } from "../views/resume.ts";
 
@@ -15,9 +16,11 @@ export const resume = defineVerb({
       complete: "identity",
     },
   ],
+  options: { ...gateOptions },
   output: controlledOutput,
   list: ["results"],
   changes: true,
-  run: ({ ref }, context) => controlAll(ref, context, { name: "resume", confirm: false }, resumeTarget),
+  run: ({ ref, ...gate }, context) =>
+    controlAll(ref, context, { name: "resume", confirm: false, gate }, resumeTarget),
   view: viewResume,
 });

@@ -1,7 +1,8 @@
 import { MidctlError } from "../../domain/errors.ts";
 import { revokeTarget } from "../../operations/revoke.ts";
 import { readLeaked } from "../../operations/revoke-leaked.ts";
-import { controlAll, controlledOutput, controlTargets } from "../controlled-document.ts";
+import { controlAll, controlledOutput, controlTargets, glassOptions } from "../controlled-document.ts";
+import { gateOptions } from "../gate.ts";
 import { readToken } from "../token-input.ts";
 import { defineVerb } from "../verb.ts";
 import { viewRevoke } from "../views/revoke.ts";
@@ -22,13 +23,15 @@ export const revoke = defineVerb({
     noWait: {
       summary: "return once it is committed, without waiting until every verifier has let go",
     },
+    ...glassOptions,
+    ...gateOptions,
     tokenStdin: { summary: "revoke the credential of the token on standard input; looking is not a use" },
   },
   output: controlledOutput,
   list: ["results"],
   changes: true,
-  async run({ ref, tokenStdin, noWait }, context) {
-    const verb = { name: "revoke", confirm: true, noWait: noWait === true };
+  async run({ ref, tokenStdin, noWait, ...gate }, context) {
+    const verb = { name: "revoke" as const, confirm: true, noWait: noWait === true, gate };
     if (tokenStdin) {
       if (ref.length > 0) throw new MidctlError("usage", "--token-stdin takes no REF; nothing was revoked");
       const token = await readToken(context);

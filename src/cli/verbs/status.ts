@@ -36,6 +36,7 @@ export const statusOutput = z.object({
     ),
   ),
   openApprovals: z.number(),
+  uncountersigned: z.number(),
 });
 export type StatusDocument = z.infer<typeof statusOutput>;
 

@@ -14,6 +14,7 @@ export function viewStatus(document: StatusDocument): View {
     verifiers,
     refusedUses,
     openApprovals,
+    uncountersigned,
   } = document;
   const rows = [
     ...Object.entries(counts.identities).map(
@@ -37,6 +38,9 @@ export function viewStatus(document: StatusDocument): View {
         ["server", `PostgreSQL ${server.version}`],
         ["verifiers", verifiers],
         ["open approvals", openApprovals],
+        ...(uncountersigned === 0
+          ? []
+          : [["glass broken", { text: `${uncountersigned} not countersigned`, tone: "bad" }] as const]),
       ],
     },
     {

@@ -10,6 +10,7 @@ import { findCredential, readLive } from "../../repository/credential.ts";
 import { findIdentity, type Identity } from "../../repository/identity.ts";
 import { readTokenHash } from "../../repository/token.ts";
 import { toScopes } from "../../repository/token-facts.ts";
+import type { PlannedAdoption } from "../adoption-apply.ts";
 import type { ControlStatus, Target } from "../control.ts";
 import type { Rotation } from "../credential-rotate.ts";
 import { type Adoption, previewAdoption } from "../identity-adopt.ts";
@@ -163,6 +164,46 @@ export async function draftAdoption(tx: Tx, adoption: Adoption): Promise<Draft> 
     },
     hash: null,
   };
+}
+
+/** Many adoptions at once, each a line of its own: so each token has an identity of its own. */
+export async function draftAdoptions(tx: Tx, plan: readonly PlannedAdoption[]): Promise<Draft[]> {
+  const slugs = new Set<string>();
+  const drafts: Draft[] = [];
+  for (const { token, slug, credential, displayName, owner, labels, workspace } of plan) {
+    if (slugs.has(slug)) {
+      throw new MidctlError(
+        "usage",
+        `${slug} takes in several tokens of this plan, and where approvals are needed each line stands alone; nothing was requested.`,
+        { hint: "Give each its own slug, or request them one after the other." },
+      );
+    }
+    slugs.add(slug);
+    const existing = await findIdentity(tx, slug);
+    drafts.push(
+      await draftAdoption(tx, {
+        token,
+        name: credential,
+        identity:
+          existing !== null
+            ? slug
+            : {
+                slug,
+                kind: "service",
+                provider: null,
+                threadId: null,
+                owner,
+                displayName,
+                labels,
+                parent: null,
+                workspace,
+                expiresIn: null,
+                idleTtl: null,
+              },
+      }),
+    );
+  }
+  return drafts;
 }
 
 async function creationOf(

@@ -155,7 +155,6 @@ export type Plan = z.infer<typeof plan>;
 export type PlanLine = Plan["lines"][number];
 export type LineOf<Name extends PlanLine["do"]> = Extract<PlanLine, { readonly do: Name }>;
 export type IdentityTarget = z.infer<typeof identity>;
-export type TokenTerms = z.infer<typeof token>;
 export type Creation = z.infer<typeof creation>;
 
 /** The bytes that people sign. */

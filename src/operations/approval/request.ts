@@ -80,7 +80,7 @@ export async function requestApproval(
   const written = { id: plan.id, ...writePlan(plan) };
   const signed = await asking.sign?.(written.text);
   asking.keep?.(written);
-  await change(db, request, async (tx) => {
+  await change(db, { ...request, approval: plan.id }, async (tx) => {
     await insertRequest(tx, {
       plan: written.text,
       digest: written.digest,
@@ -103,21 +103,24 @@ export async function requestApproval(
 export function approvalRequired(
   approval: Pick<Approval, "id" | "digest" | "status">,
   environment: { readonly name: string },
-  planFile: string | null,
+  { made, planFile }: { readonly made: boolean; readonly planFile: string | null },
 ): MidctlError {
   const { id, digest, status } = approval;
   const typed = digest.slice(0, TYPED_DIGITS);
-  return new MidctlError(
-    "approval_required",
+  const [message, hint] =
     status === "approved"
-      ? `${id} is approved and waits to be carried out; nothing was done by this command.`
-      : `${environment.name} is protected: ${id} was requested, and nothing was changed.`,
-    {
-      hint:
-        status === "approved"
-          ? `midctl approval apply ${id}`
-          : `An owner runs: midctl approval approve ${id} --key KEY, and types ${typed}. Then: midctl approval apply ${id}`,
-      details: { approval: id, digest, status, approve: typed, planFile },
-    },
-  );
+      ? [
+          `${id} is approved and waits to be carried out; nothing was done by this command.`,
+          `midctl approval apply ${id}`,
+        ]
+      : [
+          made
+            ? `The environment ${environment.name} is protected: the approval ${id} was requested, and nothing was changed.`
+            : `The approval ${id} is open, and was requested before; nothing was changed.`,
+          `An owner runs: midctl approval approve ${id} --key KEY, and types ${typed}. Then: midctl approval apply ${id}`,
+        ];
+  return new MidctlError("approval_required", message, {
+    hint,
+    details: { approval: id, digest, status, approve: typed, planFile },
+  });
 }

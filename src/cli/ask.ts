@@ -1,0 +1,106 @@
+/** Asking for an approval: the request, its signature, and the plan's file. */
+import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from "node:fs";
+import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { commitToHash } from "../domain/plan.ts";
+import type { Draft } from "../operations/approval/draft.ts";
+import { findOpenRequest } from "../operations/approval/read.ts";
+import { rehearsal, rehearseLine } from "../operations/approval/rehearse.ts";
+import {
+  type Asking,
+  approvalRequired,
+  DEFAULT_APPROVAL,
+  DEFAULT_EXECUTION,
+  requestApproval,
+} from "../operations/approval/request.ts";
+import { requireEnvironment } from "../operations/lookup.ts";
+import type { VerbContext } from "./context.ts";
+import type { Gated, GateWords } from "./gate.ts";
+import { requestFrom } from "./request.ts";
+import { openKey } from "./signing.ts";
+import { requireTrustRoot } from "./trust.ts";
+
+/** What a gated command does in a protected environment: tries itself, rolled back, and asks. */
+export async function askInstead<T>(
+  context: VerbContext,
+  db: Database,
+  words: GateWords,
+  command: Gated<T>,
+): Promise<T> {
+  const request = requestFrom(context);
+  if (command.hash !== undefined) await refuseRequested(db, command.hash);
+  const drafts = await command.draft(db);
+  if (context.dryRun) {
+    const { envelope } = rehearsal(await requireEnvironment(db), drafts);
+    return command.run({ ...request, envelope });
+  }
+  for (const draft of drafts) await rehearseLine(db, request, draft);
+  return ask(context, db, words, command.action, drafts);
+}
+
+/** Makes the request, and throws what tells of it. */
+export async function ask(
+  context: VerbContext,
+  db: Database,
+  words: GateWords,
+  action: string,
+  drafts: readonly Draft[],
+): Promise<never> {
+  const asking = await askingOf(context, words, action);
+  const requested = await requestApproval(db, requestFrom(context), asking, action, drafts);
+  throw approvalRequired({ ...requested, status: "open" }, requested.plan.environment, {
+    made: true,
+    planFile: planPath(words, requested.id),
+  });
+}
+
+/** A token that a request in force names waits for that one (SPEC §4). */
+async function refuseRequested(db: Database, hash: string): Promise<void> {
+  const open = await findOpenRequest(db, commitToHash(hash));
+  if (open !== null)
+    throw approvalRequired(open, await requireEnvironment(db), { made: false, planFile: null });
+}
+
+/** Who asks: by the key that signs, or, where the policy lets requests go unsigned, as the settings say. */
+export async function askingOf(context: VerbContext, words: GateWords, action: string): Promise<Asking> {
+  const trust = requireTrustRoot(context);
+  if (words.key === undefined && trust.policy.requesterSigns) {
+    throw new MidctlError(
+      "usage",
+      `${action} needs an approval here, and the request is signed by whoever makes it; nothing was requested`,
+      { hint: "--key FILE with your SSH key, or --key agent" },
+    );
+  }
+  const key = words.key === undefined ? null : await openKey(context, trust, words.key);
+  return {
+    trust,
+    requester: key?.principal ?? context.actor,
+    sign: key === null ? null : (plan) => key.sign("request", plan),
+    approveWithin: words.approveWithin ?? DEFAULT_APPROVAL,
+    executeWithin: words.executeWithin ?? DEFAULT_EXECUTION,
+    keep: ({ id, text }) => writeNewFile(planPath(words, id), text),
+  };
+}
+
+function planPath(words: GateWords, id: string): string {
+  return words.plan ?? `${id}.plan.json`;
+}
+
+/** @throws MidctlError `usage` for a file that is there already or cannot be written */
+export function writeNewFile(path: string, text: string): void {
+  let file: number | undefined;
+  try {
+    file = openSync(path, "wx", 0o644);
+    writeSync(file, text);
+    fsyncSync(file);
+  } catch (error) {
+    if (file !== undefined) unlinkSync(path);
+    throw new MidctlError(
+      "usage",
+      `${path} could not be written (${(error as NodeJS.ErrnoException).code}); nothing was requested`,
+      { hint: "give --plan with a new file" },
+    );
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}

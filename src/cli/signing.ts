@@ -1,0 +1,154 @@
+/** Signs with OpenSSH's own programs: passphrases, agents and hardware keys are theirs, and no private key is read here. */
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MidctlError } from "../domain/errors.ts";
+import { NAMESPACES, type VoteKind } from "../domain/plan.ts";
+import { isKeyType, type PublicKey, readPublicKey } from "../domain/ssh-key.ts";
+import type { TrustRoot } from "../domain/trust.ts";
+import type { Signed } from "../operations/approval/request.ts";
+import type { VerbContext } from "./context.ts";
+
+export interface SigningKey {
+  /** Whose it is, as the trust root says. */
+  readonly principal: string;
+  sign(kind: VoteKind, plan: string): Promise<Signed>;
+}
+
+const LONGEST = 64 * 1024;
+
+/**
+ * A key by its file (private, or public where an agent or a hardware token has the private one), or `agent`: the one key that
+ * the agent holds and the trust root knows.
+ * @throws MidctlError `usage` for what is no key, `denied` for a key of nobody in allowed_signers
+ */
+export async function openKey(context: VerbContext, trust: TrustRoot, given: string): Promise<SigningKey> {
+  const key = given === "agent" ? await fromAgent(context, trust) : await fromFile(context, given);
+  const principal = trust.byKey.get(key.public.blob)?.[0].principal;
+  if (principal === undefined) {
+    throw new MidctlError(
+      "denied",
+      `the key ${key.public.fingerprint} is of nobody in allowed_signers; nothing was signed`,
+      { hint: "a reviewed commit to the trust directory adds signers" },
+    );
+  }
+  return {
+    principal,
+    sign: async (kind, plan) => {
+      const args = ["-Y", "sign", "-q", "-n", NAMESPACES[kind], "-f"];
+      const signature = await key.withPath((path) => run(context, "ssh-keygen", [...args, path], plan));
+      return { signature, fingerprint: key.public.fingerprint };
+    },
+  };
+}
+
+interface Key {
+  readonly public: PublicKey;
+  withPath<T>(use: (path: string) => Promise<T>): Promise<T>;
+}
+
+async function fromFile(context: VerbContext, path: string): Promise<Key> {
+  const text = read(path);
+  const own = readLine(text) ?? (existsSync(`${path}.pub`) ? readLine(read(`${path}.pub`)) : null);
+  const known = own ?? readLine(await run(context, "ssh-keygen", ["-y", "-f", path], ""));
+  if (known === null) {
+    throw new MidctlError("usage", `${path} is no SSH key that can approve; nothing was signed`, {
+      hint: "ssh-keygen -t ed25519 makes one; certificates and DSA are not taken",
+    });
+  }
+  return { public: known, withPath: (use) => use(path) };
+}
+
+async function fromAgent(context: VerbContext, trust: TrustRoot): Promise<Key> {
+  const listed = await run(context, "ssh-add", ["-L"], "");
+  const keys = listed
+    .split("\n")
+    .flatMap((line) => readLine(line) ?? [])
+    .filter((key) => trust.byKey.has(key.blob));
+  const [key, ...others] = keys;
+  if (key === undefined || others.length > 0) {
+    throw new MidctlError(
+      "usage",
+      `the agent holds ${key === undefined ? "no key" : `${keys.length} keys`} of allowed_signers; nothing was signed`,
+      {
+        hint: key === undefined ? "ssh-add KEY, or give --key FILE" : "give --key with the public key's file",
+      },
+    );
+  }
+  return {
+    public: key,
+    async withPath(use) {
+      const dir = mkdtempSync(join(tmpdir(), "midctl-key-"));
+      try {
+        const path = join(dir, "key.pub");
+        writeFileSync(path, `${key.type} ${key.blob}\n`, { mode: 0o600 });
+        return await use(path);
+      } finally {
+        rmSync(dir, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new MidctlError(
+      "usage",
+      `the key ${path} cannot be read (${(error as NodeJS.ErrnoException).code}); nothing was signed`,
+    );
+  }
+}
+
+/** The public key that a line says; null for anything else. */
+function readLine(text: string): PublicKey | null {
+  const [type = "", base64 = ""] = text.trim().split(/\s+/);
+  return isKeyType(type) ? readPublicKey(type, base64) : null;
+}
+
+/** What a program of OpenSSH prints. It asks on the terminal itself; off one, what it complains of gets into the error. */
+function run(
+  context: VerbContext,
+  program: "ssh-keygen" | "ssh-add",
+  args: readonly string[],
+  input: string,
+): Promise<string> {
+  const asks = context.canAsk();
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", asks ? "inherit" : "pipe"] });
+    let output = "";
+    let complaint = "";
+    child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+      if (output.length < LONGEST) output += chunk;
+    });
+    child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+      if (complaint.length < 1024) complaint += chunk;
+    });
+    // It may be gone before it has read all.
+    child.stdin?.on("error", () => {});
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      const missing = error.code === "ENOENT";
+      reject(
+        new MidctlError("usage", `${program} could not be started (${error.code}); nothing was signed`, {
+          ...(missing ? { hint: "install OpenSSH's client programs (openssh-client)" } : {}),
+        }),
+      );
+    });
+    child.on("close", (code) => {
+      if (code === 0) resolve(output);
+      else {
+        const [said = ""] = complaint.trim().split("\n").slice(-1);
+        reject(
+          new MidctlError(
+            "denied",
+            `${program} made no signature (exit ${code}${said === "" ? "" : `: ${said}`}); nothing was changed`,
+            { hint: "a key with a passphrase wants a terminal or an agent: ssh-add KEY, then --key agent" },
+          ),
+        );
+      }
+    });
+    child.stdin?.end(input);
+  });
+}

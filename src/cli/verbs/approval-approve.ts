@@ -1,0 +1,99 @@
+import * as z from "zod/mini";
+import { MidctlError } from "../../domain/errors.ts";
+import { TYPED_DIGITS } from "../../domain/plan.ts";
+import { readRequest } from "../../operations/approval/read.ts";
+import { approveRequest } from "../../operations/approval/vote.ts";
+import { approvalArgument, approvalSchema } from "../approval-documents.ts";
+import type { VerbContext } from "../context.ts";
+import { showView } from "../deliver.ts";
+import { requestFrom } from "../request.ts";
+import { openKey } from "../signing.ts";
+import { requireTrustRoot } from "../trust.ts";
+import { defineVerb } from "../verb.ts";
+import { viewApprovalShow } from "../views/approval-show.ts";
+import { viewVoted } from "../views/approval-voted.ts";
+import { SHOWN, showRequest } from "./approval-show.ts";
+
+export const votedOutput = z.object({
+  changed: z.boolean(),
+  principal: z.string(),
+  approval: approvalSchema,
+});
+export type VotedDocument = z.infer<typeof votedOutput>;
+
+export const approvalApprove = defineVerb({
+  path: ["approval", "approve"],
+  summary: "Approve a request, by signing its plan with an SSH key",
+  description:
+    "Shows what the plan would change now, asks for the first characters of its digest, and signs it with ssh-keygen: by a key file, an agent or a hardware key. Whose approval it is, the key says. The requester's own does not count. Of break-glass it is the countersignature.",
+  examples: [
+    {
+      command: "midctl approval approve ap_7Zk2mPq90aBc --key ~/.ssh/id_ed25519",
+      does: "asks for the digest",
+    },
+    {
+      command: "midctl approval approve ap_7Zk2mPq90aBc --key agent --digest 4be09f21 --yes",
+      does: "from a script that has read the plan",
+    },
+  ],
+  args: [approvalArgument],
+  options: {
+    key: {
+      value: "FILE",
+      summary: "your SSH key; a public key's file, or agent, for ssh-agent",
+      required: true,
+    },
+    digest: { value: "HEX", summary: `only if the digest begins so: at least ${TYPED_DIGITS} characters` },
+  },
+  output: votedOutput,
+  changes: true,
+  async run({ ref, key: given, digest }, context) {
+    const trust = requireTrustRoot(context);
+    const db = await context.database();
+    const { approval, plan, text } = await readRequest(db, ref);
+    if (digest !== undefined) requireDigest(approval.digest, digest);
+    const key = await openKey(context, trust, given);
+    if (key.principal === plan.requester) {
+      throw new MidctlError(
+        "denied",
+        `${ref} was requested by ${plan.requester}, who cannot approve it too; nothing was signed`,
+        { hint: "another owner must; a second key of the same person is the same person" },
+      );
+    }
+    if (context.canAsk()) {
+      await showView(viewApprovalShow(await showRequest(context, ref, SHOWN)), context);
+      if (digest === undefined) await askDigest(context, approval.digest);
+    } else if (!context.yes) {
+      throw new MidctlError("usage", "to approve has to be confirmed; nothing was signed", {
+        hint: "read midctl approval show; where nobody can be asked, --yes confirms it, and --digest binds it to what was read",
+      });
+    }
+    if (context.dryRun) return { document: { changed: false, principal: key.principal, approval } };
+    const { signature } = await key.sign("approval", text);
+    return { document: await approveRequest(db, requestFrom(context), trust, ref, signature) };
+  },
+  view: viewVoted,
+});
+
+function requireDigest(digest: string, given: string): void {
+  if (given.length < TYPED_DIGITS || !/^[0-9a-f]+$/.test(given)) {
+    throw new MidctlError("usage", `--digest takes at least ${TYPED_DIGITS} hex digits; nothing was signed`);
+  }
+  if (digest.startsWith(given)) return;
+  throw new MidctlError(
+    "conflict",
+    "the digest is another one than that: this is not the plan that was read; nothing was signed",
+    {
+      hint: "midctl approval show",
+    },
+  );
+}
+
+async function askDigest(context: VerbContext, digest: string): Promise<void> {
+  const answer = await context.ask({
+    name: "DIGEST",
+    summary: `to approve this plan, type the first ${TYPED_DIGITS} characters of its digest`,
+  });
+  if (answer.length >= TYPED_DIGITS && digest.startsWith(answer.toLowerCase())) return;
+  throw new MidctlError("usage", "that is not how the digest begins; nothing was signed");
+}

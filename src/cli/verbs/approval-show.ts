@@ -1,0 +1,103 @@
+import * as z from "zod/mini";
+import { judgeRequest, judgeVotes, previewLines, readRequest } from "../../operations/approval/read.ts";
+import { approvalArgument, approvalSchema } from "../approval-documents.ts";
+import type { VerbContext } from "../context.ts";
+import { requestFrom } from "../request.ts";
+import { readTrustRoot } from "../trust.ts";
+import { defineVerb } from "../verb.ts";
+import { viewApprovalShow } from "../views/approval-show.ts";
+
+const effectSchema = z.object({
+  do: z.string(),
+  target: z.string(),
+  changes: z.readonly(
+    z.array(z.object({ field: z.string(), from: z.nullable(z.string()), to: z.nullable(z.string()) })),
+  ),
+});
+
+export const approvalShowOutput = z.object({
+  approval: approvalSchema,
+  /** The plan itself, as its bytes say. */
+  plan: z.record(z.string(), z.unknown()),
+  votes: z.readonly(
+    z.array(
+      z.object({
+        kind: z.enum(["request", "approval", "rejection"]),
+        principal: z.string(),
+        keyFingerprint: z.nullable(z.string()),
+        at: z.string(),
+        holds: z.nullable(z.boolean()),
+        fault: z.nullable(z.string()),
+      }),
+    ),
+  ),
+  /** What the trust root makes of it; null without one. */
+  judgement: z.nullable(
+    z.object({
+      inForce: z.boolean(),
+      short: z.nullable(z.enum(["database", "request_unsigned", "quorum"])),
+      approvers: z.readonly(z.array(z.string())),
+      quorum: z.number(),
+    }),
+  ),
+  lines: z.readonly(
+    z.array(
+      z.object({
+        line: z.number(),
+        outcome: z.nullable(z.enum(["done", "superseded"])),
+        effect: z.nullable(effectSchema),
+        problem: z.nullable(z.string()),
+      }),
+    ),
+  ),
+});
+export type ApprovalShowDocument = z.infer<typeof approvalShowOutput>;
+
+/** Lines that are tried and shown where nobody asks for all. */
+export const SHOWN = 20;
+
+export const approvalShow = defineVerb({
+  path: ["approval", "show"],
+  summary: "What a request asks for, in words, what it would change now, and whose signatures hold",
+  description:
+    "Each open line is tried in the real transaction and rolled back: what is shown is what would happen now. Signatures are judged by the trust root (--trust-dir); without one they are only listed.",
+  examples: [
+    { command: "midctl approval show ap_7Zk2mPq90aBc", does: "before approving" },
+    { command: "midctl approval show ap_7Zk2mPq90aBc --all --json", does: "every line, for a script" },
+  ],
+  args: [approvalArgument],
+  options: { all: { summary: `every line; else the first ${SHOWN}` } },
+  output: approvalShowOutput,
+  list: ["lines"],
+  async run({ ref, all }, context) {
+    return { document: await showRequest(context, ref, all ? Number.POSITIVE_INFINITY : SHOWN) };
+  },
+  view: viewApprovalShow,
+});
+
+/** As much as there is to know of a request before one decides on it. */
+export async function showRequest(
+  context: VerbContext,
+  id: string,
+  most: number,
+): Promise<ApprovalShowDocument> {
+  const trust = readTrustRoot(context);
+  const db = await context.database();
+  const found = await readRequest(db, id);
+  const judgement = trust === null ? null : judgeRequest(trust, found);
+  return {
+    approval: found.approval,
+    plan: found.plan,
+    votes: judgeVotes(trust, found),
+    judgement:
+      judgement === null
+        ? null
+        : {
+            inForce: judgement.short === null,
+            short: judgement.short,
+            approvers: judgement.approvers,
+            quorum: judgement.quorum,
+          },
+    lines: await previewLines(db, requestFrom(context), found, most),
+  };
+}

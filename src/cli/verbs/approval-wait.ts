@@ -1,0 +1,69 @@
+import { setTimeout as wait } from "node:timers/promises";
+import * as z from "zod/mini";
+import { parseDuration } from "../../domain/duration.ts";
+import { judgeRequest, readRequest } from "../../operations/approval/read.ts";
+import { approvalArgument, approvalSchema } from "../approval-documents.ts";
+import { readWith } from "../parse.ts";
+import { readTrustRoot } from "../trust.ts";
+import { defineVerb } from "../verb.ts";
+import { viewApprovalWait } from "../views/approval-wait.ts";
+
+export const approvalWaitOutput = z.object({ approval: approvalSchema });
+export type ApprovalWaitDocument = z.infer<typeof approvalWaitOutput>;
+
+/** Between two looks, ms. */
+const LOOK = 1_000;
+const DEFAULT_TIMEOUT = 3600;
+
+const EXIT = {
+  approved: 0,
+  executed: 0,
+  uncountersigned: 6,
+  countersigned: 0,
+  rejected: 4,
+  cancelled: 5,
+  superseded: 5,
+  expired: 5,
+  open: 6,
+} as const;
+
+export const approvalWait = defineVerb({
+  path: ["approval", "wait"],
+  summary: "Wait until a request is decided; the exit code says how",
+  description:
+    "Exit 0: approved (or carried out already), 4: rejected, 5: expired, superseded or cancelled, 6: still open when the time was up. With a trust root, approved is what its signatures say.",
+  examples: [
+    {
+      command: "midctl approval wait ap_7Zk2mPq90aBc --timeout 1h && midctl approval apply ap_7Zk2mPq90aBc",
+      does: "in a pipeline",
+    },
+  ],
+  args: [approvalArgument],
+  options: {
+    timeout: {
+      value: "1h",
+      summary: "so long; default: 1h",
+      schema: readWith((text) => parseDuration(text, { atLeast: 0 })),
+    },
+  },
+  output: approvalWaitOutput,
+  async run({ ref, timeout }, context) {
+    const trust = readTrustRoot(context);
+    const db = await context.database();
+    const until = performance.now() + (timeout ?? DEFAULT_TIMEOUT) * 1000;
+    for (;;) {
+      const found = await readRequest(db, ref);
+      const { approval } = found;
+      const decided =
+        approval.status !== "open" &&
+        (approval.status !== "approved" || trust === null || judgeRequest(trust, found).short === null);
+      const left = until - performance.now();
+      if (decided || left <= 0) {
+        const exit = decided ? EXIT[approval.status] : 6;
+        return exit === 0 ? { document: { approval } } : { document: { approval }, exit };
+      }
+      await wait(Math.min(LOOK, left));
+    }
+  },
+  view: viewApprovalWait,
+});

@@ -1,0 +1,151 @@
+import type { Database, Tx } from "../../db/database.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import type { Judgement } from "../../domain/receipt.ts";
+import type { TrustRoot } from "../../domain/trust.ts";
+import {
+  type Approval,
+  endLines,
+  findApproval,
+  readOpenLines,
+  readPlanHashes,
+} from "../../repository/approval.ts";
+import { change, type Request } from "../change.ts";
+import { protectEnvironment } from "../db-protect.ts";
+import { carryOutLine, requireUnmoved } from "./carry-out.ts";
+import type { Plan, PlanLine } from "./plan.ts";
+import { judgeRequest, readRequest } from "./read.ts";
+import { approvalRequired } from "./request.ts";
+
+export interface AppliedLine {
+  readonly line: number;
+  readonly outcome: "done" | "superseded";
+  /** Why a line was superseded. */
+  readonly problem: string | null;
+}
+
+export interface Applied {
+  /** False where everything had been carried out before. */
+  readonly changed: boolean;
+  readonly approval: Approval;
+  /** What this call carried out. */
+  readonly results: readonly AppliedLine[];
+}
+
+/** What a line's target may say to a line that comes too late. */
+const MOVED = new Set(["conflict", "illegal_transition", "not_found"]);
+
+/**
+ * Carries an approved plan out, line by line, each once and in one transaction with its change, whoever else applies it at
+ * the same time and however often it is killed. A line whose target moved is superseded; the others go on.
+ * @throws MidctlError `approval_required` for one that waits for votes, `denied` where the trust root does not agree that
+ * it is approved, `conflict` for one that was rejected, cancelled, superseded, or has expired
+ */
+export async function applyApproval(
+  db: Database,
+  request: Request,
+  trust: TrustRoot,
+  id: string,
+  onLine: (line: AppliedLine) => void = () => {},
+): Promise<Applied> {
+  const found = await readRequest(db, id);
+  const { approval, plan } = found;
+  if (approval.status === "executed" || approval.status === "countersigned") {
+    return { changed: false, approval, results: [] };
+  }
+  if (approval.status === "open")
+    throw approvalRequired(approval, plan.environment, { made: false, planFile: null });
+  if (approval.status !== "approved" && approval.status !== "uncountersigned") {
+    throw new MidctlError("conflict", `${id} is ${approval.status}; nothing was changed.`, {
+      hint: "Request it anew where it is still wanted.",
+      details: { approval: id, status: approval.status },
+    });
+  }
+  if (!approval.breakGlass) requireInForce(id, judgeRequest(trust, found));
+  const results: AppliedLine[] = [];
+  const note = (line: AppliedLine): void => {
+    results.push(line);
+    onLine(line);
+  };
+  const acting: Request = { ...request, reason: request.reason ?? plan.reason, approval: id };
+  if (plan.lines[0]?.do === "environment.protect") await applyWhole(db, acting, plan, note);
+  else await applyLines(db, acting, plan, note);
+  return { changed: results.length > 0, approval: (await findApproval(db, id)) ?? approval, results };
+}
+
+/** @throws MidctlError `denied` that says what is missing */
+export function requireInForce(id: string, { short, approvers, quorum, faults }: Judgement): void {
+  if (short === null) return;
+  const why = {
+    database: "its policy names other databases than this one",
+    request_unsigned: "no signature of the requester holds under the request",
+    quorum: `${approvers.length} of ${quorum} approvals hold${approvers.length === 0 ? "" : ` (${approvers.join(", ")})`}`,
+  }[short];
+  throw new MidctlError(
+    "denied",
+    `The trust root does not agree that ${id} is approved: ${why}. Nothing was changed.`,
+    {
+      hint: `midctl approval show ${id} judges each signature.`,
+      details: { approval: id, short, approvers, quorum, faults },
+    },
+  );
+}
+
+async function applyLines(
+  db: Database,
+  request: Request,
+  plan: Plan,
+  note: (line: AppliedLine) => void,
+): Promise<void> {
+  const { id } = plan;
+  const approval = await findApproval(db, id);
+  const hashes = approval === null ? [] : await readPlanHashes(db, approval.digest);
+  for (const number of await readOpenLines(db, id)) {
+    const line = plan.lines[number - 1];
+    if (line === undefined) continue;
+    const envelope = { open: (tx: Tx): Promise<void> => takeLine(tx, id, number, line) };
+    try {
+      await carryOutLine(db, { ...request, envelope }, line, hashes[number - 1] ?? null);
+      note({ line: number, outcome: "done", problem: null });
+    } catch (error) {
+      if (!(error instanceof MidctlError) || !MOVED.has(error.code)) throw error;
+      // Whoever applies it beside us may have been faster with this one.
+      if (!(await readOpenLines(db, id)).includes(number)) continue;
+      await requireStillOpen(db, id);
+      await change(db, request, (tx) => endLines(tx, id, "superseded", [number]));
+      note({ line: number, outcome: "superseded", problem: error.message });
+    }
+  }
+}
+
+/**
+ * Uses a line up, and makes sure that what it is about is as it was when the plan was made.
+ * @throws MidctlError `conflict` for one that is used up, or has moved
+ */
+export async function takeLine(tx: Tx, id: string, number: number, line: PlanLine): Promise<void> {
+  await endLines(tx, id, "done", [number]);
+  await requireUnmoved(tx, line);
+}
+
+/** A plan that ran out of time, or was cancelled, is no reason to call its lines superseded. */
+async function requireStillOpen(db: Database, id: string): Promise<void> {
+  const approval = await findApproval(db, id);
+  if (approval?.status === "approved" || approval?.status === "uncountersigned") return;
+  throw new MidctlError(
+    "conflict",
+    `${id} is ${approval?.status ?? "gone"} by now; what was carried out stands, and nothing more was changed.`,
+    { hint: "Request the rest anew where it is still wanted.", details: { approval: id } },
+  );
+}
+
+/** Protection is one decision over all that is alive: all lines, or none. */
+async function applyWhole(
+  db: Database,
+  request: Request,
+  plan: Plan,
+  note: (line: AppliedLine) => void,
+): Promise<void> {
+  const numbers = plan.lines.map((_, index) => index + 1);
+  const open = (tx: Tx): Promise<void> => endLines(tx, plan.id, "done", numbers);
+  await protectEnvironment(db, { ...request, envelope: { open } }, plan.lines);
+  for (const line of numbers) note({ line, outcome: "done", problem: null });
+}

@@ -1,0 +1,137 @@
+import type { Database, Tx } from "../../db/database.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import { digestOf, NAMESPACES, type VoteKind } from "../../domain/plan.ts";
+import { type Judgement, judgePlan } from "../../domain/receipt.ts";
+import { type IdentityFault, identifySigner, type TrustRoot } from "../../domain/trust.ts";
+import {
+  type Approval,
+  findApproval,
+  findRequestOf,
+  readOutcomes,
+  readPlanHashes,
+  readPlanText,
+  readVotes,
+  type Vote,
+} from "../../repository/approval.ts";
+import type { Request } from "../change.ts";
+import { type Plan, readPlan } from "./plan.ts";
+import { type Effect, rehearseLine } from "./rehearse.ts";
+
+/** A request with its plan, as the bytes say that people sign. */
+export interface FoundRequest {
+  readonly approval: Approval;
+  readonly plan: Plan;
+  readonly text: string;
+  readonly votes: readonly Vote[];
+}
+
+/** @throws MidctlError `not_found`; `conflict` where the plan that is kept is not the one that the request names */
+export async function readRequest(db: Tx, id: string): Promise<FoundRequest> {
+  const approval = await findApproval(db, id);
+  if (approval === null) {
+    throw new MidctlError("not_found", `There is no approval ${id} in this database; nothing was changed.`, {
+      hint: "midctl approval list shows what is open.",
+    });
+  }
+  const [text, votes] = await Promise.all([readPlanText(db, approval.digest), readVotes(db, id)]);
+  if (text === null || digestOf(text) !== approval.digest) throw altered(id);
+  const plan = readPlan(text);
+  if (plan.id !== id) throw altered(id);
+  return { approval, plan, text, votes };
+}
+
+function altered(id: string): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `What is kept as the plan of ${id} is not what its digest names; nothing was done.`,
+    { hint: "Somebody altered it behind the guards. midctl doctor; then request it anew." },
+  );
+}
+
+/** What a trust root makes of a request's votes. */
+export function judgeRequest(trust: TrustRoot, { plan, text, votes }: FoundRequest): Judgement {
+  return judgePlan(
+    trust,
+    {
+      text,
+      requester: plan.requester,
+      requestedAt: plan.requestedAt,
+      databaseId: plan.environment.databaseId,
+    },
+    votes,
+  );
+}
+
+/** A vote, and whether it holds: null without a trust root to judge by, or without a signature. */
+export interface JudgedVote {
+  readonly kind: VoteKind;
+  readonly principal: string;
+  readonly keyFingerprint: string | null;
+  readonly at: string;
+  readonly holds: boolean | null;
+  readonly fault: IdentityFault | "other_principal" | null;
+}
+
+export function judgeVotes(trust: TrustRoot | null, { plan, text, votes }: FoundRequest): JudgedVote[] {
+  const message = new TextEncoder().encode(text);
+  return votes.map(({ kind, principal, keyFingerprint, at, signature }) => {
+    const vote = { kind, principal, keyFingerprint, at };
+    if (trust === null || signature === null) return { ...vote, holds: null, fault: null };
+    const found = identifySigner(trust, {
+      armored: signature,
+      message,
+      namespace: NAMESPACES[kind],
+      at: Date.parse(plan.requestedAt),
+    });
+    if ("fault" in found) return { ...vote, holds: false, fault: found.fault };
+    const same = found.principal === principal;
+    return { ...vote, holds: same, fault: same ? null : "other_principal" };
+  });
+}
+
+/** A line, and what it would change now; or why nothing can be said of that. */
+export interface ShownLine {
+  readonly line: number;
+  readonly outcome: "done" | "superseded" | null;
+  readonly effect: Effect | null;
+  readonly problem: string | null;
+}
+
+/**
+ * What the lines of a request would change now, each tried in a transaction that is rolled back. Lines that have ended are
+ * not tried.
+ * @param most so many lines at most, from the first
+ */
+export async function previewLines(
+  db: Database,
+  request: Request,
+  { approval, plan }: FoundRequest,
+  most: number,
+): Promise<ShownLine[]> {
+  const outcomes = await readOutcomes(db, approval.id);
+  const open = approval.status === "open" || approval.status === "approved";
+  const tried = plan.action !== "environment.protect" && plan.action !== "db.protect";
+  const hashes = open && tried ? await readPlanHashes(db, approval.digest) : [];
+  const shown: ShownLine[] = [];
+  for (const [index, line] of plan.lines.slice(0, most).entries()) {
+    const outcome = outcomes.get(index + 1)?.outcome ?? null;
+    const base = { line: index + 1, outcome, effect: null, problem: null };
+    if (!open || !tried || outcome !== null) {
+      shown.push(base);
+      continue;
+    }
+    try {
+      const effect = await rehearseLine(db, request, { line, hash: hashes[index] ?? null });
+      shown.push({ ...base, effect });
+    } catch (error) {
+      if (!(error instanceof MidctlError) || error.code === "unavailable") throw error;
+      shown.push({ ...base, problem: error.message });
+    }
+  }
+  return shown;
+}
+
+/** The request in force that names this commitment to a token; null where there is none. */
+export function findOpenRequest(db: Tx, secret: string): Promise<Approval | null> {
+  return findRequestOf(db, secret);
+}
