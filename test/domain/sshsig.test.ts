@@ -192,6 +192,13 @@ describe("malformed is", () => {
       }),
     ],
     [
+      "an RSA exponent with a zero in front",
+      rsa.sign(message, {
+        alterKey: (blob) =>
+          Buffer.concat([wire("ssh-rsa"), wire(Buffer.from([0, 1, 0, 1])), wire(blob.subarray(-257))]),
+      }),
+    ],
+    [
       "RSA with the exponent 1",
       rsa.sign(message, {
         alterKey: (blob) =>
