@@ -273,6 +273,54 @@ export async function draftCover(
   return { line, hash: null };
 }
 
+/** A vote as its writer has it, of whatever is signed in it. */
+export interface PlantedVote {
+  readonly kind: VoteKind;
+  readonly principal: string;
+  readonly signature: string;
+}
+
+/** The rows of a plan as the database's owner can write them, who asks no guard; nothing need be true of them. */
+export async function plantPlan(
+  db: Database,
+  { plan, text, digest }: Written,
+  votes: readonly PlantedVote[],
+): Promise<void> {
+  await withoutGuards(
+    db,
+    async () => {
+      await db.query(`INSERT INTO midctl_plan (digest, plan) VALUES ($1, $2)`, [digest, text]);
+      await db.query(
+        `INSERT INTO midctl_approval (digest, quorum, "publicId", action, requester, status, lines, remaining, "requestedAt", "approveBy", "executeBy")
+         VALUES ($1, 1, $2, $3, $4, 'executed', $5::int, 0, now(), now(), now())`,
+        [digest, plan.id.slice(3), plan.action, plan.requester, plan.lines.length],
+      );
+      for (const [at, line] of plan.lines.entries()) {
+        await db.query(
+          `INSERT INTO midctl_approval_line ("approvalId", line, "do", credential, secret, outcome)
+           SELECT id, $2::int, $3, $4::text, $5::text, 'done' FROM midctl_approval WHERE digest = $1`,
+          [digest, at + 1, line.do, line.credential?.id.slice(3) ?? null, line.token?.secret ?? null],
+        );
+      }
+      for (const { kind, principal, signature } of votes) {
+        await db.query(
+          `INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+           SELECT id, $2, $3, 'planted', $4 FROM midctl_approval WHERE digest = $1`,
+          [digest, kind, principal, signature],
+        );
+      }
+    },
+    APPROVAL_TABLES,
+  );
+}
+
+export const APPROVAL_TABLES = [
+  "midctl_plan",
+  "midctl_approval",
+  "midctl_approval_line",
+  "midctl_approval_vote",
+];
+
 /** What somebody does who owns the database: the guards are off meanwhile, and as they were afterwards. */
 export async function withoutGuards(
   db: Database,
