@@ -294,6 +294,13 @@ AS $$
       AND (with_secret IS NULL OR l.secret = with_secret))
 $$;
 
+-- A line that is about no identity and no token.
+CREATE FUNCTION midctl_covers(does text) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT EXISTS (SELECT FROM midctl_approval_line l
+    WHERE l.transaction = pg_current_xact_id() AND l.identity IS NULL AND l.credential IS NULL AND l."do" = does AND midctl_is_now(l))
+$$;
+
 CREATE FUNCTION midctl_gate(allowed boolean, what text) RETURNS void LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$ BEGIN
   IF allowed IS NOT TRUE THEN
@@ -339,6 +346,14 @@ BEGIN
       OR midctl_covers_credential(ARRAY['revoke'], NEW."publicId", NULL) OR midctl_covers_identity(ARRAY['credential.rotate'], owner."publicId"), 'revoking ' || ref);
   ELSE
     PERFORM midctl_gate(midctl_covers_credential(ARRAY[CASE NEW.status WHEN 'paused' THEN 'pause' ELSE 'resume' END], NEW."publicId", NULL), 'a change of ' || ref);
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE FUNCTION midctl_grant_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+AS $$ BEGIN
+  IF EXISTS (SELECT FROM midctl_environment WHERE protected) THEN
+    PERFORM midctl_gate(midctl_covers('environment.grant'), format('a change of what %s may do', NEW.name));
   END IF;
   RETURN NEW;
 END $$;
@@ -416,6 +431,9 @@ CREATE TRIGGER midctl_15_gate BEFORE UPDATE ON machine_identity FOR EACH ROW
 CREATE TRIGGER midctl_15_gate_new BEFORE INSERT ON machine_identity_credential FOR EACH ROW EXECUTE FUNCTION midctl_credential_gate();
 CREATE TRIGGER midctl_15_gate BEFORE UPDATE ON machine_identity_credential FOR EACH ROW
   WHEN (NEW.version <> OLD.version) EXECUTE FUNCTION midctl_credential_gate();
+CREATE TRIGGER midctl_15_gate_new BEFORE INSERT ON midctl_grant FOR EACH ROW EXECUTE FUNCTION midctl_grant_gate();
+CREATE TRIGGER midctl_15_gate BEFORE UPDATE ON midctl_grant FOR EACH ROW
+  WHEN (NEW.roles IS DISTINCT FROM OLD.roles) EXECUTE FUNCTION midctl_grant_gate();
 CREATE TRIGGER midctl_15_gate BEFORE UPDATE ON midctl_environment FOR EACH ROW
   WHEN (NEW.protected AND NOT OLD.protected) EXECUTE FUNCTION midctl_environment_gate();
 

@@ -244,3 +244,12 @@ export async function readMoment(
   );
   return { now: row?.now ?? "", size: Number(row?.size ?? 0), leafHash: row?.leafHash ?? null };
 }
+
+/** Whether this transaction may do what is about no identity and no token: nothing is protected, or a line of a plan says so. */
+export async function isCovered(tx: Tx, does: string): Promise<boolean> {
+  const [row] = await tx.query<{ covered: boolean }>(
+    `SELECT NOT EXISTS (SELECT FROM midctl_environment WHERE protected) OR midctl_covers($1::text) AS covered`,
+    [does],
+  );
+  return row?.covered === true;
+}

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import { grantRoles, ROLES } from "../../operations/db-grant.ts";
+import { gated, gateOptions } from "../gate.ts";
 import { describePlace } from "../place.ts";
-import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
 import { viewDbGrant } from "../views/db-grant.ts";
 import { placeSchema } from "./status.ts";
@@ -35,16 +35,18 @@ export const dbGrant = defineVerb({
       required: true,
     },
     revoke: { summary: "take these roles away instead" },
+    ...gateOptions,
   },
   output: dbGrantOutput,
   list: ["statements"],
   changes: true,
-  async run({ name, role, revoke }, context) {
+  async run({ name, role, revoke, ...words }, context) {
     const db = await context.database();
-    const granted = await grantRoles(db, requestFrom(context), {
-      name,
-      roles: role,
-      revoke: revoke === true,
+    const input = { name, roles: role, revoke: revoke === true };
+    const granted = await gated(context, db, words, {
+      action: "environment.grant",
+      draft: async () => [(await import("../../operations/approval/draft.ts")).draftGrant(input)],
+      run: (request) => grantRoles(db, request, input),
     });
     return { document: { place: describePlace(context), name, ...granted } };
   },

@@ -1,8 +1,8 @@
 import * as z from "zod/mini";
 import { parseEnd } from "../../domain/instant.ts";
 import { previewSunset, sunsetTokens } from "../../operations/token-sunset.ts";
+import { gated, gateOptions } from "../gate.ts";
 import { readWith } from "../parse.ts";
-import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
 import { viewTokenSunset } from "../views/token-sunset.ts";
 
@@ -31,10 +31,11 @@ export const tokenSunset = defineVerb({
       schema: readWith(parseEnd),
       required: true,
     },
+    ...gateOptions,
   },
   output: tokenSunsetOutput,
   changes: true,
-  async run({ after }, context) {
+  async run({ after, ...words }, context) {
     const db = await context.database();
     const { endsAt, later } = await previewSunset(db, after);
     if (later > 0) {
@@ -43,7 +44,12 @@ export const tokenSunset = defineVerb({
         name: `sunset ${later}`,
       });
     }
-    return { document: await sunsetTokens(db, requestFrom(context), { at: endsAt }) };
+    const document = await gated(context, db, words, {
+      action: "token.sunset",
+      draft: async () => [(await import("../../operations/approval/draft.ts")).draftSunset(endsAt)],
+      run: (request) => sunsetTokens(db, request, { at: endsAt }),
+    });
+    return { document };
   },
   view: viewTokenSunset,
 });

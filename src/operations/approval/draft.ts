@@ -13,6 +13,7 @@ import { toScopes } from "../../repository/token-facts.ts";
 import type { PlannedAdoption } from "../adoption-apply.ts";
 import type { ControlStatus, Target } from "../control.ts";
 import type { Rotation } from "../credential-rotate.ts";
+import type { GrantInput } from "../db-grant.ts";
 import { type Adoption, previewAdoption } from "../identity-adopt.ts";
 import type { IdentitySpec } from "../identity-create.ts";
 import { type IdentityUpdate, relabel } from "../identity-update.ts";
@@ -164,6 +165,16 @@ export async function draftAdoption(tx: Tx, adoption: Adoption): Promise<Draft> 
     },
     hash: null,
   };
+}
+
+/** @param endsAt RFC 3339 */
+export function draftSunset(endsAt: string): Draft {
+  return { line: { do: "token.sunset", identity: null, credential: null, token: null, endsAt }, hash: null };
+}
+
+export function draftGrant({ name, roles, revoke }: GrantInput): Draft {
+  const line = { identity: null, credential: null, token: null, role: name, roles: [...roles], revoke };
+  return { line: { do: "environment.grant", ...line }, hash: null };
 }
 
 /** Many adoptions at once, each a line of its own: so each token has an identity of its own. */
