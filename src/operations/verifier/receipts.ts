@@ -224,8 +224,8 @@ export class Receipts {
 /** `void`: whatever is signed under it, it covers nothing under this root. `short`: that may still change, as by votes. */
 type Insufficient = "void" | "short";
 
-/** Nothing of it is believed until it is what was signed. */
-function judgeSigned(
+/** What a plan covers under a trust root. Nothing of it is believed until it is what was signed. */
+export function judgeSigned(
   root: TrustRoot,
   digest: string,
   { plan: text, votes }: SignedPlan,
@@ -241,7 +241,7 @@ function judgeSigned(
     votes,
   );
   if (short !== null) return short === "database" ? "void" : "short";
-  return { terms: termsOf(plan), bytes: Buffer.byteLength(text), used: true };
+  return { terms: termsOf(plan), bytes: Buffer.byteLength(text), used: false };
 }
 
 function readStrictly(text: string): Plan | null {
