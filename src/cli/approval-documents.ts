@@ -31,6 +31,8 @@ export const approvalSchema = z.object({
   endedAt: z.nullable(z.string()),
 });
 
+export type ApprovalDocument = z.infer<typeof approvalSchema>;
+
 export const approvalArgument = {
   name: "ref",
   summary: "the approval, ap_…",
@@ -41,4 +43,16 @@ export function parseApprovalReference(text: string): string {
   const reference = parseReference(text);
   if (reference.kind === "approval") return text;
   throw new MidctlError("usage", `${text} is no approval`, { hint: "midctl approval list names them: ap_…" });
+}
+
+/** An approval, or the file of a plan that no database keeps. */
+export const approvalOrFile = {
+  name: "ref",
+  summary: "the approval, ap_…; or the file of a plan that upgrades the schema or takes it away",
+  schema: readWith((text) => (isPlanFile(text) ? text : parseApprovalReference(text))),
+} as const;
+
+/** Whether words name a file: no reference has a dot or a slash. */
+export function isPlanFile(text: string): boolean {
+  return /[./]/.test(text);
 }

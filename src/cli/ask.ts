@@ -1,5 +1,5 @@
 /** Asking for an approval: the request, its signature, and the plan's file. */
-import { closeSync, fsyncSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { commitToHash } from "../domain/plan.ts";
@@ -78,11 +78,15 @@ export async function askingOf(context: VerbContext, words: GateWords, action: s
     sign: key === null ? null : (plan) => key.sign("request", plan),
     approveWithin: words.approveWithin ?? DEFAULT_APPROVAL,
     executeWithin: words.executeWithin ?? DEFAULT_EXECUTION,
-    keep: ({ id, text }) => writeNewFile(planPath(words, id), text),
+    keep: ({ id, text }) => {
+      const path = planPath(words, id);
+      writeNewFile(path, text);
+      return () => rmSync(path, { force: true });
+    },
   };
 }
 
-function planPath(words: GateWords, id: string): string {
+export function planPath(words: GateWords, id: string): string {
   return words.plan ?? `${id}.plan.json`;
 }
 
@@ -91,10 +95,10 @@ export function writeNewFile(path: string, text: string): void {
   let file: number | undefined;
   try {
     file = openSync(path, "wx", 0o644);
-    writeSync(file, text);
+    writeFileSync(file, text);
     fsyncSync(file);
   } catch (error) {
-    if (file !== undefined) unlinkSync(path);
+    if (file !== undefined) rmSync(path, { force: true });
     throw new MidctlError(
       "usage",
       `${path} could not be written (${(error as NodeJS.ErrnoException).code}); nothing was requested`,

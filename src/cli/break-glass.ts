@@ -57,7 +57,7 @@ export async function openGlass(
   const drafts = await Promise.all(targets.map((target) => draftControl(db, target, status)));
   for (const draft of drafts) await rehearseLine(db, request, draft);
   if (context.dryRun) return () => ({});
-  const { id } = await requestApproval(db, request, { ...asking, keep: () => {} }, action, drafts, {
+  const { id } = await requestApproval(db, request, { ...asking, keep: () => () => {} }, action, drafts, {
     ticket,
   });
   context.notice(

@@ -10,6 +10,7 @@ import {
   rollback,
 } from "../db/rollback.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { readMoment } from "../repository/approval.ts";
 import { readEnvironment } from "../repository/environment.ts";
 
 export interface RollbackPreview {
@@ -21,9 +22,13 @@ export interface RollbackPreview {
 
 /**
  * What a rollback would find.
- * @throws MidctlError `conflict` where something depends on the schema or the environment is protected
+ * @param options.approved whether owners approved it, where the environment is protected
+ * @throws MidctlError `conflict` where something depends on the schema, `approval_required` in a protected environment
  */
-export async function previewRollback(db: Database): Promise<RollbackPreview> {
+export async function previewRollback(
+  db: Database,
+  { approved = false }: { readonly approved?: boolean } = {},
+): Promise<RollbackPreview> {
   const { state } = await readSchemaState(db);
   if (state === "absent") {
     return { present: false, dependents: { identities: 0, tokens: 0, events: 0 }, entries: 0 };
@@ -34,12 +39,17 @@ export async function previewRollback(db: Database): Promise<RollbackPreview> {
     });
   }
   const environment = await readEnvironment(db);
-  if (environment?.protected === true) {
-    throw new MidctlError("conflict", "A protected environment is not rolled back; nothing was removed.");
-  }
   const dependents = await readDependents(db);
   requireNothing(dependents);
-  return { present: true, dependents, entries: await readLogSize(db) };
+  const entries = await readLogSize(db);
+  if (environment?.protected === true && !approved) {
+    throw new MidctlError(
+      "approval_required",
+      "The environment is protected, and its rollback needs an approval; nothing was removed.",
+      { details: { entries } },
+    );
+  }
+  return { present: true, dependents, entries };
 }
 
 /** Where rows are kept that are removed. */
@@ -66,4 +76,10 @@ export async function rollbackDatabase(
     keep.done();
   }
   await rollback(db, { entries, dryRun: options.dryRun });
+}
+
+/** Which database this is, and its clock, RFC 3339. */
+export async function readHere(db: Database): Promise<{ readonly databaseId: string; readonly now: string }> {
+  const [environment, { now }] = await Promise.all([readEnvironment(db), readMoment(db)]);
+  return { databaseId: environment?.databaseId ?? "", now };
 }

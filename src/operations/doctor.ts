@@ -14,6 +14,7 @@ import {
   readServer,
 } from "../repository/overview.ts";
 import { readStanding } from "../repository/rights.ts";
+import { approvalFindings, type NamedTrust } from "./doctor-approvals.ts";
 import { rightsFindings } from "./doctor-rights.ts";
 import { goThere } from "./moved.ts";
 
@@ -38,14 +39,15 @@ const OLDEST = 150_000;
 const CLOCK_TOLERANCE = 2_000;
 
 /**
- * Examines a database: schema, guards, log, clock, rights, engine. Changes nothing.
+ * Examines a database: schema, guards, log, clock, rights, engine, approvals. Changes nothing.
  * @param localClock the caller's, in milliseconds since the epoch
  * @param options.embedded whether it is the engine of midctl's own, which has but one user
+ * @param options.trust by which approvals are judged; null where none is named
  */
 export async function diagnose(
   db: Database,
   localClock: () => number,
-  options: { readonly embedded?: boolean } = {},
+  options: { readonly embedded?: boolean; readonly trust?: NamedTrust | null } = {},
 ): Promise<Diagnosis> {
   const checks: string[] = [];
   const findings: Finding[] = [];
@@ -164,6 +166,7 @@ export async function diagnose(
         ]
       : []),
   ]);
+  check("approvals", await approvalFindings(db, environment, options.trust ?? null, server.clock));
   // Who may not read the log does not know of a sunset either.
   if (log !== null) check("legacy tokens", legacyFindings(await readLegacyFacts(db)));
   return { checks, findings };

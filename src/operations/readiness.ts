@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { countOpenApprovals, mayReadApprovals } from "../repository/approval.ts";
 import { type Counts, countByStatus, readBarred } from "../repository/overview.ts";
 
 /** Whether tokens can be decided on, and if not why: the database does not answer, is a standby, or has moved. */
@@ -13,7 +14,17 @@ export async function readReadiness(db: Tx): Promise<Readiness> {
   }
 }
 
+/** What there is, and what waits for somebody. */
+export interface Tally extends Counts {
+  /** Requests that wait for votes or for their execution, and break-glass that nobody countersigned; null: may not be read. */
+  readonly approvals: { readonly open: number; readonly uncountersigned: number } | null;
+}
+
 /** How much there is of everything, by effective status: a pass over all of it. */
-export function readCounts(db: Tx): Promise<Counts> {
-  return countByStatus(db);
+export async function readCounts(db: Tx): Promise<Tally> {
+  const [counts, approvals] = await Promise.all([
+    countByStatus(db),
+    mayReadApprovals(db).then((may) => (may ? countOpenApprovals(db) : null)),
+  ]);
+  return { ...counts, approvals };
 }

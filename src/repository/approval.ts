@@ -1,5 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import type { VoteKind } from "../domain/plan.ts";
+import { IS_LIVE } from "./credential.ts";
+import { LEGACY_IN_FORCE } from "./protection.ts";
 
 /** Requests, votes and lines of SPEC §9. What a vote proves is not decided here: a database does not know whom to trust. */
 
@@ -120,6 +122,31 @@ export async function countOpenApprovals(tx: Tx): Promise<{ open: number; uncoun
   return row ?? { open: 0, uncountersigned: 0 };
 }
 
+/**
+ * Whether this connection may read requests, votes and plans: one whose rights are older than approvals may not, until
+ * `db grant` is run anew.
+ */
+export async function mayReadApprovals(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ may: boolean }>(
+    `SELECT has_table_privilege('midctl_approval', 'SELECT') AND has_table_privilege('midctl_approval_line', 'SELECT')
+        AND has_table_privilege('midctl_approval_vote', 'SELECT') AND has_column_privilege('midctl_plan', 'digest', 'SELECT')
+        AND has_column_privilege('midctl_plan', 'plan', 'SELECT') AS may`,
+  );
+  return row?.may === true;
+}
+
+/** Break-glass actions that nobody has countersigned, the oldest first. */
+export async function readUncountersigned(
+  tx: Tx,
+  limit: number,
+): Promise<Pick<Approval, "id" | "action" | "requester" | "requestedAt">[]> {
+  return tx.query(
+    `SELECT 'ap_' || a."publicId" AS id, a.action, a.requester, midctl_instant(a."requestedAt") AS "requestedAt"
+       FROM midctl_approval a WHERE a."breakGlass" AND a.status = 'open' ORDER BY a.id LIMIT $1::int`,
+    [limit],
+  );
+}
+
 export async function readVotes(tx: Tx, id: string): Promise<Vote[]> {
   return tx.query<Vote>(
     `SELECT v.kind, v.principal, v."keyFingerprint", v.signature, midctl_instant(v.at) AS at
@@ -208,6 +235,34 @@ export async function readDigestsOf(
           WHERE l.secret = s.secret AND EXISTS (SELECT FROM midctl_approval_vote v WHERE v."approvalId" = a.id AND v.kind = 'approval')
           ORDER BY a.id DESC LIMIT ${MOST_PLANS}) p`,
     [JSON.stringify(secrets)],
+  );
+}
+
+export interface LivePlan {
+  /** Where it stands among them. */
+  readonly position: string;
+  readonly digest: string;
+}
+
+/**
+ * Digests of the plans that name a token which is alive and were voted for, newest first, each once. Tokens are told by
+ * their public ids, so that whoever may not read hashes can ask.
+ * @param before the last `position` of the page before; null for the first page
+ */
+export async function readLivePlans(
+  tx: Tx,
+  { before, limit }: { readonly before: string | null; readonly limit: number },
+): Promise<LivePlan[]> {
+  return tx.query(
+    `SELECT a.id::text AS position, a.digest FROM midctl_approval a
+      WHERE ($1::text IS NULL OR a.id < $1::text::bigint)
+        AND EXISTS (SELECT FROM midctl_approval_vote v WHERE v."approvalId" = a.id AND v.kind = 'approval')
+        AND EXISTS (
+          SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.secret IS NOT NULL AND (
+            EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = l.credential AND ${IS_LIVE})
+            OR EXISTS (SELECT FROM agent_token t WHERE t."publicId" = l.credential AND ${LEGACY_IN_FORCE})))
+      ORDER BY a.id DESC LIMIT $2::int`,
+    [before, limit],
   );
 }
 

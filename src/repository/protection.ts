@@ -1,6 +1,10 @@
 import type { Tx } from "../db/database.ts";
+import { IS_LIVE } from "./credential.ts";
 
 /** What protecting a running environment has to look at (SPEC §9): everything that is alive. */
+
+/** Of `agent_token t`: a legacy token that authenticates. */
+export const LEGACY_IN_FORCE = `t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL AND coalesce(t."expiresAt" > midctl_now(), true)`;
 
 export interface LiveToken {
   /** `mc_…`, or `at_…` of a legacy token. */
@@ -26,9 +30,18 @@ export async function readLiveTokens(tx: Tx): Promise<LiveToken[]> {
      UNION ALL
      SELECT 'at_' || t."publicId", NULL, NULL, t."tokenHash", t.scopes, midctl_instant(nullif(t."expiresAt", 'infinity'))
        FROM agent_token t
-      WHERE t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL AND coalesce(t."expiresAt" > midctl_now(), true)
+      WHERE ${LEGACY_IN_FORCE}
       ORDER BY 1`,
   );
+}
+
+/** References of the same tokens, in order; of these, whoever may not read hashes can ask. */
+export async function readLiveIds(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(
+    `SELECT 'mc_' || c."publicId" AS id FROM machine_identity_credential c WHERE ${IS_LIVE}
+     UNION ALL SELECT 'at_' || t."publicId" FROM agent_token t WHERE ${LEGACY_IN_FORCE} ORDER BY 1`,
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** Gives tokens that have no end one, by public id. */

@@ -1,8 +1,7 @@
 /** What monitoring and load balancers ask. Anybody may ask it, so nobody can make it cost more than it is worth. */
 import type { Tx } from "../db/database.ts";
 import { within } from "../operations/patience.ts";
-import { type Readiness, readCounts, readReadiness } from "../operations/readiness.ts";
-import type { Counts } from "../repository/overview.ts";
+import { type Readiness, readCounts, readReadiness, type Tally } from "../operations/readiness.ts";
 import { answerJson, type RequestContext, type Services } from "./exchange.ts";
 
 /** How long an answer of the database is given to those who ask again, ms. */
@@ -14,13 +13,13 @@ const PATIENCE = 2_000;
 export class Health {
   readonly readiness: () => Promise<Readiness>;
   /** null where the database could not be asked in time. */
-  readonly counts: () => Promise<Counts | null>;
+  readonly counts: () => Promise<Tally | null>;
   #stopping = false;
 
   /** @param now wall clock, ms */
   constructor(db: Tx, now: () => number) {
     this.readiness = shared<Readiness>(READY_FOR, now, "unavailable", () => readReadiness(db));
-    this.counts = shared<Counts | null>(COUNTS_FOR, now, null, () => readCounts(db).catch(() => null));
+    this.counts = shared<Tally | null>(COUNTS_FOR, now, null, () => readCounts(db).catch(() => null));
   }
 
   get stopping(): boolean {

@@ -1,7 +1,7 @@
 /** Counts for Prometheus, in its text format (version 0.0.4). No slug, no id, no secret: whoever may scrape may see all. */
 
 import type { AuthenticatorCounters } from "../operations/authenticate.ts";
-import type { Counts } from "../repository/overview.ts";
+import type { Tally } from "../operations/readiness.ts";
 
 /** Upper bounds in seconds: a cached decision takes microseconds, one under failover seconds. */
 const BUCKETS = [
@@ -13,7 +13,7 @@ export interface Gauges {
   readonly ready: boolean;
   readonly verifier: AuthenticatorCounters;
   /** null where the database could not be asked. */
-  readonly counts: Counts | null;
+  readonly counts: Tally | null;
 }
 
 export class Metrics {
@@ -96,6 +96,18 @@ export class Metrics {
         "Tokens without a machine identity.",
         gauges.counts === null ? [] : [["", gauges.counts.legacyTokens]],
       ),
+      ...family(
+        "midctl_approvals_open",
+        "gauge",
+        "Requests that wait for an approval, or to be carried out.",
+        only(gauges.counts?.approvals?.open),
+      ),
+      ...family(
+        "midctl_break_glass_uncountersigned",
+        "gauge",
+        "Break-glass actions that nobody has countersigned.",
+        only(gauges.counts?.approvals?.uncountersigned),
+      ),
       ...family("process_resident_memory_bytes", "gauge", "Resident memory.", [
         ["", process.memoryUsage.rss()],
       ]),
@@ -105,6 +117,10 @@ export class Metrics {
 
 /** What follows the family's name, and the value. */
 type Sample = readonly [string, number];
+
+function only(value: number | undefined): Sample[] {
+  return value === undefined ? [] : [["", value]];
+}
 
 function byStatus(counts: Readonly<Record<string, number>> = {}): Sample[] {
   return Object.entries(counts).map(([status, count]) => [`{status="${status}"}`, count]);

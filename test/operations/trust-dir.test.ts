@@ -269,20 +269,6 @@ describe("following a trust directory", () => {
     expect(names()).toEqual(["alice", "bob"]);
     expect(source.generation).toBe(0);
   });
-
-  test("costs less than a microsecond between two looks", () => {
-    const source = watchTrust(makeDirectory());
-    const rounds = 1_000_000;
-    const best = Math.min(
-      ...[1, 2, 3].map(() => {
-        const begun = performance.now();
-        for (let i = 0; i < rounds; i++) source.current();
-        return performance.now() - begun;
-      }),
-    );
-
-    expect((best * 1000) / rounds).toBeLessThan(1);
-  });
 });
 
 describe("weak permissions", () => {

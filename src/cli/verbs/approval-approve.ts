@@ -1,18 +1,23 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { TYPED_DIGITS } from "../../domain/plan.ts";
+import type { TrustRoot } from "../../domain/trust.ts";
+import type { Plan } from "../../operations/approval/plan.ts";
 import { readRequest } from "../../operations/approval/read.ts";
 import { approveRequest } from "../../operations/approval/vote.ts";
-import { approvalArgument, approvalSchema } from "../approval-documents.ts";
+import type { ApprovalDocument } from "../approval-documents.ts";
+import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
+import { writeNewFile } from "../ask.ts";
 import type { VerbContext } from "../context.ts";
 import { showView } from "../deliver.ts";
 import { requestFrom } from "../request.ts";
 import { openKey } from "../signing.ts";
 import { requireTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
+import type { View } from "../view.ts";
 import { viewApprovalShow } from "../views/approval-show.ts";
 import { viewVoted } from "../views/approval-voted.ts";
-import { SHOWN, showRequest } from "./approval-show.ts";
+import { SHOWN, showFile, showRequest } from "./approval-show.ts";
 
 export const votedOutput = z.object({
   changed: z.boolean(),
@@ -36,7 +41,7 @@ export const approvalApprove = defineVerb({
       does: "from a script that has read the plan",
     },
   ],
-  args: [approvalArgument],
+  args: [approvalOrFile],
   options: {
     key: {
       value: "FILE",
@@ -49,8 +54,8 @@ export const approvalApprove = defineVerb({
   changes: true,
   async run({ ref, key: given, digest }, context) {
     const trust = requireTrustRoot(context);
-    const db = await context.database();
-    const { approval, plan, text } = await readRequest(db, ref);
+    const subject = isPlanFile(ref) ? await openFile(context, trust, ref) : await openRequest(context, ref);
+    const { approval, plan, text } = subject;
     if (digest !== undefined) requireDigest(approval.digest, digest);
     const key = await openKey(context, trust, given);
     if (key.principal === plan.requester) {
@@ -61,7 +66,7 @@ export const approvalApprove = defineVerb({
       );
     }
     if (context.canAsk()) {
-      await showView(viewApprovalShow(await showRequest(context, ref, SHOWN)), context);
+      await showView(await subject.show(), context);
       if (digest === undefined) await askDigest(context, approval.digest);
     } else if (!context.yes) {
       throw new MidctlError("usage", "to approve has to be confirmed; nothing was signed", {
@@ -70,10 +75,56 @@ export const approvalApprove = defineVerb({
     }
     if (context.dryRun) return { document: { changed: false, principal: key.principal, approval } };
     const { signature } = await key.sign("approval", text);
-    return { document: await approveRequest(db, requestFrom(context), trust, ref, signature) };
+    return { document: await subject.vote(trust, key.principal, signature) };
   },
   view: viewVoted,
 });
+
+/** What is voted on, and where the vote goes. */
+interface Subject {
+  readonly approval: ApprovalDocument;
+  readonly plan: Plan;
+  readonly text: string;
+  show(): Promise<View>;
+  vote(trust: TrustRoot, principal: string, signature: string): Promise<VotedDocument>;
+}
+
+async function openRequest(context: VerbContext, id: string): Promise<Subject> {
+  const db = await context.database();
+  const { approval, plan, text } = await readRequest(db, id);
+  return {
+    approval,
+    plan,
+    text,
+    show: async () => viewApprovalShow(await showRequest(context, id, SHOWN)),
+    vote: (trust, _principal, signature) => approveRequest(db, requestFrom(context), trust, id, signature),
+  };
+}
+
+async function openFile(context: VerbContext, trust: TrustRoot, path: string): Promise<Subject> {
+  const { approvalOfFile, readPlanFile, signaturePath } = await import("../plan-file.ts");
+  const file = readPlanFile(path);
+  const approval = approvalOfFile(trust, file);
+  if (Date.parse(approval.approveBy) <= context.now()) {
+    throw new MidctlError(
+      "conflict",
+      `${path} was to be approved by ${approval.approveBy}; nothing was signed`,
+      {
+        hint: "request it anew",
+      },
+    );
+  }
+  return {
+    approval,
+    plan: file.plan,
+    text: file.text,
+    show: async () => viewApprovalShow(await showFile(context, path)),
+    vote: async (_trust, principal, signature) => {
+      writeNewFile(signaturePath(path, principal), signature);
+      return { changed: true, principal, approval: approvalOfFile(trust, readPlanFile(path)) };
+    },
+  };
+}
 
 function requireDigest(digest: string, given: string): void {
   if (given.length < TYPED_DIGITS || !/^[0-9a-f]+$/.test(given)) {

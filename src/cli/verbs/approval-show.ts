@@ -1,9 +1,10 @@
 import * as z from "zod/mini";
+import type { Judgement } from "../../domain/receipt.ts";
 import { judgeRequest, judgeVotes, previewLines, readRequest } from "../../operations/approval/read.ts";
-import { approvalArgument, approvalSchema } from "../approval-documents.ts";
+import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
 import type { VerbContext } from "../context.ts";
 import { requestFrom } from "../request.ts";
-import { readTrustRoot } from "../trust.ts";
+import { readTrustRoot, requireTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { viewApprovalShow } from "../views/approval-show.ts";
 
@@ -25,7 +26,8 @@ export const approvalShowOutput = z.object({
         kind: z.enum(["request", "approval", "rejection"]),
         principal: z.string(),
         keyFingerprint: z.nullable(z.string()),
-        at: z.string(),
+        /** null in a file, which keeps no times. */
+        at: z.nullable(z.string()),
         holds: z.nullable(z.boolean()),
         fault: z.nullable(z.string()),
       }),
@@ -65,11 +67,12 @@ export const approvalShow = defineVerb({
     { command: "midctl approval show ap_7Zk2mPq90aBc", does: "before approving" },
     { command: "midctl approval show ap_7Zk2mPq90aBc --all --json", does: "every line, for a script" },
   ],
-  args: [approvalArgument],
+  args: [approvalOrFile],
   options: { all: { summary: `every line; else the first ${SHOWN}` } },
   output: approvalShowOutput,
   list: ["lines"],
   async run({ ref, all }, context) {
+    if (isPlanFile(ref)) return { document: await showFile(context, ref) };
     return { document: await showRequest(context, ref, all ? Number.POSITIVE_INFINITY : SHOWN) };
   },
   view: viewApprovalShow,
@@ -84,20 +87,42 @@ export async function showRequest(
   const trust = readTrustRoot(context);
   const db = await context.database();
   const found = await readRequest(db, id);
-  const judgement = trust === null ? null : judgeRequest(trust, found);
   return {
     approval: found.approval,
     plan: found.plan,
     votes: judgeVotes(trust, found),
-    judgement:
-      judgement === null
-        ? null
-        : {
-            inForce: judgement.short === null,
-            short: judgement.short,
-            approvers: judgement.approvers,
-            quorum: judgement.quorum,
-          },
+    judgement: trust === null ? null : told(judgeRequest(trust, found)),
     lines: await previewLines(db, requestFrom(context), found, most),
   };
+}
+
+/** The same of a plan in a file, whose signatures lie beside it. */
+export async function showFile(context: VerbContext, path: string): Promise<ApprovalShowDocument> {
+  const { approvalOfFile, judgeFile, readPlanFile } = await import("../plan-file.ts");
+  const trust = requireTrustRoot(context);
+  const file = readPlanFile(path);
+  const judgement = judgeFile(trust, file);
+  return {
+    approval: approvalOfFile(trust, file),
+    plan: file.plan,
+    votes: judgement.signers.map(({ kind, principal, fingerprint }) => ({
+      kind,
+      principal,
+      keyFingerprint: fingerprint,
+      at: null,
+      holds: true,
+      fault: null,
+    })),
+    judgement: told(judgement),
+    lines: file.plan.lines.map((_, index) => ({
+      line: index + 1,
+      outcome: null,
+      effect: null,
+      problem: null,
+    })),
+  };
+}
+
+function told({ short, approvers, quorum }: Judgement): ApprovalShowDocument["judgement"] {
+  return { inForce: short === null, short, approvers, quorum };
 }

@@ -1,5 +1,13 @@
 import * as z from "zod/mini";
-import { migrateDatabase } from "../../operations/db-migrate.ts";
+import type { Database } from "../../db/database.ts";
+import {
+  findGatedUpgrade,
+  migrateDatabase,
+  type PendingUpgrade,
+  requireSameMigrations,
+} from "../../operations/db-migrate.ts";
+import type { VerbContext } from "../context.ts";
+import { type GateWords, gateOptions } from "../gate.ts";
 import { describePlace } from "../place.ts";
 import { defineVerb } from "../verb.ts";
 import { viewDbMigrate } from "../views/db-migrate.ts";
@@ -32,13 +40,40 @@ export const dbMigrate = defineVerb({
     { command: "midctl db migrate", does: "safe to repeat" },
     { command: "midctl db migrate --dry-run", does: "the SQL, and what it locks" },
   ],
+  options: {
+    approved: {
+      value: "FILE",
+      summary: "where protected: the plan that owners approved, their signatures beside it",
+    },
+    ...gateOptions,
+  },
   output: dbMigrateOutput,
   list: ["applied"],
   changes: true,
-  async run(_input, context) {
+  async run({ approved, ...words }, context) {
     const db = await context.database({ schema: "any" });
+    const gated = context.dryRun ? null : await findGatedUpgrade(db);
+    if (gated !== null) await requireApproval(context, db, gated, approved, words);
     const migrated = await migrateDatabase(db, { dryRun: context.dryRun });
     return { document: { place: describePlace(context), ...migrated } };
   },
   view: viewDbMigrate,
 });
+
+/** A protected environment is upgraded by a plan in a file: the schema as it is need not know it. */
+async function requireApproval(
+  context: VerbContext,
+  db: Database,
+  gated: PendingUpgrade,
+  approved: string | undefined,
+  words: GateWords,
+): Promise<void> {
+  const { askByFile, requireApprovedFile } = await import("../plan-file.ts");
+  if (approved === undefined) {
+    const line = { identity: null, credential: null, token: null, migrations: [...gated.migrations] };
+    return askByFile(context, db, words, "db.migrate", { do: "db.migrate", ...line });
+  }
+  const { requireTrustRoot } = await import("../trust.ts");
+  const here = { databaseId: gated.environment.databaseId, now: gated.now };
+  requireSameMigrations(requireApprovedFile(requireTrustRoot(context), approved, here), gated);
+}

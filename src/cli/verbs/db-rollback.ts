@@ -1,6 +1,15 @@
 import * as z from "zod/mini";
-import { previewRollback, rollbackDatabase } from "../../operations/db-rollback.ts";
+import type { Database } from "../../db/database.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import {
+  previewRollback,
+  type RollbackPreview,
+  readHere,
+  rollbackDatabase,
+} from "../../operations/db-rollback.ts";
+import type { VerbContext } from "../context.ts";
 import { openExport } from "../export-file.ts";
+import { type GateWords, gateOptions } from "../gate.ts";
 import { describePlace } from "../place.ts";
 import { defineVerb } from "../verb.ts";
 import { viewDbRollback } from "../views/db-rollback.ts";
@@ -25,13 +34,18 @@ export const dbRollback = defineVerb({
   ],
   options: {
     export: { value: "FILE", summary: "a new file for log, environment and refused uses, as JSON lines" },
+    approved: {
+      value: "FILE",
+      summary: "where protected: the plan that owners approved, their signatures beside it",
+    },
+    ...gateOptions,
   },
   output: dbRollbackOutput,
   changes: true,
   async run(input, context) {
     const db = await context.database({ schema: "any" });
     const place = describePlace(context);
-    const preview = await previewRollback(db);
+    const preview = await previewGated(context, db, input.approved, input);
     const document = { place, changed: preview.present, entries: preview.entries, exported: null };
     if (!preview.present) return { document };
     if (context.dryRun) {
@@ -54,3 +68,29 @@ export const dbRollback = defineVerb({
   },
   view: viewDbRollback,
 });
+
+/** In a protected environment by a plan in a file, which names the length of the log that goes. */
+async function previewGated(
+  context: VerbContext,
+  db: Database,
+  approved: string | undefined,
+  words: GateWords,
+): Promise<RollbackPreview> {
+  try {
+    return await previewRollback(db, { approved: context.dryRun });
+  } catch (error) {
+    if (!(error instanceof MidctlError) || error.code !== "approval_required") throw error;
+  }
+  const preview = await previewRollback(db, { approved: true });
+  const { askByFile, requireApprovedFile } = await import("../plan-file.ts");
+  const line = { identity: null, credential: null, token: null, entries: preview.entries };
+  if (approved === undefined) {
+    return askByFile(context, db, words, "db.rollback", { do: "db.rollback", ...line });
+  }
+  const { requireTrustRoot } = await import("../trust.ts");
+  const said = requireApprovedFile(requireTrustRoot(context), approved, await readHere(db));
+  if (said.do === "db.rollback" && said.entries === preview.entries) return preview;
+  throw new MidctlError("conflict", `${approved} approves another rollback than this; nothing was removed.`, {
+    hint: "The log has grown since, or it is a plan for something else: request it anew.",
+  });
+}

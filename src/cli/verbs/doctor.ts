@@ -3,6 +3,7 @@ import * as z from "zod/mini";
 import { diagnose, type Finding } from "../../operations/doctor.ts";
 import { contextFilePath } from "../contexts.ts";
 import { describePlace } from "../place.ts";
+import { readTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { viewDoctor } from "../views/doctor.ts";
 import { placeSchema } from "./status.ts";
@@ -25,16 +26,27 @@ export type DoctorDocument = z.infer<typeof doctorOutput>;
 
 export const doctor = defineVerb({
   path: ["doctor"],
-  summary: "Examine guards, schema, log, clock, rights, engine, legacy tokens and permissions",
+  summary: "Examine guards, schema, log, clock, rights, engine, approvals, legacy tokens and permissions",
   description:
-    "Changes nothing. Each finding names the command that mends it. Exit 9 where an error was found; warnings and what is only worth knowing exit 0.",
-  examples: [{ command: "midctl doctor --json", does: "for monitoring" }],
+    "Changes nothing. Each finding names the command that mends it. Exit 9 where an error was found; warnings and what is only worth knowing exit 0. With a trust root it says which live tokens of a protected environment no plan covers that is in force under it.",
+  examples: [
+    { command: "midctl doctor --json", does: "for monitoring" },
+    {
+      command: "midctl doctor --trust-dir ./trust-next",
+      does: "before the trust root is changed: what that would cut off",
+    },
+  ],
   output: doctorOutput,
   list: ["findings"],
   async run(_input, context) {
     const db = await context.database({ schema: "any" });
     const place = describePlace(context);
-    const { checks, findings } = await diagnose(db, context.now, { embedded: place.kind === "embedded" });
+    const root = readTrustRoot(context);
+    const dir = context.settings.trustDir.value;
+    const { checks, findings } = await diagnose(db, context.now, {
+      embedded: place.kind === "embedded",
+      trust: root === null || dir === null ? null : { root, dir },
+    });
     const document = {
       place,
       checks: [...checks, "permissions"],

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Database } from "../../db/database.ts";
+import { CommitUnknown } from "../../db/failure.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { addSeconds } from "../../domain/instant.ts";
 import { LONGEST_EXECUTION, TYPED_DIGITS } from "../../domain/plan.ts";
@@ -9,7 +10,7 @@ import { type Approval, insertRequest, insertVote, readMoment } from "../../repo
 import { change, type Request } from "../change.ts";
 import { requireEnvironment } from "../lookup.ts";
 import type { Draft } from "./draft.ts";
-import { type Plan, writePlan } from "./plan.ts";
+import { type Plan, type PlanLine, writePlan } from "./plan.ts";
 
 /** Time for the approval where nothing is said: 8 hours. */
 export const DEFAULT_APPROVAL = 8 * 3600;
@@ -25,8 +26,8 @@ export interface Asking {
   /** Seconds, at most a day. */
   readonly approveWithin: number;
   readonly executeWithin: number;
-  /** Called with the plan before the request is written; its failure leaves no request. */
-  readonly keep?: (requested: WrittenPlan) => void;
+  /** Keeps the plan for people before the request is written; its failure leaves no request. Returns what takes it back. */
+  readonly keep?: (requested: WrittenPlan) => () => void;
 }
 
 export interface Signed {
@@ -40,10 +41,49 @@ export interface WrittenPlan {
   readonly digest: string;
 }
 
-/**
- * Asks for what was drafted: one plan, one request, signed. Nothing of what it says is done. Nobody is waited for inside a
- * transaction: the signature is made before.
- */
+/** A plan, and the requester's signature under it. Nobody is waited for inside a transaction: it is made before. */
+export interface SignedRequest extends WrittenPlan {
+  readonly plan: Plan;
+  readonly signed: Signed | null;
+}
+
+/** Makes and signs a plan. Nothing is kept. */
+export async function makePlan(
+  db: Database,
+  asking: Asking,
+  said: {
+    readonly action: string;
+    readonly reason: string | null;
+    readonly lines: readonly PlanLine[];
+    readonly breakGlass?: Plan["breakGlass"];
+  },
+): Promise<SignedRequest> {
+  const [environment, moment] = await Promise.all([requireEnvironment(db), readMoment(db)]);
+  const within = Math.min(asking.executeWithin, LONGEST_EXECUTION);
+  const plan: Plan = {
+    v: 1,
+    id: `ap_${createPublicId(randomBytes)}`,
+    action: said.action,
+    environment: {
+      name: environment.name,
+      live: environment.kind === "live",
+      databaseId: environment.databaseId,
+    },
+    requester: asking.requester,
+    reason: said.reason,
+    nonce: randomBytes(16).toString("hex"),
+    requestedAt: moment.now,
+    approveBy: addSeconds(moment.now, Math.min(asking.approveWithin, within)),
+    executeBy: addSeconds(moment.now, within),
+    log: { size: moment.size, leafHash: moment.leafHash },
+    breakGlass: said.breakGlass ?? null,
+    lines: [...said.lines],
+  };
+  const written = writePlan(plan);
+  return { id: plan.id, ...written, plan, signed: (await asking.sign?.(written.text)) ?? null };
+}
+
+/** Asks for what was drafted: one plan, one request, signed. Nothing of what it says is done. */
 export async function requestApproval(
   db: Database,
   request: Request,
@@ -51,52 +91,32 @@ export async function requestApproval(
   action: string,
   drafts: readonly Draft[],
   breakGlass: Plan["breakGlass"] = null,
-): Promise<WrittenPlan & { readonly plan: Plan }> {
-  const [environment, moment] = await Promise.all([requireEnvironment(db), readMoment(db)]);
-  const executeBy = addSeconds(moment.now, Math.min(asking.executeWithin, LONGEST_EXECUTION));
-  const approveBy = addSeconds(
-    moment.now,
-    Math.min(asking.approveWithin, asking.executeWithin, LONGEST_EXECUTION),
-  );
-  const plan: Plan = {
-    v: 1,
-    id: `ap_${createPublicId(randomBytes)}`,
-    action,
-    environment: {
-      name: environment.name,
-      live: environment.kind === "live",
-      databaseId: environment.databaseId,
-    },
-    requester: asking.requester,
-    reason: request.reason,
-    nonce: randomBytes(16).toString("hex"),
-    requestedAt: moment.now,
-    approveBy,
-    executeBy,
-    log: { size: moment.size, leafHash: moment.leafHash },
-    breakGlass,
-    lines: drafts.map(({ line }) => line),
-  };
-  const written = { id: plan.id, ...writePlan(plan) };
-  const signed = await asking.sign?.(written.text);
-  asking.keep?.(written);
-  await change(db, { ...request, approval: plan.id }, async (tx) => {
-    await insertRequest(tx, {
-      plan: written.text,
-      digest: written.digest,
-      hashes: drafts.map(({ hash }) => hash),
-      quorum: asking.trust.policy.quorum,
-    });
-    if (signed !== undefined) {
-      await insertVote(tx, plan.id, {
+): Promise<SignedRequest> {
+  const lines = drafts.map(({ line }) => line);
+  const made = await makePlan(db, asking, { action, reason: request.reason, lines, breakGlass });
+  const { id, plan, text, digest, signed } = made;
+  const takeBack = asking.keep?.(made);
+  try {
+    await change(db, { ...request, approval: id }, async (tx) => {
+      await insertRequest(tx, {
+        plan: text,
+        digest,
+        hashes: drafts.map(({ hash }) => hash),
+        quorum: asking.trust.policy.quorum,
+      });
+      if (signed === null) return;
+      await insertVote(tx, id, {
         kind: "request",
-        principal: asking.requester,
+        principal: plan.requester,
         keyFingerprint: signed.fingerprint,
         signature: signed.signature,
       });
-    }
-  });
-  return { ...written, plan };
+    });
+  } catch (error) {
+    if (!(error instanceof CommitUnknown)) takeBack?.();
+    throw error;
+  }
+  return made;
 }
 
 /** What a gated command ends with: nothing was done, and this is how it goes on. */

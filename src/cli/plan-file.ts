@@ -1,0 +1,156 @@
+/**
+ * A plan that no database keeps: upgrading the schema, or taking it away, is requested, signed and carried out by files alone,
+ * so that the schema as it is need not know it. The signatures lie beside the plan, under its name with an ending of their own.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { digestOf, NAMESPACES, TYPED_DIGITS, type VoteKind } from "../domain/plan.ts";
+import { type Judgement, judgePlan } from "../domain/receipt.ts";
+import { parseSignature } from "../domain/sshsig.ts";
+import type { TrustRoot } from "../domain/trust.ts";
+import { requireInForce } from "../operations/approval/apply.ts";
+import { type Plan, type PlanLine, readPlan } from "../operations/approval/plan.ts";
+import { makePlan } from "../operations/approval/request.ts";
+import type { ApprovalDocument } from "./approval-documents.ts";
+import { askingOf, planPath, writeNewFile } from "./ask.ts";
+import type { VerbContext } from "./context.ts";
+import type { GateWords } from "./gate.ts";
+
+const LONGEST_PLAN = 1024 * 1024;
+const LONGEST_SIGNATURE = 16_384;
+/** Signatures that are looked at beside one plan. */
+const MOST = 64;
+
+export interface SignedFile {
+  readonly path: string;
+  readonly plan: Plan;
+  readonly text: string;
+  readonly digest: string;
+  readonly signatures: readonly { readonly kind: VoteKind; readonly signature: string }[];
+}
+
+/** @throws MidctlError `usage` for what is no plan */
+export function readPlanFile(path: string): SignedFile {
+  const text = readSmall(path, LONGEST_PLAN);
+  const plan = readPlan(text);
+  const dir = dirname(path);
+  const signatures = readdirSync(dir)
+    .filter((name) => name.startsWith(`${basename(path)}.`) && name.endsWith(".sig"))
+    .sort()
+    .slice(0, MOST)
+    .flatMap((name) => {
+      const signature = readSmall(join(dir, name), LONGEST_SIGNATURE);
+      const namespace = parseSignature(signature)?.namespace;
+      const kind = (Object.keys(NAMESPACES) as VoteKind[]).find((each) => NAMESPACES[each] === namespace);
+      return kind === undefined ? [] : [{ kind, signature }];
+    });
+  return { path, plan, text, digest: digestOf(text), signatures };
+}
+
+export function judgeFile(trust: TrustRoot, { plan, text, signatures }: SignedFile): Judgement {
+  return judgePlan(
+    trust,
+    {
+      text,
+      requester: plan.requester,
+      requestedAt: plan.requestedAt,
+      databaseId: plan.environment.databaseId,
+    },
+    signatures,
+  );
+}
+
+/** Writes plan and signature into files, and throws what tells of them. */
+export async function askByFile(
+  context: VerbContext,
+  db: Database,
+  words: GateWords,
+  action: string,
+  line: PlanLine,
+): Promise<never> {
+  const asking = await askingOf(context, words, action);
+  const { id, plan, text, digest, signed } = await makePlan(db, asking, {
+    action,
+    reason: context.reason,
+    lines: [line],
+  });
+  const path = planPath(words, id);
+  writeNewFile(path, text);
+  if (signed !== null) writeNewFile(`${path}.request.sig`, signed.signature);
+  const typed = digest.slice(0, TYPED_DIGITS);
+  throw new MidctlError(
+    "approval_required",
+    `The environment ${plan.environment.name} is protected: ${path} asks for the approval, and nothing was changed.`,
+    {
+      hint: `An owner runs: midctl approval approve ${path} --key KEY, and types ${typed}. Then, with all of ${path}*: midctl ${action.replace(".", " ")} --approved ${path}`,
+      details: { approval: id, digest, status: "open", approve: typed, planFile: path },
+    },
+  );
+}
+
+/** Where an owner's signature goes. */
+export function signaturePath(path: string, principal: string): string {
+  return `${path}.${principal.replace(/[^0-9A-Za-z@._-]/g, "_")}.sig`;
+}
+
+/**
+ * The one line of a plan in a file, which the trust root takes for approved, of this database and in time.
+ * @param now the database's clock, RFC 3339
+ * @throws MidctlError `denied`, or `conflict` for another database or a plan that ran out of time
+ */
+export function requireApprovedFile(
+  trust: TrustRoot,
+  path: string,
+  here: { readonly databaseId: string; readonly now: string },
+): PlanLine {
+  const file = readPlanFile(path);
+  const { plan } = file;
+  requireInForce(plan.id, judgeFile(trust, file));
+  const problem =
+    plan.environment.databaseId !== here.databaseId
+      ? "is of another database"
+      : Date.parse(plan.executeBy) <= Date.parse(here.now)
+        ? `was to be carried out by ${plan.executeBy}`
+        : plan.lines.length !== 1
+          ? "has more than one line"
+          : null;
+  const [line] = plan.lines;
+  if (problem === null && line !== undefined) return line;
+  throw new MidctlError("conflict", `${path} ${problem}; nothing was changed.`, { hint: "Request it anew." });
+}
+
+/** A plan's file as `approval` shows requests. */
+export function approvalOfFile(trust: TrustRoot, file: SignedFile): ApprovalDocument {
+  const { plan, digest } = file;
+  const { short } = judgeFile(trust, file);
+  return {
+    id: plan.id,
+    digest,
+    action: plan.action,
+    requester: plan.requester,
+    quorum: trust.policy.quorum,
+    breakGlass: false,
+    status: short === null ? "approved" : "open",
+    lines: plan.lines.length,
+    done: 0,
+    superseded: 0,
+    requestedAt: plan.requestedAt,
+    approveBy: plan.approveBy,
+    executeBy: plan.executeBy,
+    endedAt: null,
+  };
+}
+
+function readSmall(path: string, most: number): string {
+  try {
+    if (statSync(path).size <= most) return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new MidctlError(
+      "usage",
+      `${path} cannot be read (${(error as NodeJS.ErrnoException).code}); nothing was changed`,
+    );
+  }
+  throw new MidctlError("usage", `${path} is too large; nothing was changed`);
+}

@@ -1,0 +1,155 @@
+import type { Database } from "../db/database.ts";
+import type { TrustRoot } from "../domain/trust.ts";
+import {
+  countOpenApprovals,
+  type LivePlan,
+  mayReadApprovals,
+  readLivePlans,
+  readSignedPlan,
+  readUncountersigned,
+} from "../repository/approval.ts";
+import type { Environment } from "../repository/environment.ts";
+import { readLiveIds } from "../repository/protection.ts";
+import { weakPermissions } from "./approval/trust-dir.ts";
+import type { Finding } from "./doctor.ts";
+import { judgeSigned } from "./verifier/receipts.ts";
+
+/** A trust root, and the directory that it was read from. */
+export interface NamedTrust {
+  readonly root: TrustRoot;
+  readonly dir: string;
+}
+
+type Found = Omit<Finding, "check">;
+
+/** So many of a kind are named. */
+const NAMED = 5;
+/** Digests of plans that are asked for at once. */
+const PAGE = 500;
+
+/**
+ * What is wrong with approvals (SPEC §9): a countersignature that is owed, a trust root that trusts too much, and tokens that
+ * verifiers with this trust root refuse.
+ * @param now the database's clock, ms since 1970
+ */
+export async function approvalFindings(
+  db: Database,
+  environment: Environment | null,
+  trust: NamedTrust | null,
+  now: number,
+): Promise<Found[]> {
+  const found = trust === null ? [] : trustFindings(trust, environment);
+  if (!(await mayReadApprovals(db))) return [...found, UNREAD];
+  found.push(...(await glassFindings(db)));
+  if (environment?.protected !== true) return found;
+  if (trust === null) return [...found, UNJUDGED];
+  // Of every token the finding above says the same.
+  if (!believes(trust.root, environment)) return found;
+  return [...found, ...(await uncoveredFindings(db, trust, now))];
+}
+
+const UNREAD: Found = {
+  severity: "info",
+  message: "This connection may not read approvals: they were not examined.",
+  mend: "midctl doctor as an auditor or operator; as the owner: midctl db grant --role ROLE NAME, again",
+};
+
+const UNJUDGED: Found = {
+  severity: "info",
+  message: "No trust root is named: whether signed approvals cover the live tokens was not examined.",
+  mend: "midctl doctor --trust-dir DIR",
+};
+
+function trustFindings({ root, dir }: NamedTrust, environment: Environment | null): Found[] {
+  const { requesterSigns, databases } = root.policy;
+  const file = `${dir}/policy.json`;
+  const found: Found[] = weakPermissions(dir).map((sentence) => ({
+    severity: "warning",
+    message: `${sentence}: whoever can change the trust root decides whom verifiers believe.`,
+    mend: "let root or the verifier's own user own it, and chmod go-w",
+  }));
+  if (!requesterSigns) {
+    found.push({
+      severity: "warning",
+      message: `${file} lets requests go unsigned: a requester's name is then a claim, and one signer can request under another's name and approve it alone.`,
+      mend: `"requesterSigns":true in ${file}`,
+    });
+  }
+  const id = environment?.databaseId;
+  if (databases === null) {
+    found.push({
+      severity: "warning",
+      message: `${file} names no databases: plans of any database are believed.`,
+      mend: `"databases":["${id ?? "…"}"] in ${file}`,
+    });
+  } else if (environment?.protected === true && !believes(root, environment)) {
+    found.push({
+      severity: "error",
+      message: `${file} does not name this database: verifiers that have it refuse every token of ${environment.name}.`,
+      mend: `add "${id}" to databases in ${file}`,
+    });
+  }
+  return found;
+}
+
+function believes({ policy }: TrustRoot, { databaseId }: Environment): boolean {
+  return policy.databases === null || policy.databases.includes(databaseId);
+}
+
+async function glassFindings(db: Database): Promise<Found[]> {
+  const [owing, { uncountersigned }] = await Promise.all([
+    readUncountersigned(db, NAMED),
+    countOpenApprovals(db),
+  ]);
+  const found: Found[] = owing.map(({ id, action, requester, requestedAt }) => ({
+    severity: "warning",
+    message: `${requester} broke the glass at ${requestedAt} to ${action}, and nobody has countersigned ${id}.`,
+    mend: `midctl approval approve ${id} --key KEY`,
+  }));
+  const more = uncountersigned - owing.length;
+  if (more > 0) {
+    found.push({
+      severity: "warning",
+      message: `${more} more break-glass action${more === 1 ? " is" : "s are"} not countersigned.`,
+      mend: "midctl approval list, then midctl approval approve AP --key KEY",
+    });
+  }
+  return found;
+}
+
+async function uncoveredFindings(db: Database, { root, dir }: NamedTrust, now: number): Promise<Found[]> {
+  const uncovered = await readUncovered(db, root, now);
+  const count = uncovered.length;
+  if (count === 0) return [];
+  const more = count > NAMED ? `, and ${count - NAMED} more` : "";
+  return [
+    {
+      severity: "warning",
+      message: `${count} live token${count === 1 ? " is" : "s are"} covered by no plan that is in force under ${dir}, and refused by verifiers that have it: ${uncovered.slice(0, NAMED).join(", ")}${more}.`,
+      mend: "keep in allowed_signers whoever approved them, or request them anew: midctl credential rotate REF --token-file FILE --key KEY",
+    },
+  ];
+}
+
+/**
+ * References of the tokens alive that no plan in force covers. Plans are gone through newest first, each read and judged once
+ * for all that it names, as verifiers judge it: kept are the tokens' ids and one plan.
+ */
+async function readUncovered(db: Database, root: TrustRoot, now: number): Promise<string[]> {
+  const left = new Map((await readLiveIds(db)).map((id) => [id.slice(3), id]));
+  for (let before: string | null = null; left.size > 0; ) {
+    const page: LivePlan[] = await readLivePlans(db, { before, limit: PAGE });
+    for (const { digest } of page) {
+      if (left.size === 0) break;
+      const signed = await readSignedPlan(db, digest);
+      const judged = signed === null ? "short" : judgeSigned(root, digest, signed);
+      if (typeof judged === "string") continue;
+      for (const { publicId, notAfter } of judged.terms.values()) {
+        if (notAfter > now) left.delete(publicId);
+      }
+    }
+    if (page.length < PAGE) break;
+    before = page.at(-1)?.position ?? null;
+  }
+  return [...left.values()];
+}
