@@ -115,6 +115,8 @@ describe("/metrics", () => {
       'midctl_identities{status="active"} 1',
       'midctl_credentials{status="active"} 1',
       "midctl_ready 1",
+      "midctl_approvals_open 0",
+      "midctl_break_glass_uncountersigned 0",
     ]) {
       expect(text).toContain(`\n${line}\n`);
     }
