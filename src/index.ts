@@ -27,6 +27,7 @@ export { migrate } from "./db/migrate.ts";
 export { fromPglite } from "./db/pglite.ts";
 export { openPostgres, type PoolOptions } from "./db/postgres.ts";
 export { type ErrorCode, MidctlError } from "./domain/errors.ts";
+export type { TrustRoot } from "./domain/trust.ts";
 export type {
   ActivityQuery,
   AgentAuditEvent,
@@ -34,6 +35,7 @@ export type {
   RecentActivity,
 } from "./operations/agent-events.ts";
 export { referenceOf } from "./operations/agent-events.ts";
+export { loadTrust, type TrustSource, watchTrust } from "./operations/approval/trust-dir.ts";
 export {
   type Authenticator,
   type AuthenticatorCounters,

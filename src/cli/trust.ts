@@ -1,6 +1,6 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { TrustRoot } from "../domain/trust.ts";
-import { loadTrust } from "../operations/approval/trust-dir.ts";
+import { followTrust, loadTrust, type TrustSource } from "../operations/approval/trust-dir.ts";
 import type { VerbContext } from "./context.ts";
 import type { Place } from "./place.ts";
 
@@ -8,6 +8,12 @@ import type { Place } from "./place.ts";
 export function readTrustRoot(context: VerbContext): TrustRoot | null {
   const dir = context.settings.trustDir.value;
   return dir === null ? null : loadTrust(dir);
+}
+
+/** The same, followed as it changes, for what runs on. */
+export function followTrustRoot(context: VerbContext): TrustSource | null {
+  const dir = context.settings.trustDir.value;
+  return dir === null ? null : followTrust(dir);
 }
 
 /** Without one nobody can tell who may approve. */

@@ -40,6 +40,8 @@ export interface AuthenticatorCounters {
   readonly entries: number;
   /** Whether answers may be kept now: a lease is in force. */
   readonly caching: boolean;
+  /** Whether there is a trust root to be believed; null where none is asked for. Without one nothing is decided. */
+  readonly trusted: boolean | null;
   /** Refused since no signed plan in force names them so; none without a trust root, as all that follows. */
   readonly unapproved: number;
   /** Plans found in force, once for all that they name. */
@@ -137,6 +139,7 @@ class CachingAuthenticator {
       lookups: this.#lookups.sent,
       entries: this.#cache.size,
       caching: this.#cache.isLeased(momentNow()),
+      trusted: this.#approvals === null ? null : this.#approvals.root() !== null,
       unapproved,
       plansVerified: verified,
       plansInsufficient: insufficient,

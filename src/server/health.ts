@@ -52,20 +52,28 @@ export function answerHealth(c: RequestContext): Response {
   return answerJson({ ok: true });
 }
 
-/** Tokens can be decided on here: the database answers, is no standby, and the server is not ending. */
-export async function answerReadiness({ health }: Services, c: RequestContext): Promise<Response> {
+/**
+ * Tokens can be decided on here: the database answers, is no standby, the trust root that is asked for is understood, and the
+ * server is not ending.
+ */
+export async function answerReadiness(services: Services, c: RequestContext): Promise<Response> {
   c.env.route = "/readyz";
-  const state = health.stopping ? "stopping" : await health.readiness();
+  const state = await stateOf(services);
   return state === "ready"
     ? answerJson({ ready: true })
     : answerJson({ ready: false, reason: state }, 503, { "retry-after": "2" });
 }
 
+async function stateOf({ health, authenticator }: Services): Promise<Readiness | "stopping" | "trust"> {
+  if (health.stopping) return "stopping";
+  return authenticator.counters.trusted === false ? "trust" : health.readiness();
+}
+
 export async function answerMetrics(services: Services, c: RequestContext): Promise<Response> {
   c.env.route = "/metrics";
   const { health, metrics, authenticator } = services;
-  const [readiness, counts] = await Promise.all([health.readiness(), health.counts()]);
-  const ready = readiness === "ready" && !health.stopping;
+  const [state, counts] = await Promise.all([stateOf(services), health.counts()]);
+  const ready = state === "ready";
   return new Response(metrics.render({ ready, counts, verifier: authenticator.counters }), {
     headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8", "cache-control": "no-store" },
   });

@@ -77,6 +77,7 @@ export class Metrics {
       ...family("midctl_verifier_caching", "gauge", "1 where answers may be kept: a lease is in force.", [
         ["", gauges.verifier.caching ? 1 : 0],
       ]),
+      ...byTrust(gauges.verifier),
       ...family("midctl_ready", "gauge", "1 where tokens can be decided on.", [["", gauges.ready ? 1 : 0]]),
       ...family(
         "midctl_identities",
@@ -113,6 +114,34 @@ export class Metrics {
       ]),
     ].join("");
   }
+}
+
+/**
+ * Of a verifier with a trust root. That a token was unapproved is told, for it means that somebody wrote to the database who
+ * had no approval; whoever holds such a token knows as much.
+ */
+function byTrust({
+  trusted,
+  unapproved,
+  plans,
+  plansVerified,
+  plansInsufficient,
+}: AuthenticatorCounters): string[] {
+  if (trusted === null) return [];
+  return [
+    ...family("midctl_trusted", "gauge", "1 where the trust root is understood.", [["", trusted ? 1 : 0]]),
+    ...family(
+      "midctl_unapproved_total",
+      "counter",
+      "Decisions on tokens that no signed plan in force names.",
+      [["", unapproved]],
+    ),
+    ...family("midctl_plans_verified_total", "counter", "Plans found in force.", [["", plansVerified]]),
+    ...family("midctl_plans_insufficient_total", "counter", "Plans found not to be in force.", [
+      ["", plansInsufficient],
+    ]),
+    ...family("midctl_plans", "gauge", "Plans in force that are kept.", [["", plans]]),
+  ];
 }
 
 /** What follows the family's name, and the value. */

@@ -3,6 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
 import { endInOrder } from "../interruption.ts";
 import { readToken } from "../token-input.ts";
+import { followTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { midctlVersion } from "../version.ts";
 
@@ -33,8 +34,9 @@ export const mcp = defineVerb({
       });
     }
     const token = await readToken(context, file);
+    const trust = followTrustRoot(context);
     const [{ startStdio }, db] = await Promise.all([import("../../server/stdio.ts"), context.database()]);
-    const authenticator = createAuthenticator({ db });
+    const authenticator = createAuthenticator({ db, ...(trust === null ? {} : { trust }) });
     const session = await startStdio({
       input: process.stdin,
       output: process.stdout,

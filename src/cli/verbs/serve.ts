@@ -1,11 +1,13 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
+import { requireEnvironment } from "../../operations/lookup.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
 import { PATHS } from "../../server/target.ts";
 import { endInOrder, type Signal } from "../interruption.ts";
 import { readWith } from "../parse.ts";
 import { errorAsText, errorAsTrace } from "../report.ts";
+import { followTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { midctlVersion } from "../version.ts";
 import { viewServe } from "../views/serve.ts";
@@ -24,9 +26,10 @@ export const serve = defineVerb({
   path: ["serve"],
   summary: "Answer resource servers and proxies by HTTP: /auth, /introspect, /mcp",
   description:
-    "Runs until SIGTERM or SIGINT, then ends in order and exits 0; so it does on SIGHUP, but exits 129. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy.",
+    "Runs until SIGTERM or SIGINT, then ends in order and exits 0; so it does on SIGHUP, but exits 129. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy. With --trust-dir (or MIDCTL_TRUST_DIR) no token is accepted that no signed plan in force names.",
   examples: [
     { command: "midctl serve", does: "at http://127.0.0.1:8484" },
+    { command: "midctl serve --trust-dir /etc/midctl/trust", does: "accepts only what owners have signed" },
     { command: "midctl serve --listen unix:/run/midctl/serve.sock", does: "for a proxy on this machine" },
   ],
   options: {
@@ -49,13 +52,27 @@ export const serve = defineVerb({
         },
       );
     }
+    // Before anything listens: with a directory that is not understood it would refuse everybody.
+    const trust = followTrustRoot(context);
     const { startServer } = await import("../../server/serve.ts");
     const db = await context.database({ pool: POOL });
+    if (trust === null) {
+      const { name, protected: isProtected } = await requireEnvironment(db);
+      if (isProtected) {
+        context.notice(
+          `${name} is protected, and approvals are not checked here: whoever can write to the database can make a token that is accepted. --trust-dir DIR has them checked.`,
+        );
+      }
+    }
     const { promise: stopped, resolve: stop } = promiseWithResolvers<Signal>();
     const running = await startServer({
       address: listen,
       db,
-      authenticator: createAuthenticator({ db, warn: context.notice }),
+      authenticator: createAuthenticator({
+        db,
+        warn: context.notice,
+        ...(trust === null ? {} : { trust }),
+      }),
       version: midctlVersion,
       log: noAccessLog ? null : (lines) => context.terminal.writeMessage(lines),
       report: (error) => {

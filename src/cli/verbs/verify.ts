@@ -4,6 +4,7 @@ import { verifyToken } from "../../operations/verify.ts";
 import { credentialSchema } from "../documents.ts";
 import { readWith } from "../parse.ts";
 import { readToken } from "../token-input.ts";
+import { readTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { viewVerify } from "../views/verify.ts";
 
@@ -18,6 +19,8 @@ export const verifyOutput = z.union([
     }),
     credential: z.nullable(credentialSchema),
     expiresAt: z.nullable(z.string()),
+    /** `ap_…`; null where approvals were not checked. */
+    approval: z.nullable(z.string()),
   }),
   z.object({ ok: z.literal(false), code: z.string() }),
 ]);
@@ -26,7 +29,8 @@ export type VerifyDocument = z.infer<typeof verifyOutput>;
 export const verify = defineVerb({
   path: ["verify"],
   summary: "Is the token on standard input good, whose is it, and why not",
-  description: "Looks only: a pending token stays pending. Exit 0 for a good one, 4 for any other.",
+  description:
+    "Looks only: a pending token stays pending. Exit 0 for a good one, 4 for any other. With --trust-dir a token that no signed plan in force names is unapproved.",
   examples: [{ command: "midctl verify < ./token", does: "good or not" }],
   options: {
     scope: { value: "SCOPE", summary: "must also be allowed this", schema: readWith(parseScope) },
@@ -35,9 +39,16 @@ export const verify = defineVerb({
   output: verifyOutput,
   async run({ scope, tokenFile }, context) {
     const token = await readToken(context, tokenFile);
-    const decision = await verifyToken(await context.database(), token, scope ?? null);
+    const trust = readTrustRoot(context);
+    const decision = await verifyToken(await context.database(), token, scope ?? null, trust);
     const document: VerifyDocument = decision.ok
-      ? { ok: true, actor: decision.actor, credential: decision.credential, expiresAt: decision.expiresAt }
+      ? {
+          ok: true,
+          actor: decision.actor,
+          credential: decision.credential,
+          expiresAt: decision.expiresAt,
+          approval: decision.approval,
+        }
       : { ok: false, code: decision.code };
     return { document, exit: decision.ok ? 0 : 4 };
   },

@@ -13,7 +13,7 @@ export function viewVerify(document: VerifyDocument): View {
       },
     ];
   }
-  const { actor, credential, expiresAt } = document;
+  const { actor, credential, expiresAt, approval } = document;
   return [
     {
       kind: "fields",
@@ -26,6 +26,7 @@ export function viewVerify(document: VerifyDocument): View {
         ["status", status(credential?.effectiveStatus ?? "active")],
         ["scopes", credential?.scopes.join(" ") ?? null],
         ["expires", time(expiresAt)],
+        ...(approval === null ? [] : [["approval", approval] as const]),
       ],
     },
   ];
