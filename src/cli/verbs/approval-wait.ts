@@ -31,7 +31,7 @@ export const approvalWait = defineVerb({
   path: ["approval", "wait"],
   summary: "Wait until a request is decided; the exit code says how",
   description:
-    "Exit 0: approved (or carried out already), 4: rejected, 5: expired, superseded or cancelled, 6: still open when the time was up. With a trust root, approved is what its signatures say.",
+    "Exit 0: approved (or carried out already), 4: rejected, 5: expired, superseded or cancelled, 6: still open when the time was up. Of break-glass, 0 is countersigned. With a trust root, approved is what its signatures say.",
   examples: [
     {
       command: "midctl approval wait ap_7Zk2mPq90aBc --timeout 1h && midctl approval apply ap_7Zk2mPq90aBc",
@@ -56,6 +56,7 @@ export const approvalWait = defineVerb({
       const { approval } = found;
       const decided =
         approval.status !== "open" &&
+        approval.status !== "uncountersigned" &&
         (approval.status !== "approved" || trust === null || judgeRequest(trust, found).short === null);
       const left = until - performance.now();
       if (decided || left <= 0) {
