@@ -304,7 +304,7 @@ $$;
 CREATE FUNCTION midctl_gate(allowed boolean, what text) RETURNS void LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$ BEGIN
   IF allowed IS NOT TRUE THEN
-    PERFORM midctl_refuse('MC005', format('%s is protected, and %s needs an approval; nothing was changed', (SELECT name FROM midctl_environment), what),
+    PERFORM midctl_refuse('MC005', format('the environment %s is protected, and %s needs an approval; nothing was changed', (SELECT name FROM midctl_environment), what),
       'run the midctl command: it makes the request');
   END IF;
 END $$;

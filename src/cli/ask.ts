@@ -1,5 +1,5 @@
 /** Asking for an approval: the request, its signature, and the plan's file. */
-import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { commitToHash } from "../domain/plan.ts";
@@ -16,6 +16,7 @@ import {
 import { requireEnvironment } from "../operations/lookup.ts";
 import type { VerbContext } from "./context.ts";
 import type { Gated, GateWords } from "./gate.ts";
+import { writeNewFile } from "./new-file.ts";
 import { requestFrom } from "./request.ts";
 import { openKey } from "./signing.ts";
 import { requireTrustRoot } from "./trust.ts";
@@ -67,7 +68,7 @@ export async function askingOf(context: VerbContext, words: GateWords, action: s
   if (words.key === undefined && trust.policy.requesterSigns) {
     throw new MidctlError(
       "usage",
-      `${action} needs an approval here, and the request is signed by whoever makes it; nothing was requested`,
+      `an approval is needed here (${action}), and the request is signed by whoever makes it; nothing was requested`,
       { hint: "--key FILE with your SSH key, or --key agent" },
     );
   }
@@ -80,7 +81,7 @@ export async function askingOf(context: VerbContext, words: GateWords, action: s
     executeWithin: words.executeWithin ?? DEFAULT_EXECUTION,
     keep: ({ id, text }) => {
       const path = planPath(words, id);
-      writeNewFile(path, text);
+      writeNewFile(path, text, { undone: "nothing was requested", hint: "give --plan with a new file" });
       return () => rmSync(path, { force: true });
     },
   };
@@ -88,23 +89,4 @@ export async function askingOf(context: VerbContext, words: GateWords, action: s
 
 export function planPath(words: GateWords, id: string): string {
   return words.plan ?? `${id}.plan.json`;
-}
-
-/** @throws MidctlError `usage` for a file that is there already or cannot be written */
-export function writeNewFile(path: string, text: string): void {
-  let file: number | undefined;
-  try {
-    file = openSync(path, "wx", 0o644);
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } catch (error) {
-    if (file !== undefined) rmSync(path, { force: true });
-    throw new MidctlError(
-      "usage",
-      `${path} could not be written (${(error as NodeJS.ErrnoException).code}); nothing was requested`,
-      { hint: "give --plan with a new file" },
-    );
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
 }

@@ -49,7 +49,7 @@ export async function openGlass(
   if (!asking.trust.policy.breakGlass.includes(asking.requester)) {
     throw new MidctlError(
       "denied",
-      `${asking.requester} may not break the glass: the policy's breakGlass does not name them; nothing was changed`,
+      `--break-glass is not for ${asking.requester}, whom the policy's breakGlass does not name; nothing was changed`,
       { hint: "without --break-glass the command requests an approval" },
     );
   }

@@ -4,6 +4,7 @@ import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import type { Request } from "../operations/change.ts";
 import { type Controlled, readTarget, type Target } from "../operations/control.ts";
+import { requireEnvironment } from "../operations/lookup.ts";
 import type { VerbContext } from "./context.ts";
 import { letGoSchema } from "./documents.ts";
 import { type GateWords, gated } from "./gate.ts";
@@ -74,7 +75,7 @@ export async function controlTargets(
   verb: ControlVerb,
   control: Control,
 ): Promise<Outcome<ControlledDocument>> {
-  await confirm(targets, context, verb);
+  if (!(await asksInstead(db, verb))) await confirm(targets, context, verb);
   const request: Request = {
     ...requestFrom(context),
     noWait: verb.noWait === true,
@@ -128,6 +129,11 @@ async function breakGlass(
 function standing(done: number, of: number): string {
   const stands = of === 1 ? "the change stands" : `${done} of ${of} were done, and stay so`;
   return `${stands}; verifiers were still being waited for`;
+}
+
+/** Where the command only requests, there is nothing to confirm yet: owners read the plan. */
+async function asksInstead(db: Database, { gate }: ControlVerb): Promise<boolean> {
+  return gate.breakGlass !== true && gate.key !== undefined && (await requireEnvironment(db)).protected;
 }
 
 async function confirm(targets: readonly Target[], context: VerbContext, verb: ControlVerb): Promise<void> {

@@ -1,4 +1,5 @@
 /** Options that several commands take, said once. */
+import { randomBytes } from "node:crypto";
 import { formatDuration, parseDuration } from "../domain/duration.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { parseLabel, parseLabels } from "../domain/labels.ts";
@@ -13,6 +14,7 @@ import {
 import { parseReference } from "../domain/reference.ts";
 import { parseScope } from "../domain/scope.ts";
 import { parseSlug, threadSlug } from "../domain/slug.ts";
+import { createPublicId } from "../domain/token.ts";
 import { MAX_GRACE } from "../operations/credential-rotate.ts";
 import type { IdentitySpec } from "../operations/identity-create.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LIFE } from "../operations/issuance.ts";
@@ -150,5 +152,7 @@ export function identitySpecOf(slug: string, words: IdentityWords): IdentitySpec
     workspace: words.workspace ?? null,
     expiresIn: words.expires ?? null,
     idleTtl: words.idleTtl ?? null,
+    // Chosen here, so that a plan, its rehearsal and its execution speak of the same one.
+    publicId: createPublicId(randomBytes),
   };
 }

@@ -14,9 +14,10 @@ import { requireInForce } from "../operations/approval/apply.ts";
 import { type Plan, type PlanLine, readPlan } from "../operations/approval/plan.ts";
 import { makePlan } from "../operations/approval/request.ts";
 import type { ApprovalDocument } from "./approval-documents.ts";
-import { askingOf, planPath, writeNewFile } from "./ask.ts";
+import { askingOf, planPath } from "./ask.ts";
 import type { VerbContext } from "./context.ts";
 import type { GateWords } from "./gate.ts";
+import { writeNewFile } from "./new-file.ts";
 
 const LONGEST_PLAN = 1024 * 1024;
 const LONGEST_SIGNATURE = 16_384;
@@ -77,8 +78,9 @@ export async function askByFile(
     lines: [line],
   });
   const path = planPath(words, id);
-  writeNewFile(path, text);
-  if (signed !== null) writeNewFile(`${path}.request.sig`, signed.signature);
+  const said = { undone: "nothing was requested", hint: "give --plan with a new file" };
+  writeNewFile(path, text, said);
+  if (signed !== null) writeNewFile(`${path}.request.sig`, signed.signature, said);
   const typed = digest.slice(0, TYPED_DIGITS);
   throw new MidctlError(
     "approval_required",

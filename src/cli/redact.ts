@@ -4,7 +4,8 @@
  */
 
 const token = /mid_(live|test)_([0-9A-Za-z]{1,12})_[0-9A-Za-z]+/g;
-const longHex = /(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])/g;
+/** What a plan is approved by is public, and named as such; any other number of that length may be what a token is kept as. */
+const longHex = /(?<![0-9A-Fa-f]|"digest":"|sha256:)[0-9A-Fa-f]{64}(?![0-9A-Fa-f])/g;
 const urlPassword = /([a-z][a-z0-9+.-]*:\/\/[^\s/?#:@]*):[^\s/?#]*@/gi;
 const queryPassword = /([?&](?:password|sslpassword|pgpassword)=)[^&\s]*/gi;
 

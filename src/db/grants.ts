@@ -1,6 +1,6 @@
 import { MidctlError } from "../domain/errors.ts";
 import type { Tx } from "./database.ts";
-import { keyOf, type Right, type Role, rightsOf, SHARED_TABLES } from "./rights.ts";
+import { keyOf, NUMBERED_TABLES, type Right, type Role, rightsOf, SHARED_TABLES } from "./rights.ts";
 
 /** What was done to a database role's rights, as SQL. */
 export interface Regranted {
@@ -185,7 +185,7 @@ async function readHeld(tx: Tx, { name }: DatabaseRole): Promise<ReadonlySet<str
      UNION ALL
      SELECT 'membership', '', 'MEMBER', NULL FROM pg_auth_members m, me, pg_class c
       WHERE m.member = me.oid AND c.oid = 'midctl_migration'::regclass AND m.roleid = c.relowner`,
-    [name, `{${SHARED_TABLES.join(",")}}`],
+    [name, `{${NUMBERED_TABLES.join(",")}}`],
   );
   return new Set(
     rows.map((right) => keyOf(right.kind === "function" ? { ...right, object: bare(right.object) } : right)),

@@ -104,7 +104,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_event_attribute: "a0bf80655aaeb673331ac59a2f19f2e7cb3aa9d40a79510665fa0c60bca88755",
   midctl_event_change: "ddef9b83c66b98be47e6fe80844f76bd3e94eabc5c457db19a5c2bb78af03e52",
   midctl_fixed: "cc39d0f572660285d42d65f61199f662c83b7f43d33a345f5f7f0fd1e0884526",
-  midctl_gate: "a874591757b3cb308e6a7b39e2d4dedf7db75eaeed86a6b7603dcc74e633d043",
+  midctl_gate: "7b8f0e19982aa9b83ba8e1d00b3b191b7a5f3767491426c64797e6dd78fc99e3",
   midctl_grant_gate: "96154b941de4f2418010c725a95c45ed9689973f637192d69cce113d816af099",
   midctl_identity_birth: "a249d28839012862bc6da00fae6a9e4c249ef19409e07003f80a2536cd148db0",
   midctl_identity_change: "a27cc6bceacc4a1a2c231c9f5e7c4ef24c911287a8950a1b30e29aac771ec089",

@@ -50,6 +50,8 @@ export const SHARED_TABLES = [
   "machine_identity",
   "machine_identity_credential",
 ];
+/** Those whose rows are numbered, and which somebody of ours may write. */
+export const NUMBERED_TABLES = [...SHARED_TABLES, "midctl_approval", "midctl_approval_vote"];
 export const TABLES = [
   ...SHARED_TABLES,
   "midctl_approval",

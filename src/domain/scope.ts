@@ -36,6 +36,7 @@ export function canonicalScopes(scopes: readonly string[]): string[] {
 
 /** Whether two lists name the same set. A prefix and the scopes under it are not the same. */
 export function sameScopes(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length === b.length && a.every((scope, index) => scope === b[index])) return true;
   const left = canonicalScopes(a);
   const right = canonicalScopes(b);
   return left.length === right.length && left.every((scope, index) => scope === right[index]);

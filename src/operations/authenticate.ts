@@ -194,10 +194,11 @@ class CachingAuthenticator {
     if (wanted === null) return MALFORMED;
     this.#keeper?.start();
     const found = await this.#lookups.find(wanted);
-    const looked =
+    const judged =
       this.#approvals === null
         ? judge(found.reading, wanted, scope)
-        : await this.#approvals.judge(wanted.hash, judge(found.reading, wanted, null), scope);
+        : this.#approvals.judge(wanted.hash, judge(found.reading, wanted, null), scope);
+    const looked = judged instanceof Promise ? await judged : judged;
     const { decision, publicId } = looked;
     if (publicId === null) return decision;
     if (!decision.ok) {

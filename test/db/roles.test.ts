@@ -113,7 +113,7 @@ async function shorten(db: Database, table: string, columns: readonly string[]):
   );
   const others = row?.others ?? [];
   if (others.length === 0) return "";
-  return others.join() === "tokenHash" ? " (-tokenHash)" : ` (${columns.join(" ")})`;
+  return ["tokenHash", "hashes"].includes(others.join()) ? ` (-${others.join()})` : ` (${columns.join(" ")})`;
 }
 
 const expected = (role: Role) =>

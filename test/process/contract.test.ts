@@ -1,10 +1,11 @@
-import { chmodSync, mkdtempSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import * as z from "zod/mini";
 import { registry } from "../../src/cli/registry.ts";
 import { postgresDatabases, type TestDatabase } from "../support/databases.ts";
 import { type Answer, type Desk, openDesk } from "./desk.ts";
+import { openProtectedDesk, type ProtectedDesk } from "./protected-desk.ts";
 
 /** SPEC §6 and its appendix, command by command: what scripts lean on. */
 let desk: Desk;
@@ -15,8 +16,22 @@ let id: string;
 let store: string;
 /** Where it is pushed. */
 let team: TestDatabase | undefined;
+/** Where approvals are. */
+let production: ProtectedDesk;
+const requested: Record<string, string> = {};
 
 beforeAll(async () => {
+  production = await openProtectedDesk();
+  for (const name of ["open", "approved", "rejected", "cancelled", "imported"]) {
+    const { id, planFile } = await production.request(`identity create ${name} --owner x`);
+    requested[name] = id;
+    if (name === "imported") {
+      const signature = production.trust.sign("bob", readFileSync(planFile, "utf8"), "midctl-approval@v1");
+      writeFileSync(join(production.directory, "bob.sig"), signature);
+    }
+  }
+  const { id: executed } = await production.carryThrough("identity create executed --owner x");
+  requested.executed = executed;
   desk = await openDesk();
   await desk.identity("bot", "--label", "team=infra");
   await desk.identity("child", "--parent", "bot");
@@ -40,6 +55,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await run("db stop");
   await team?.dispose();
+  await production.dispose();
   await desk.dispose();
 });
 
@@ -49,6 +65,8 @@ interface Sample {
   readonly exit?: number;
   /** The embedded engine's own commands need no server of the tests'. */
   readonly embedded?: true;
+  /** In the protected environment; `{name}` is the request of that name, `{key}` bob's. */
+  readonly protected?: true;
 }
 
 /** A run of every command that there is. */
@@ -69,11 +87,21 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   list: { words: "list" },
   "audit list": { words: "audit" },
   verify: { words: "verify", stdin: () => token },
+  "approval list": { words: "approval list", protected: true },
+  "approval show": { words: "approval show {open}", protected: true },
+  "approval approve": { words: "approval approve {approved} --key {key} --yes", protected: true },
+  "approval reject": { words: "approval reject {rejected}", protected: true },
+  "approval cancel": { words: "approval cancel {cancelled}", protected: true },
+  "approval apply": { words: "approval apply {executed}", protected: true },
+  "approval wait": { words: "approval wait {executed}", protected: true },
+  "approval export": { words: "approval export {open} --out exported.json", protected: true },
+  "approval import": { words: "approval import {imported} --signature bob.sig", protected: true },
   status: { words: "status" },
   // The tests' server runs without fsync, which is a finding.
   doctor: { words: "doctor", exit: 9 },
   "db migrate": { words: "db migrate" },
   "db init": { words: "db init --environment staging" },
+  "db protect": { words: "db protect", protected: true },
   "db status": { words: "db status" },
   "db grant": { words: "db grant --role auditor pg_monitor --dry-run" },
   "db rollback": { words: "db rollback --yes", embedded: true },
@@ -92,7 +120,13 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 function run(path: string, ...more: string[]) {
-  const { words, stdin, embedded } = SAMPLES[path] as Sample;
+  const { words, stdin, embedded, protected: gated } = SAMPLES[path] as Sample;
+  if (gated === true) {
+    const named = words.replace(/\{(\w+)\}/g, (_, name: string) =>
+      name === "key" ? production.trust.keyFile("bob") : (requested[name] ?? ""),
+    );
+    return production.run([...named.split(" "), ...more]);
+  }
   const subject = path === "credential show" ? [id] : [];
   return desk.run([...words.split(" "), ...subject, ...more], {
     stdin: stdin?.() ?? "",

@@ -57,7 +57,8 @@ export function splitWords(words: Words): readonly string[] {
   return typeof words === "string" ? words.split(" ") : words;
 }
 
-export async function openDesk(): Promise<Desk> {
+/** @param more of the environment that every run has */
+export async function openDesk(more: Readonly<Record<string, string>> = {}): Promise<Desk> {
   const [newest] = postgresDatabases();
   if (newest === undefined) throw new Error("no PostgreSQL server");
   const database = await newest.create();
@@ -73,6 +74,7 @@ export async function openDesk(): Promise<Desk> {
     XDG_CONFIG_HOME: join(home, "config"),
     // Every file's runs share the compiled program.
     XDG_CACHE_HOME: join(inject("scratch"), "cache"),
+    ...more,
   };
 
   const run: Desk["run"] = (words, options = {}) =>

@@ -7,9 +7,9 @@ import { readRequest } from "../../operations/approval/read.ts";
 import { approveRequest } from "../../operations/approval/vote.ts";
 import type { ApprovalDocument } from "../approval-documents.ts";
 import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
-import { writeNewFile } from "../ask.ts";
 import type { VerbContext } from "../context.ts";
 import { showView } from "../deliver.ts";
+import { writeNewFile } from "../new-file.ts";
 import { requestFrom } from "../request.ts";
 import { openKey } from "../signing.ts";
 import { requireTrustRoot } from "../trust.ts";
@@ -120,7 +120,10 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
     text: file.text,
     show: async () => viewApprovalShow(await showFile(context, path)),
     vote: async (_trust, principal, signature) => {
-      writeNewFile(signaturePath(path, principal), signature);
+      writeNewFile(signaturePath(path, principal), signature, {
+        undone: "nothing was approved by this",
+        hint: "this owner has signed already; where that signature no longer counts, take the file away first",
+      });
       return { changed: true, principal, approval: approvalOfFile(trust, readPlanFile(path)) };
     },
   };

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import { readRequest } from "../../operations/approval/read.ts";
 import { approvalArgument, approvalSchema } from "../approval-documents.ts";
-import { writeNewFile } from "../ask.ts";
+import { writeNewFile } from "../new-file.ts";
 import { defineVerb } from "../verb.ts";
 import { viewApprovalExport } from "../views/approval-export.ts";
 
@@ -22,7 +22,7 @@ export const approvalExport = defineVerb({
   async run({ ref, out }, context) {
     const { approval, text } = await readRequest(await context.database(), ref);
     const file = out ?? `${ref}.plan.json`;
-    writeNewFile(file, text);
+    writeNewFile(file, text, { undone: "nothing was exported", hint: "give --out with a new file" });
     return { document: { approval, file } };
   },
   view: viewApprovalExport,

@@ -227,7 +227,7 @@ async function creationOf(
     });
   }
   return {
-    identity: { slug: spec.slug, publicId: createPublicId(randomBytes), version: null },
+    identity: { slug: spec.slug, publicId: spec.publicId ?? createPublicId(randomBytes), version: null },
     create: {
       kind: spec.kind,
       provider: spec.provider,

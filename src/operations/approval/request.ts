@@ -135,8 +135,8 @@ export function approvalRequired(
         ]
       : [
           made
-            ? `The environment ${environment.name} is protected: the approval ${id} was requested, and nothing was changed.`
-            : `The approval ${id} is open, and was requested before; nothing was changed.`,
+            ? `The environment ${environment.name} is protected: the approval ${id} (sha256:${digest}) was requested, and nothing was changed.`
+            : `The approval ${id} (sha256:${digest}) is open, and was requested before; nothing was changed.`,
           `An owner runs: midctl approval approve ${id} --key KEY, and types ${typed}. Then: midctl approval apply ${id}`,
         ];
   return new MidctlError("approval_required", message, {

@@ -43,13 +43,12 @@ export class Approvals {
    * As `Receipts.judge`, by the root that is in force when it returns.
    * @throws MidctlError `unavailable` where there is none, or the database cannot be asked
    */
-  async judge(hash: string, looked: Looked, scope: string | null): Promise<Looked> {
-    for (;;) {
-      const root = this.root();
-      if (root === null) throw untrusted();
-      const judged = await this.#receipts.judge(root, hash, looked, scope);
-      if (this.root() === root) return judged;
-    }
+  judge(hash: string, looked: Looked, scope: string | null): Looked | Promise<Looked> {
+    const root = this.root();
+    if (root === null) throw untrusted();
+    const judged = this.#receipts.judge(root, hash, looked, scope);
+    if (!(judged instanceof Promise)) return judged;
+    return judged.then((later) => (this.root() === root ? later : this.judge(hash, looked, scope)));
   }
 }
 

@@ -93,21 +93,21 @@ export class Receipts {
 
   /**
    * The decision as this trust root has it: `unapproved` unless a signed plan in force names the token with this identity
-   * and these scopes, and its time has not passed by the database's clock of the reading. `scope` is judged after that.
+   * and these scopes, and its time has not passed by the database's clock of the reading. `scope` is judged after that. At
+   * once where the plan has been seen.
    * @param hash what the token is kept as, hex
    * @param looked made without a scope
    * @throws MidctlError `unavailable` where the database cannot be asked
    */
-  async judge(root: TrustRoot, hash: string, looked: Looked, scope: string | null): Promise<Looked> {
+  judge(root: TrustRoot, hash: string, looked: Looked, scope: string | null): Looked | Promise<Looked> {
     const { decision, publicId, at } = looked;
     if (!decision.ok || publicId === null) return looked;
     this.#follow(root);
     const secret = commitToHash(hash);
     const fits = (terms: Terms): boolean => at < terms.notAfter && isSame(terms, decision, publicId);
-    const terms = this.#find(secret, fits) ?? (await this.#seek(root, secret, fits));
-    if (terms === null) return refuseInstead(looked, "unapproved");
-    if (scope !== null && !grants(decision.scopes, scope)) return refuseInstead(looked, "scope_missing");
-    return { ...looked, decision: underTerms(decision, terms), notAfter: terms.notAfter };
+    const known = this.#find(secret, fits);
+    if (known !== null) return held(looked, decision, known, scope);
+    return this.#seek(root, secret, fits).then((terms) => held(looked, decision, terms, scope));
   }
 
   /** What was judged under another root is nothing. */
@@ -285,6 +285,13 @@ function isSame(terms: Terms, { credential, identity, scopes }: Accepted, public
     // Written so that what is no time is never in time.
     (credential === null || Date.parse(credential.issuedAt) <= terms.executeBy + LATE)
   );
+}
+
+/** The decision held to its terms; `unapproved` without any. */
+function held(looked: Looked, decision: Accepted, terms: Terms | null, scope: string | null): Looked {
+  if (terms === null) return refuseInstead(looked, "unapproved");
+  if (scope !== null && !grants(decision.scopes, scope)) return refuseInstead(looked, "scope_missing");
+  return { ...looked, decision: underTerms(decision, terms), notAfter: terms.notAfter };
 }
 
 /** The answer ends when row or line does, whichever is sooner. */
