@@ -2,7 +2,7 @@
  * Verifying: decisions without and with cache, `/auth` by HTTP, letting go, and better-auth beside it, on one PostgreSQL.
  *
  *   node bench/verify.mjs [--rounds 7] [--seconds 3] [--pauses 300] [--deaths 5] [--tokens 10000]
- *                         [--only uncached,cached,http,let-go,better-auth,flood] [--major 18] [--pgbench PATH] [--threads 1]
+ *                         [--only uncached,cached,trust,http,let-go,better-auth,flood] [--major 18] [--pgbench PATH] [--threads 1]
  *
  * better-auth is installed into bench/better-auth the first time. `--threads` are pgbench's.
  */
@@ -17,6 +17,7 @@ import { measureLetGo } from "./verify/let-go.mjs";
 import { findPgbench, runPgbench, writeSelect } from "./verify/pgbench.mjs";
 import { measureCost, measureRate } from "./verify/rate.mjs";
 import { createTokenOf, makeTokens } from "./verify/tokens.mjs";
+import { measureTrust } from "./verify/trust.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -25,7 +26,7 @@ const { values: options } = parseArgs({
     pauses: { type: "string", default: "300" },
     deaths: { type: "string", default: "5" },
     tokens: { type: "string", default: "10000" },
-    only: { type: "string", default: "uncached,cached,http,let-go,better-auth,flood" },
+    only: { type: "string", default: "uncached,cached,trust,http,let-go,better-auth,flood" },
     major: { type: "string" },
     pgbench: { type: "string" },
     threads: { type: "string", default: "1" },
@@ -131,6 +132,7 @@ function tell(figures, unit) {
 const sections = {
   uncached: measureUncached,
   cached: measureCached,
+  trust: measureTrust,
   http: measureHttp,
   "let-go": measureLetGo,
   "better-auth": measureBetterAuth,
