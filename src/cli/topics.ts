@@ -29,6 +29,10 @@ export const topics: Readonly<Record<string, Topic>> = {
     summary: "variables, contexts, and what outranks what",
     load: async () => (await import("./topics/environment.ts")).environment,
   },
+  approvals: {
+    summary: "protected environments: requests, signatures, the trust root",
+    load: async () => (await import("./topics/approvals.ts")).approvals,
+  },
   embedded: {
     summary: "the PostgreSQL that midctl keeps where none is configured",
     load: async () => (await import("./topics/embedded.ts")).embedded,
