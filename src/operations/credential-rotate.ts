@@ -42,7 +42,8 @@ export async function rotateCredential(
   seen: Seen,
 ): Promise<Rotated> {
   const issued = await change(db, request, (tx) => rotateWithin(tx, request, rotation, seen));
-  if (issued.revoked.length === 0 || request.dryRun === true) return { ...issued, letGo: null };
+  if (issued.revoked.length === 0 || request.dryRun === true || request.noWait === true)
+    return { ...issued, letGo: null };
   request.onCommitted?.();
   // What was issued has yet to be delivered, so this never throws.
   return { ...issued, letGo: await awaitLetGo(db).catch(() => null) };

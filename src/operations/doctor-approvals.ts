@@ -1,4 +1,5 @@
 import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
 import type { TrustRoot } from "../domain/trust.ts";
 import {
   countOpenApprovals,
@@ -7,9 +8,12 @@ import {
   readLivePlans,
   readSignedPlan,
   readUncountersigned,
+  readUnverified,
 } from "../repository/approval.ts";
 import type { Environment } from "../repository/environment.ts";
 import { readLiveIds } from "../repository/protection.ts";
+import { explainShort } from "./approval/apply.ts";
+import { judgeRequest, readRequest } from "./approval/read.ts";
 import { weakPermissions } from "./approval/trust-dir.ts";
 import type { Finding } from "./doctor.ts";
 import { judgeSigned } from "./verifier/receipts.ts";
@@ -26,10 +30,12 @@ type Found = Omit<Finding, "check">;
 const NAMED = 5;
 /** Digests of plans that are asked for at once. */
 const PAGE = 500;
+/** So many are looked at of what was carried out lately. */
+const LATELY = 500;
 
 /**
- * What is wrong with approvals (SPEC §9): a countersignature that is owed, a trust root that trusts too much, and tokens that
- * verifiers with this trust root refuse.
+ * What is wrong with approvals (SPEC §9): a countersignature that is owed, a trust root that trusts too much, tokens that
+ * verifiers with this trust root refuse, and what was carried out by votes that nobody signed.
  * @param now the database's clock, ms since 1970
  */
 export async function approvalFindings(
@@ -45,7 +51,12 @@ export async function approvalFindings(
   if (trust === null) return [...found, UNJUDGED];
   // Of every token the finding above says the same.
   if (!believes(trust.root, environment)) return found;
-  return [...found, ...(await uncoveredFindings(db, trust, now))];
+  const { uncovered, inForce } = await readCover(db, trust.root, now);
+  return [
+    ...found,
+    ...uncoveredFindings(uncovered, trust.dir),
+    ...forgedFindings(await readForged(db, trust.root, inForce), trust.dir),
+  ];
 }
 
 const UNREAD: Found = {
@@ -117,8 +128,7 @@ async function glassFindings(db: Database): Promise<Found[]> {
   return found;
 }
 
-async function uncoveredFindings(db: Database, { root, dir }: NamedTrust, now: number): Promise<Found[]> {
-  const uncovered = await readUncovered(db, root, now);
+function uncoveredFindings(uncovered: readonly string[], dir: string): Found[] {
   const count = uncovered.length;
   if (count === 0) return [];
   const more = count > NAMED ? `, and ${count - NAMED} more` : "";
@@ -131,11 +141,67 @@ async function uncoveredFindings(db: Database, { root, dir }: NamedTrust, now: n
   ];
 }
 
+interface Forged {
+  readonly id: string;
+  readonly what: string;
+  readonly why: string;
+}
+
+/** The database counts votes, whatever is signed in them: whoever writes SQL can write one. */
+function forgedFindings(forged: readonly Forged[], dir: string): Found[] {
+  const found: Found[] = forged.slice(0, NAMED).map(({ id, what, why }) => ({
+    severity: "warning",
+    message: `${id} (${what}) was carried out, and ${dir} does not agree that it was approved: ${why}.`,
+    mend: `midctl approval show ${id}, then undo what nobody approved; midctl audit names the connection`,
+  }));
+  const more = forged.length - found.length;
+  if (more > 0) {
+    found.push({
+      severity: "warning",
+      message: `${more} more that ${more === 1 ? "was" : "were"} carried out in the last 30 days ${more === 1 ? "is" : "are"} not approved by ${dir}.`,
+      mend: "midctl approval list --all, then midctl approval show AP",
+    });
+  }
+  return found;
+}
+
 /**
- * References of the tokens alive that no plan in force covers. Plans are gone through newest first, each read and judged once
+ * What was carried out lately without signatures that hold. Where it names tokens, verifiers refuse these, and they are counted
+ * as uncovered. Of break-glass a vote may still be owed.
+ */
+async function readForged(
+  db: Database,
+  root: TrustRoot,
+  inForce: ReadonlySet<string>,
+): Promise<readonly Forged[]> {
+  const forged: Forged[] = [];
+  for (const { id, digest, action, requester } of await readUnverified(db, LATELY)) {
+    if (inForce.has(digest)) continue;
+    const what = `${action}, requested by ${requester}`;
+    try {
+      const found = await readRequest(db, id);
+      const judgement = judgeRequest(root, found);
+      const why = explainShort(judgement);
+      const owing = found.approval.status === "uncountersigned" && judgement.short === "quorum";
+      if (why !== null && !owing) forged.push({ id, what, why });
+    } catch (error) {
+      if (!(error instanceof MidctlError) || error.code === "unavailable") throw error;
+      forged.push({ id, what, why: "its plan is not what its digest names" });
+    }
+  }
+  return forged;
+}
+
+/**
+ * References of the tokens alive that no plan in force covers, and digests of the plans that cover others. Plans are gone through newest first, each read and judged once
  * for all that it names, as verifiers judge it: kept are the tokens' ids and one plan.
  */
-async function readUncovered(db: Database, root: TrustRoot, now: number): Promise<string[]> {
+async function readCover(
+  db: Database,
+  root: TrustRoot,
+  now: number,
+): Promise<{ readonly uncovered: readonly string[]; readonly inForce: ReadonlySet<string> }> {
+  const inForce = new Set<string>();
   const left = new Map((await readLiveIds(db)).map((id) => [id.slice(3), id]));
   for (let before: string | null = null; left.size > 0; ) {
     const page: LivePlan[] = await readLivePlans(db, { before, limit: PAGE });
@@ -144,6 +210,7 @@ async function readUncovered(db: Database, root: TrustRoot, now: number): Promis
       const signed = await readSignedPlan(db, digest);
       const judged = signed === null ? "short" : judgeSigned(root, digest, signed);
       if (typeof judged === "string") continue;
+      inForce.add(digest);
       for (const { publicId, notAfter } of judged.terms.values()) {
         if (notAfter > now) left.delete(publicId);
       }
@@ -151,5 +218,5 @@ async function readUncovered(db: Database, root: TrustRoot, now: number): Promis
     if (page.length < PAGE) break;
     before = page.at(-1)?.position ?? null;
   }
-  return [...left.values()];
+  return { uncovered: [...left.values()], inForce };
 }

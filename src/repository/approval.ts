@@ -147,6 +147,20 @@ export async function readUncountersigned(
   );
 }
 
+/** Of the last 30 days, what was carried out that no verifier checks, since it names no token: newest first. */
+export async function readUnverified(
+  tx: Tx,
+  limit: number,
+): Promise<Pick<Approval, "id" | "digest" | "action" | "requester">[]> {
+  return tx.query(
+    `SELECT 'ap_' || a."publicId" AS id, a.digest, a.action, a.requester FROM midctl_approval a
+      WHERE a."requestedAt" > midctl_now() - interval '30 days'
+        AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done' AND l.secret IS NULL)
+      ORDER BY a.id DESC LIMIT $1::int`,
+    [limit],
+  );
+}
+
 export async function readVotes(tx: Tx, id: string): Promise<Vote[]> {
   return tx.query<Vote>(
     `SELECT v.kind, v.principal, v."keyFingerprint", v.signature, midctl_instant(v.at) AS at

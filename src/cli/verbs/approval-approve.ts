@@ -1,9 +1,10 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { TYPED_DIGITS } from "../../domain/plan.ts";
+import type { Judgement } from "../../domain/receipt.ts";
 import type { TrustRoot } from "../../domain/trust.ts";
 import type { Plan } from "../../operations/approval/plan.ts";
-import { readRequest } from "../../operations/approval/read.ts";
+import { judgeRequest, readRequest } from "../../operations/approval/read.ts";
 import { approveRequest } from "../../operations/approval/vote.ts";
 import type { ApprovalDocument } from "../approval-documents.ts";
 import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
@@ -54,9 +55,12 @@ export const approvalApprove = defineVerb({
   changes: true,
   async run({ ref, key: given, digest }, context) {
     const trust = requireTrustRoot(context);
-    const subject = isPlanFile(ref) ? await openFile(context, trust, ref) : await openRequest(context, ref);
+    const subject = isPlanFile(ref)
+      ? await openFile(context, trust, ref)
+      : await openRequest(context, trust, ref);
     const { approval, plan, text } = subject;
     if (digest !== undefined) requireDigest(approval.digest, digest);
+    refuseVain(ref, subject.judgement);
     const key = await openKey(context, trust, given);
     if (key.principal === plan.requester) {
       throw new MidctlError(
@@ -75,7 +79,7 @@ export const approvalApprove = defineVerb({
     }
     if (context.dryRun) return { document: { changed: false, principal: key.principal, approval } };
     const { signature } = await key.sign("approval", text);
-    return { document: await subject.vote(trust, key.principal, signature) };
+    return { document: await subject.vote(key.principal, signature) };
   },
   view: viewVoted,
 });
@@ -85,24 +89,27 @@ interface Subject {
   readonly approval: ApprovalDocument;
   readonly plan: Plan;
   readonly text: string;
+  readonly judgement: Judgement;
   show(): Promise<View>;
-  vote(trust: TrustRoot, principal: string, signature: string): Promise<VotedDocument>;
+  vote(principal: string, signature: string): Promise<VotedDocument>;
 }
 
-async function openRequest(context: VerbContext, id: string): Promise<Subject> {
+async function openRequest(context: VerbContext, trust: TrustRoot, id: string): Promise<Subject> {
   const db = await context.database();
-  const { approval, plan, text } = await readRequest(db, id);
+  const found = await readRequest(db, id);
+  const { approval, plan, text } = found;
   return {
     approval,
     plan,
     text,
+    judgement: judgeRequest(trust, found),
     show: async () => viewApprovalShow(await showRequest(context, id, SHOWN)),
-    vote: (trust, _principal, signature) => approveRequest(db, requestFrom(context), trust, id, signature),
+    vote: (_principal, signature) => approveRequest(db, requestFrom(context), trust, id, signature),
   };
 }
 
 async function openFile(context: VerbContext, trust: TrustRoot, path: string): Promise<Subject> {
-  const { approvalOfFile, readPlanFile, signaturePath } = await import("../plan-file.ts");
+  const { approvalOfFile, judgeFile, readPlanFile, signaturePath } = await import("../plan-file.ts");
   const file = readPlanFile(path);
   const approval = approvalOfFile(trust, file);
   if (Date.parse(approval.approveBy) <= context.now()) {
@@ -118,8 +125,9 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
     approval,
     plan: file.plan,
     text: file.text,
+    judgement: judgeFile(trust, file),
     show: async () => viewApprovalShow(await showFile(context, path)),
-    vote: async (_trust, principal, signature) => {
+    vote: async (principal, signature) => {
       writeNewFile(signaturePath(path, principal), signature, {
         undone: "nothing was approved by this",
         hint: "this owner has signed already; where that signature no longer counts, take the file away first",
@@ -127,6 +135,18 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
       return { changed: true, principal, approval: approvalOfFile(trust, readPlanFile(path)) };
     },
   };
+}
+
+/** No approval would help a plan that the trust root does not take for its own, or whose request nobody signed. */
+function refuseVain(ref: string, { short }: Judgement): void {
+  if (short === null || short === "quorum") return;
+  throw new MidctlError(
+    "denied",
+    short === "database"
+      ? `the policy of this trust root names other databases than that of ${ref}; nothing was signed`
+      : `no signature of the requester holds under ${ref}, and the policy wants one; nothing was signed`,
+    { hint: "midctl approval show; whoever asks for it requests it anew" },
+  );
 }
 
 function requireDigest(digest: string, given: string): void {

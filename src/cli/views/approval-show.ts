@@ -12,13 +12,13 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
         ["approval", approval.id],
         ["status", status(approval.status)],
         ["environment", `${plan.environment.name} (${plan.environment.live ? "live" : "test"})`],
-        ["action", `${approval.breakGlass ? "break-glass: " : ""}${approval.action}`],
+        ["action", `${plan.breakGlass === null ? "" : "break-glass: "}${plan.action}`],
         ...(plan.breakGlass === null ? [] : [["ticket", plan.breakGlass.ticket] as const]),
-        ["requester", approval.requester],
+        ["requester", plan.requester],
         ["reason", plan.reason],
-        ["requested", time(approval.requestedAt)],
-        ["approve by", time(approval.approveBy)],
-        ["execute by", time(approval.executeBy)],
+        ["requested", time(plan.requestedAt)],
+        ["approve by", time(plan.approveBy)],
+        ["execute by", time(plan.executeBy)],
         ["digest", approval.digest],
         ["lines", `${approval.lines} (${approval.done} done, ${approval.superseded} superseded)`],
         ["in force", inForce(judgement)],
@@ -54,6 +54,9 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
       kind: "line",
       cells: [`${line}. ${describeLine(said)}`, outcome === null ? "" : ` (${outcome})`],
     });
+    for (const [name, value] of termsOf(said)) {
+      blocks.push({ kind: "line", cells: [`     ${name} = ${value}`] });
+    }
     for (const change of effect?.changes ?? []) {
       blocks.push({
         kind: "line",
@@ -94,19 +97,19 @@ export function describeLine(line: PlanLine): string {
     case "identity.update":
       return `change the identity ${line.identity.slug}`;
     case "credential.issue":
-      return `issue ${line.credential.id} to ${line.identity.slug}${line.create === null ? "" : `, which is created, of ${line.create.owner}`}; ${terms(line)}`;
+      return `issue ${line.credential.id} to ${line.identity.slug}${line.create === null ? "" : `, which is created, of ${line.create.owner}`}`;
     case "credential.rotate":
-      return `issue ${line.credential.id} to ${line.identity.slug} in place of ${line.replaces.id}${line.revokes.length > 0 ? `, revoking ${line.revokes.join(", ")} at once` : `, which ends ${line.grace} s after the first use`}; ${terms(line)}`;
+      return `issue ${line.credential.id} to ${line.identity.slug} in place of ${line.replaces.id}${line.revokes.length > 0 ? `, revoking ${line.revokes.join(", ")} at once` : `, which ends ${line.grace} s after the first use`}`;
     case "pause":
     case "resume":
     case "revoke":
       return `${line.do} ${line.credential?.id ?? line.identity?.slug ?? ""}`;
     case "identity.adopt":
-      return `adopt ${line.credential.id} into ${line.identity.slug}${line.create === null ? "" : `, which is created, of ${line.create.owner}`}; ${terms(line)}`;
+      return `adopt ${line.credential.id} into ${line.identity.slug}${line.create === null ? "" : `, which is created, of ${line.create.owner}`}`;
     case "token.sunset":
       return `end every legacy token at ${line.endsAt}`;
     case "environment.protect":
-      return `go on accepting ${line.credential.id}${line.identity === null ? " (legacy)" : ` of ${line.identity.slug}`}; ${terms(line)}`;
+      return `go on accepting ${line.credential.id}${line.identity === null ? " (legacy)" : ` of ${line.identity.slug}`}`;
     case "environment.grant":
       return `${line.revoke ? "take" : "give"} ${line.role} ${line.roles.join(", ")}`;
     case "db.migrate":
@@ -116,10 +119,24 @@ export function describeLine(line: PlanLine): string {
   }
 }
 
-function terms({
-  token,
-}: {
-  readonly token: { readonly scopes: readonly string[]; readonly notAfter: string };
-}): string {
-  return `scopes ${token.scopes.length === 0 ? "none" : token.scopes.join(" ")}, until ${token.notAfter}`;
+/** What else a line says, as it is signed: what the database adds about effects is not. */
+function termsOf(line: PlanLine): readonly (readonly [string, string])[] {
+  const said: Readonly<Record<string, unknown>> = {
+    ...("create" in line && line.create !== null ? line.create : {}),
+    ...("set" in line ? line.set : {}),
+    ...("name" in line ? { name: line.name } : {}),
+    ...("activateWithin" in line ? { activateWithin: `${line.activateWithin} s` } : {}),
+    ...("replacesPending" in line ? { replacesPending: line.replacesPending } : {}),
+    ...(line.token === null ? {} : { scopes: line.token.scopes, notAfter: line.token.notAfter }),
+  };
+  return Object.entries(said).flatMap(([name, value]) =>
+    value === null ? [] : [[name, show(value)] as const],
+  );
+}
+
+function show(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(" ");
+  if (typeof value !== "object") return String(value);
+  const entries = Object.entries(value as Record<string, unknown>);
+  return entries.length === 0 ? "none" : entries.map(([key, each]) => `${key}=${each}`).join(" ");
 }

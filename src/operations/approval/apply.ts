@@ -11,6 +11,7 @@ import {
 } from "../../repository/approval.ts";
 import { change, type Request } from "../change.ts";
 import { protectEnvironment } from "../db-protect.ts";
+import { awaitLetGo } from "../let-go.ts";
 import { carryOutLine, requireUnmoved } from "./carry-out.ts";
 import type { Plan, PlanLine } from "./plan.ts";
 import { judgeRequest, readRequest } from "./read.ts";
@@ -69,17 +70,48 @@ export async function applyApproval(
   const acting: Request = { ...request, reason: request.reason ?? plan.reason, approval: id };
   if (plan.lines[0]?.do === "environment.protect") await applyWhole(db, acting, plan, note);
   else await applyLines(db, acting, plan, note);
+  if (results.some(({ line, outcome }) => outcome === "done" && endsLives(plan.lines[line - 1]))) {
+    await waitForVerifiers(db, id);
+  }
   return { changed: results.length > 0, approval: (await findApproval(db, id)) ?? approval, results };
 }
 
-/** @throws MidctlError `denied` that says what is missing */
-export function requireInForce(id: string, { short, approvers, quorum, faults }: Judgement): void {
-  if (short === null) return;
-  const why = {
+function endsLives(line: PlanLine | undefined): boolean {
+  return (
+    line?.do === "pause" ||
+    line?.do === "revoke" ||
+    (line?.do === "credential.rotate" && line.revokes.length > 0)
+  );
+}
+
+/** Once for all lines: no request that starts after this is accepted by what they ended (SPEC §8). */
+async function waitForVerifiers(db: Database, id: string): Promise<void> {
+  try {
+    await awaitLetGo(db);
+  } catch (cause) {
+    throw new MidctlError(
+      "unavailable",
+      `What ${id} says was carried out, and that stands; but the database was lost before every verifier was seen to let go.`,
+      { hint: "midctl approval show says where it stands.", details: { approval: id }, cause },
+    );
+  }
+}
+
+/** Why a trust root does not agree that a request is approved; null where it does. */
+export function explainShort({ short, approvers, quorum }: Judgement): string | null {
+  if (short === null) return null;
+  return {
     database: "its policy names other databases than this one",
     request_unsigned: "no signature of the requester holds under the request",
     quorum: `${approvers.length} of ${quorum} approvals hold${approvers.length === 0 ? "" : ` (${approvers.join(", ")})`}`,
   }[short];
+}
+
+/** @throws MidctlError `denied` that says what is missing */
+export function requireInForce(id: string, judgement: Judgement): void {
+  const why = explainShort(judgement);
+  if (why === null) return;
+  const { short, approvers, quorum, faults } = judgement;
   throw new MidctlError(
     "denied",
     `The trust root does not agree that ${id} is approved: ${why}. Nothing was changed.`,
@@ -104,7 +136,7 @@ async function applyLines(
     if (line === undefined) continue;
     const envelope = { open: (tx: Tx): Promise<void> => takeLine(tx, id, number, line) };
     try {
-      await carryOutLine(db, { ...request, envelope }, line, hashes[number - 1] ?? null);
+      await carryOutLine(db, { ...request, noWait: true, envelope }, line, hashes[number - 1] ?? null);
       note({ line: number, outcome: "done", problem: null });
     } catch (error) {
       if (!(error instanceof MidctlError) || !MOVED.has(error.code)) throw error;
