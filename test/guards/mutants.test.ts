@@ -200,6 +200,90 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     `OLD."machineIdentityId" IS NULL AND NOT EXISTS`,
     "an event that blames another identity later",
   ],
+  [
+    `plan #>> '{environment,databaseId}' IS DISTINCT FROM`,
+    `plan #>> '{environment,databaseId}' <>`,
+    "a plan of no database",
+  ],
+  [`OR NEW."approveBy" > NEW."executeBy"`, "", "a plan approved after its execution"],
+  [`at - interval '10 minutes' AND at`, `at - interval '10 days' AND at`, "a plan made an hour ago"],
+  [`AND at + interval '1 minute' OR`, `AND at + interval '1 day' OR`, "a plan made in two minutes"],
+  [
+    `OR NEW."executeBy" > NEW."requestedAt" + interval '24 hours'`,
+    "",
+    "a plan to be carried out in two days",
+  ],
+  [
+    `l."do" NOT IN ('pause', 'revoke')`,
+    `l."do" NOT IN ('pause', 'resume', 'revoke')`,
+    "breaking the glass to resume",
+  ],
+  [`IF NEW.principal = a.requester THEN`, "IF false THEN", "an approval by the requester"],
+  [
+    `IF NEW.principal <> a.requester OR a.status <> 'open' THEN`,
+    "IF a.status <> 'open' THEN",
+    "a request signed by another",
+  ],
+  [
+    `IF a."approveBy" <= NEW.at AND NOT a."breakGlass" THEN`,
+    "IF false THEN",
+    "an approval that comes too late",
+  ],
+  [`count(DISTINCT v.principal)`, "count(*)", "a line of what one of two approved with two keys"],
+  [`OLD.outcome IS NOT NULL OR NEW.outcome IS NULL`, "NEW.outcome IS NULL", "a line superseded once done"],
+  [
+    `IF NOT a."breakGlass" AND a.status <> 'approved' THEN`,
+    "IF false THEN",
+    "a line of what nobody approved",
+  ],
+  [`IF a."executeBy" <= at THEN`, "IF false THEN", "a line carried out too late"],
+  [
+    `IF a."breakGlass" AND NOT EXISTS (SELECT FROM midctl_approval_vote`,
+    `IF false AND NOT EXISTS (SELECT FROM midctl_approval_vote`,
+    "a line of glass broken unsigned",
+  ],
+  [
+    `NEW.remaining <> OLD.remaining OR NEW.status <> 'cancelled'`,
+    `NEW.remaining <> OLD.remaining`,
+    "a request that is approved by hand",
+  ],
+  [
+    `NEW.remaining <> OLD.remaining OR NEW.status <> 'cancelled'`,
+    `NEW.status <> 'cancelled'`,
+    "a cancellation that counts lines off",
+  ],
+  [`OR (OLD."breakGlass" AND NEW.status = 'cancelled')`, "", "cancelling broken glass"],
+  [
+    `AND midctl_covers_credential(ARRAY['credential.issue', 'credential.rotate', 'identity.adopt'], NEW."publicId", midctl_commitment(NEW."tokenHash"))`,
+    "",
+    "by a line over another credential, issuing",
+  ],
+  [
+    `midctl_covers_identity(ARRAY['credential.issue', 'credential.rotate', 'identity.adopt'], owner."publicId")
+      AND`,
+    "",
+    "by a line over another identity, issuing",
+  ],
+  [
+    `NEW."publicId", midctl_commitment(NEW."tokenHash"))`,
+    `NEW."publicId", NULL)`,
+    "by a line of another secret, issuing",
+  ],
+  [
+    `ARRAY[does], NEW."publicId"`,
+    `ARRAY[does, 'identity.update'], NEW."publicId"`,
+    "revoking by a line that updates",
+  ],
+  [
+    `t."revokedAt" IS NULL AND coalesce(t."expiresAt" > at, true)`,
+    "false",
+    "protection over a legacy token that no plan covers",
+  ],
+  [
+    `AND midctl_is_now(l) AND l.secret = midctl_commitment(c."tokenHash")`,
+    "AND midctl_is_now(l)",
+    "protection by a plan of other secrets",
+  ],
 ];
 
 describe("without part of a clause", () => {

@@ -178,6 +178,10 @@ export async function readEverything(tx: { query: OwnTx["query"] }): Promise<str
     "midctl_log",
     "midctl_log_head",
     "midctl_log_queue",
+    "midctl_plan",
+    "midctl_approval",
+    "midctl_approval_line",
+    "midctl_approval_vote",
   ];
   const parts = tables.map((table) => `SELECT '${table} ' || t::text AS row FROM public.${table} t`);
   const rows = await tx.query<{ row: string }>(`${parts.join(" UNION ALL ")} ORDER BY 1`);

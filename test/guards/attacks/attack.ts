@@ -17,6 +17,7 @@ export const MC001 = "MC001";
 export const MC002 = "MC002";
 export const MC003 = "MC003";
 export const MC004 = "MC004";
+export const MC005 = "MC005";
 export const UNIQUE = "23505";
 export const CHECK = "23514";
 

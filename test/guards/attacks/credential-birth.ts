@@ -1,3 +1,4 @@
+import { PROTECT, permit } from "../approvals.ts";
 import {
   credential,
   credentialId,
@@ -17,6 +18,11 @@ function hostGave(slug: string): string {
     ${setToken("legacy000001", `"machineIdentityId" = ${idOf(slug)}`)};
     ALTER TABLE agent_token ENABLE ALWAYS TRIGGER midctl_10_change`;
 }
+
+const ISSUE_PERMITTED = permit({
+  ...{ do: "credential.issue", identity: "bare" },
+  ...{ credential: "new000000001", secret: "new000000001" },
+});
 
 export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
   ...(
@@ -152,7 +158,7 @@ export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
   },
   {
     refuses: "a credential without an end in a protected environment",
-    given: "UPDATE midctl_environment SET protected = true",
+    given: `${PROTECT}; ${ISSUE_PERMITTED}`,
     attack: issue("new000000001", "bare", { expiresAt: "NULL" }),
     code: MC003,
     allows: "one with an end",

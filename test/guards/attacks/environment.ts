@@ -1,3 +1,4 @@
+import { PROTECT } from "../approvals.ts";
 import { setIdentity } from "../scene.ts";
 import { type Attack, HARMLESS, MC002, MC003, MC004, UNIQUE } from "./attack.ts";
 
@@ -11,7 +12,7 @@ export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
     attack: "UPDATE midctl_environment SET name = 'other'",
     code: MC002,
     allows: "the same name again",
-    twin: "UPDATE midctl_environment SET name = 'staging', named = true, protected = true",
+    twin: "UPDATE midctl_environment SET name = 'staging', named = true",
   },
   {
     refuses: "a named environment that is unnamed again",
@@ -19,7 +20,7 @@ export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
     attack: "UPDATE midctl_environment SET named = false",
     code: MC002,
     allows: "protection",
-    twin: "UPDATE midctl_environment SET protected = true",
+    twin: PROTECT,
   },
   {
     refuses: "a named test environment that becomes live",
@@ -27,7 +28,7 @@ export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
     attack: "UPDATE midctl_environment SET live = true",
     code: MC002,
     allows: "one that stays test",
-    twin: "UPDATE midctl_environment SET live = false, protected = true",
+    twin: "UPDATE midctl_environment SET live = false",
   },
   {
     refuses: "a name that is not marked as given",
@@ -41,11 +42,11 @@ export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
     attack: "UPDATE midctl_environment SET name = 'prod', named = true, live = true",
     code: MC002,
     allows: "a name and protection",
-    twin: "UPDATE midctl_environment SET name = 'prod', named = true, protected = true",
+    twin: `UPDATE midctl_environment SET name = 'prod', named = true; ${PROTECT}`,
   },
   {
     refuses: "a protected environment that is unprotected again",
-    given: "UPDATE midctl_environment SET protected = true",
+    given: PROTECT,
     attack: "UPDATE midctl_environment SET protected = false",
     code: MC003,
     allows: "protecting it again",
@@ -76,8 +77,8 @@ export const ENVIRONMENT_ATTACKS: readonly Attack[] = [
     refuses: "an environment changed on conflict",
     attack: `INSERT INTO midctl_environment DEFAULT VALUES ON CONFLICT ("only") DO UPDATE SET live = true`,
     code: MC002,
-    allows: "one protected on conflict",
-    twin: `INSERT INTO midctl_environment DEFAULT VALUES ON CONFLICT ("only") DO UPDATE SET protected = true`,
+    allows: "one named on conflict",
+    twin: `INSERT INTO midctl_environment DEFAULT VALUES ON CONFLICT ("only") DO UPDATE SET name = 'staging', named = true`,
   },
   {
     refuses: "a change of an identity in a database that has moved",
