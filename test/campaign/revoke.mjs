@@ -4,25 +4,12 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
+import { builtLibrary } from "./built-library.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const source = join(root, "src/");
-
-const builtLibrary = {
-  name: "built-library",
-  setup({ onResolve }) {
-    onResolve({ filter: /^\..*\.ts$/ }, ({ resolveDir, path }) => {
-      const file = resolve(resolveDir, path);
-      if (!file.startsWith(source)) return null;
-      const built = join(root, "dist/lib", relative(source, file).replace(/\.ts$/, ".js"));
-      return { path: pathToFileURL(built).href, external: true };
-    });
-  },
-};
-
 const directory = mkdtempSync(join(tmpdir(), "midctl-campaign-"));
 try {
   await build({
