@@ -51,11 +51,10 @@ export async function approvalFindings(
   if (trust === null) return [...found, UNJUDGED];
   // Of every token the finding above says the same.
   if (!believes(trust.root, environment)) return found;
-  const { uncovered, inForce } = await readCover(db, trust.root, now);
   return [
     ...found,
-    ...uncoveredFindings(uncovered, trust.dir),
-    ...forgedFindings(await readForged(db, trust.root, inForce), trust.dir),
+    ...uncoveredFindings(await readUncovered(db, trust.root, now), trust.dir),
+    ...forgedFindings(await readForged(db, trust.root), trust.dir),
   ];
 }
 
@@ -169,14 +168,9 @@ function forgedFindings(forged: readonly Forged[], dir: string): Found[] {
  * What was carried out lately without signatures that hold. Where it names tokens, verifiers refuse these, and they are counted
  * as uncovered. Of break-glass a vote may still be owed.
  */
-async function readForged(
-  db: Database,
-  root: TrustRoot,
-  inForce: ReadonlySet<string>,
-): Promise<readonly Forged[]> {
+async function readForged(db: Database, root: TrustRoot): Promise<readonly Forged[]> {
   const forged: Forged[] = [];
-  for (const { id, digest, action, requester } of await readUnverified(db, LATELY)) {
-    if (inForce.has(digest)) continue;
+  for (const { id, action, requester } of await readUnverified(db, LATELY)) {
     const what = `${action}, requested by ${requester}`;
     try {
       const found = await readRequest(db, id);
@@ -193,15 +187,10 @@ async function readForged(
 }
 
 /**
- * References of the tokens alive that no plan in force covers, and digests of the plans that cover others. Plans are gone through newest first, each read and judged once
+ * References of the tokens alive that no plan in force covers. Plans are gone through newest first, each read and judged once
  * for all that it names, as verifiers judge it: kept are the tokens' ids and one plan.
  */
-async function readCover(
-  db: Database,
-  root: TrustRoot,
-  now: number,
-): Promise<{ readonly uncovered: readonly string[]; readonly inForce: ReadonlySet<string> }> {
-  const inForce = new Set<string>();
+async function readUncovered(db: Database, root: TrustRoot, now: number): Promise<string[]> {
   const left = new Map((await readLiveIds(db)).map((id) => [id.slice(3), id]));
   for (let before: string | null = null; left.size > 0; ) {
     const page: LivePlan[] = await readLivePlans(db, { before, limit: PAGE });
@@ -210,7 +199,6 @@ async function readCover(
       const signed = await readSignedPlan(db, digest);
       const judged = signed === null ? "short" : judgeSigned(root, digest, signed);
       if (typeof judged === "string") continue;
-      inForce.add(digest);
       for (const { publicId, notAfter } of judged.terms.values()) {
         if (notAfter > now) left.delete(publicId);
       }
@@ -218,5 +206,5 @@ async function readCover(
     if (page.length < PAGE) break;
     before = page.at(-1)?.position ?? null;
   }
-  return { uncovered: [...left.values()], inForce };
+  return [...left.values()];
 }

@@ -37,7 +37,7 @@ export async function previewSunset(db: Tx, end: End): Promise<Sunset> {
 export function sunsetTokens(db: Database, request: Request, end: End): Promise<SunsetDone> {
   return change(db, request, async (tx) => {
     const { endsAt, later, sooner, refused } = await previewSunset(tx, end);
-    if (later > 0 && !(await isCovered(tx, "token.sunset"))) {
+    if (later > 0 && !(await isCovered(tx, "token.sunset", null))) {
       throw new MidctlError(
         "approval_required",
         "The environment is protected, and a sunset needs an approval; nothing was changed.",

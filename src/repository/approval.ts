@@ -151,9 +151,9 @@ export async function readUncountersigned(
 export async function readUnverified(
   tx: Tx,
   limit: number,
-): Promise<Pick<Approval, "id" | "digest" | "action" | "requester">[]> {
+): Promise<Pick<Approval, "id" | "action" | "requester">[]> {
   return tx.query(
-    `SELECT 'ap_' || a."publicId" AS id, a.digest, a.action, a.requester FROM midctl_approval a
+    `SELECT 'ap_' || a."publicId" AS id, a.action, a.requester FROM midctl_approval a
       WHERE a."requestedAt" > midctl_now() - interval '30 days'
         AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done' AND l.secret IS NULL)
       ORDER BY a.id DESC LIMIT $1::int`,
@@ -314,11 +314,17 @@ export async function readMoment(
   return { now: row?.now ?? "", size: Number(row?.size ?? 0), leafHash: row?.leafHash ?? null };
 }
 
-/** Whether this transaction may do what is about no identity and no token: nothing is protected, or a line of a plan says so. */
-export async function isCovered(tx: Tx, does: string): Promise<boolean> {
+/**
+ * Whether this transaction may do what no guard asks about, since it is the host's right too: nothing is protected, or a line
+ * of a plan says so, on this credential or token, or on nothing in particular.
+ * @param on public id, or null
+ */
+export async function isCovered(tx: Tx, does: string, on: string | null): Promise<boolean> {
   const [row] = await tx.query<{ covered: boolean }>(
-    `SELECT NOT EXISTS (SELECT FROM midctl_environment WHERE protected) OR midctl_covers($1::text) AS covered`,
-    [does],
+    `SELECT NOT EXISTS (SELECT FROM midctl_environment WHERE protected)
+         OR CASE WHEN $2::text IS NULL THEN midctl_covers($1::text)
+                 ELSE midctl_covers_credential(ARRAY[$1::text], $2::text, NULL) END AS covered`,
+    [does, on],
   );
   return row?.covered === true;
 }

@@ -389,3 +389,29 @@ describe("files", () => {
     expect(refused).toMatchObject({ exit: 5, message: expect.stringContaining("mine.json") });
   });
 });
+
+describe("taking the schema away", () => {
+  it("is requested, signed and carried out by files alone", async () => {
+    const empty = await openProtectedDesk();
+    const by = (name: string) => empty.trust.keyFile(name);
+
+    const asked = await empty.refuse(["db", "rollback", "--plan", "./away.json", "--key", by("alice")]);
+    const early = await empty.refuse("db rollback --approved ./away.json --yes");
+    const own = await empty.refuse(["approval", "approve", "./away.json", "--key", by("alice"), "--yes"]);
+    const approved = await empty.ask(["approval", "approve", "./away.json", "--key", by("bob"), "--yes"]);
+    const shown = await empty.run("approval show ./away.json");
+    const done = await empty.ask("db rollback --approved ./away.json --yes");
+
+    expect(asked).toMatchObject({
+      exit: 6,
+      hint: expect.stringContaining("db rollback --approved ./away.json"),
+    });
+    expect(early).toMatchObject({ exit: 4, message: expect.stringContaining("0 of 1 approvals hold") });
+    expect(own).toMatchObject({ exit: 4 });
+    expect(approved).toMatchObject({ principal: "bob", approval: { status: "approved" } });
+    expect(shown.stdout).toContain("1. take the schema away");
+    expect(done).toMatchObject({ changed: true });
+    expect(await empty.ask("db rollback --approved ./away.json --yes")).toMatchObject({ changed: false });
+    await empty.dispose();
+  });
+});
