@@ -106,15 +106,17 @@ describe.each(databases())("doctor on approvals on $name", (factory) => {
 
     test("names break-glass that nobody countersigned, five at most, until somebody does", async () => {
       await issueApproved(db, desk, "deploy-bot");
-      const broken = [];
-      for (let count = 0; count < 7; count++) broken.push(await breakGlass(db, desk, "deploy-bot"));
+      const first = await breakGlass(db, desk, "deploy-bot");
+      const broken = [first];
+      for (let count = 1; count < 7; count++) broken.push(await breakGlass(db, desk, "deploy-bot"));
+      await carryOut(db, first);
 
       const found = await examine(db, desk);
       for (const written of broken) await castVote(db, desk, written, "approval", "bob");
 
       expect(found).toHaveLength(6);
       expect(found[0]).toMatch(/^warning: alice broke the glass at /);
-      expect(found[0]).toContain(`→ midctl approval approve ${broken[0]?.plan.id} --key KEY`);
+      expect(found[0]).toContain(`→ midctl approval approve ${first.plan.id} --key KEY`);
       expect(found[5]).toMatch(/^warning: 2 more break-glass actions are not countersigned/);
       expect(await examine(db, desk)).toEqual([]);
     });
@@ -160,6 +162,45 @@ describe.each(databases())("doctor on approvals on $name", (factory) => {
       expect(before).toEqual([]);
       expect(later).toEqual([expect.stringContaining(`1 live token is covered by no plan`)]);
       expect(later[0]).toContain(id);
+    });
+
+    test("names what was carried out by votes that nobody signed", async () => {
+      await issueApproved(db, desk, "deploy-bot");
+      const written = await requestSigned(db, desk, [await draftPause(db, "deploy-bot")], { approvers: [] });
+      await db.query(
+        `INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+         SELECT id, 'approval', 'bob', 'SHA256:forged', 'forged' FROM midctl_approval WHERE digest = $1`,
+        [written.digest],
+      );
+      const before = await examine(db, desk);
+      await carryOut(db, written);
+
+      const found = await examine(db, desk);
+
+      expect(before).toEqual([]);
+      expect(found).toEqual([
+        expect.stringMatching(
+          new RegExp(
+            `^warning: ${written.plan.id} .pause, requested by alice. was carried out.* 0 of 1 approvals hold`,
+          ),
+        ),
+      ]);
+    });
+
+    test("names break-glass that was carried out without a signed request", async () => {
+      await issueApproved(db, desk, "deploy-bot");
+      const written = await breakGlass(db, desk, "deploy-bot", null);
+      await db.query(
+        `INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+         SELECT id, 'request', 'alice', 'SHA256:forged', 'forged' FROM midctl_approval WHERE digest = $1`,
+        [written.digest],
+      );
+      await carryOut(db, written);
+
+      const found = await examine(db, desk);
+
+      expect(found).toHaveLength(2);
+      expect(found[1]).toMatch(/was carried out.* no signature of the requester holds/);
     });
 
     test("counts a legacy token that no plan names", async () => {
@@ -218,19 +259,21 @@ async function examineAt(db: Database, desk: TrustDesk, now: number): Promise<st
   return (await approvalFindings(db, await requireEnvironment(db), trust, now)).map(({ message }) => message);
 }
 
-async function breakGlass(db: Database, desk: TrustDesk, slug: string) {
+async function draftPause(db: Database, slug: string) {
   const [row] = await db.query<{ version: number }>(
     "SELECT version::float8 AS version FROM machine_identity WHERE slug = $1",
     [slug],
   );
-  const target = {
-    reference: parseReference(slug),
-    status: "active",
-    version: row?.version ?? 0,
-    title: slug,
-  };
-  const draft = await draftControl(db, target, "paused");
-  return requestSigned(db, desk, [draft], {
+  return draftControl(
+    db,
+    { reference: parseReference(slug), status: "active", version: row?.version ?? 0, title: slug },
+    "paused",
+  );
+}
+
+async function breakGlass(db: Database, desk: TrustDesk, slug: string, requester?: null) {
+  return requestSigned(db, desk, [await draftPause(db, slug)], {
+    ...(requester === undefined ? {} : { requester }),
     approvers: [],
     edit: { action: "pause", breakGlass: { ticket: "INC-1" } },
   });
