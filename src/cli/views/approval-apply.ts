@@ -12,7 +12,7 @@ export function viewApprovalApply({ changed, approval, results }: ApprovalApplyD
       kind: "line",
       cells: [
         changed
-          ? `${approval.id}: ${done} of ${approval.lines} lines carried out${superseded.length === 0 ? "" : `, ${superseded.length} superseded`}; it is ${approval.status}.`
+          ? `${approval.id}: ${done} of ${approval.lines} ${approval.lines === 1 ? "line" : "lines"} carried out${superseded.length === 0 ? "" : `, ${superseded.length} superseded`}; it is ${approval.status}.`
           : `${approval.id} is ${approval.status} already; nothing was changed.`,
       ],
     },

@@ -18,12 +18,13 @@ export function viewApprovalList({ approvals, nextCursor }: ApprovalListDocument
       rows: approvals.map((approval) => [
         approval.id,
         status(approval.status),
-        `${approval.breakGlass ? "break-glass " : ""}${approval.action}`,
+        `${approval.breakGlass ? "break-glass: " : ""}${approval.action}`,
         approval.lines,
         approval.requester,
         time(approval.requestedAt),
-        time(approval.approveBy),
-        time(approval.executeBy),
+        // What was done at once waits for no clock.
+        time(approval.breakGlass ? null : approval.approveBy),
+        time(approval.breakGlass ? null : approval.executeBy),
       ]),
       empty: "Nothing waits for an approval.",
     },

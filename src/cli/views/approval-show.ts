@@ -17,8 +17,8 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
         ["requester", plan.requester],
         ["reason", plan.reason],
         ["requested", time(plan.requestedAt)],
-        ["approve by", time(plan.approveBy)],
-        ["execute by", time(plan.executeBy)],
+        ["approve by", time(plan.breakGlass === null ? plan.approveBy : null)],
+        ["execute by", time(plan.breakGlass === null ? plan.executeBy : null)],
         ["digest", approval.digest],
         ["lines", `${approval.lines} (${approval.done} done, ${approval.superseded} superseded)`],
         ["in force", inForce(judgement)],
@@ -109,7 +109,7 @@ export function describeLine(line: PlanLine): string {
     case "token.sunset":
       return `end every legacy token at ${line.endsAt}`;
     case "environment.protect":
-      return `go on accepting ${line.credential.id}${line.identity === null ? " (legacy)" : ` of ${line.identity.slug}`}`;
+      return `go on accepting ${line.credential.id}${line.identity === null ? " (legacy)" : ` of ${line.identity.slug}`}${line.shortened ? ", which had no end and gets one" : ""}`;
     case "environment.grant":
       return `${line.revoke ? "take" : "give"} ${line.role} ${line.roles.join(", ")}`;
     case "db.migrate":

@@ -23,6 +23,7 @@ export function viewDbStatus({ place, engine, schema, server, environment, log }
         ? null
         : `${environment.name} (${environment.kind}${environment.protected ? ", protected" : ""})`,
     ],
+    ["database", environment?.databaseId ?? null],
     ...movedField(environment),
     ["log", log === null ? null : `${log.entries} entries`],
   ];

@@ -1,8 +1,9 @@
 import type { EventDocument } from "../documents.ts";
 import { type Block, type Cell, time } from "../view.ts";
 
-/** Events as a table that tells a story: when, who did what to which, and why. */
+/** Events as a table that tells a story: when, who did what to which, why, and by whose leave. */
 export function eventTable(events: readonly EventDocument[], empty: string): Block {
+  const approved = events.some(({ approval }) => approval !== null);
   return {
     kind: "table",
     columns: [
@@ -12,6 +13,7 @@ export function eventTable(events: readonly EventDocument[], empty: string): Blo
       { title: "IDENTITY", fixed: true },
       { title: "CREDENTIAL", optional: true },
       { title: "REASON", optional: true },
+      ...(approved ? [{ title: "APPROVAL", optional: true }] : []),
     ],
     rows: events.map((event): readonly Cell[] => [
       time(event.at),
@@ -20,6 +22,7 @@ export function eventTable(events: readonly EventDocument[], empty: string): Blo
       event.machineIdentity?.slug ?? null,
       event.credential,
       event.reason,
+      ...(approved ? [event.approval] : []),
     ]),
     empty,
   };
