@@ -7,11 +7,11 @@ import { basename, dirname, join } from "node:path";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { digestOf, NAMESPACES, TYPED_DIGITS, type VoteKind } from "../domain/plan.ts";
-import { type Judgement, judgePlan } from "../domain/receipt.ts";
 import { parseSignature } from "../domain/sshsig.ts";
 import type { TrustRoot } from "../domain/trust.ts";
 import { requireInForce } from "../operations/approval/apply.ts";
-import { type Plan, type PlanLine, readPlan } from "../operations/approval/plan.ts";
+import { type PlanLine, readPlan } from "../operations/approval/plan.ts";
+import { judgeRequest, type SignedText } from "../operations/approval/read.ts";
 import { makePlan } from "../operations/approval/request.ts";
 import type { ApprovalDocument } from "./approval-documents.ts";
 import { askingOf, planPath } from "./ask.ts";
@@ -24,12 +24,8 @@ const LONGEST_SIGNATURE = 16_384;
 /** Signatures that are looked at beside one plan. */
 const MOST = 64;
 
-export interface SignedFile {
-  readonly path: string;
-  readonly plan: Plan;
-  readonly text: string;
+export interface SignedFile extends SignedText {
   readonly digest: string;
-  readonly signatures: readonly { readonly kind: VoteKind; readonly signature: string }[];
 }
 
 /** @throws MidctlError `usage` for what is no plan */
@@ -37,7 +33,7 @@ export function readPlanFile(path: string): SignedFile {
   const text = readSmall(path, LONGEST_PLAN);
   const plan = readPlan(text);
   const dir = dirname(path);
-  const signatures = readdirSync(dir)
+  const votes = readdirSync(dir)
     .filter((name) => name.startsWith(`${basename(path)}.`) && name.endsWith(".sig"))
     .sort()
     .slice(0, MOST)
@@ -47,20 +43,7 @@ export function readPlanFile(path: string): SignedFile {
       const kind = (Object.keys(NAMESPACES) as VoteKind[]).find((each) => NAMESPACES[each] === namespace);
       return kind === undefined ? [] : [{ kind, signature }];
     });
-  return { path, plan, text, digest: digestOf(text), signatures };
-}
-
-export function judgeFile(trust: TrustRoot, { plan, text, signatures }: SignedFile): Judgement {
-  return judgePlan(
-    trust,
-    {
-      text,
-      requester: plan.requester,
-      requestedAt: plan.requestedAt,
-      databaseId: plan.environment.databaseId,
-    },
-    signatures,
-  );
+  return { plan, text, digest: digestOf(text), votes };
 }
 
 /** Writes plan and signature into files, and throws what tells of them. */
@@ -109,7 +92,7 @@ export function requireApprovedFile(
 ): PlanLine {
   const file = readPlanFile(path);
   const { plan } = file;
-  requireInForce(plan.id, judgeFile(trust, file));
+  requireInForce(plan.id, judgeRequest(trust, file));
   const problem =
     plan.environment.databaseId !== here.databaseId
       ? "is of another database"
@@ -126,7 +109,7 @@ export function requireApprovedFile(
 /** A plan's file as `approval` shows requests. */
 export function approvalOfFile(trust: TrustRoot, file: SignedFile): ApprovalDocument {
   const { plan, digest } = file;
-  const { short } = judgeFile(trust, file);
+  const { short } = judgeRequest(trust, file);
   return {
     id: plan.id,
     digest,

@@ -193,6 +193,16 @@ export async function readOpenLines(tx: Tx, id: string): Promise<number[]> {
   return rows.map(({ line }) => line);
 }
 
+/** Whether a line is neither done nor superseded. @param line from 1 */
+export async function isLineOpen(tx: Tx, id: string, line: number): Promise<boolean> {
+  const rows = await tx.query(
+    `SELECT 1 AS open FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId"
+      WHERE a."publicId" = $1 AND l.line = $2::int AND l.outcome IS NULL`,
+    [id.slice(3), line],
+  );
+  return rows.length > 0;
+}
+
 /** What became of each line, by number from 1. */
 export async function readOutcomes(
   tx: Tx,

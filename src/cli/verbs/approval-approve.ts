@@ -109,7 +109,7 @@ async function openRequest(context: VerbContext, trust: TrustRoot, id: string): 
 }
 
 async function openFile(context: VerbContext, trust: TrustRoot, path: string): Promise<Subject> {
-  const { approvalOfFile, judgeFile, readPlanFile, signaturePath } = await import("../plan-file.ts");
+  const { approvalOfFile, readPlanFile, signaturePath } = await import("../plan-file.ts");
   const file = readPlanFile(path);
   const approval = approvalOfFile(trust, file);
   if (Date.parse(approval.approveBy) <= context.now()) {
@@ -125,7 +125,7 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
     approval,
     plan: file.plan,
     text: file.text,
-    judgement: judgeFile(trust, file),
+    judgement: judgeRequest(trust, file),
     show: async () => viewApprovalShow(await showFile(context, path)),
     vote: async (principal, signature) => {
       writeNewFile(signaturePath(path, principal), signature, {

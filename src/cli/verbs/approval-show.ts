@@ -98,10 +98,10 @@ export async function showRequest(
 
 /** The same of a plan in a file, whose signatures lie beside it. */
 export async function showFile(context: VerbContext, path: string): Promise<ApprovalShowDocument> {
-  const { approvalOfFile, judgeFile, readPlanFile } = await import("../plan-file.ts");
+  const { approvalOfFile, readPlanFile } = await import("../plan-file.ts");
   const trust = requireTrustRoot(context);
   const file = readPlanFile(path);
-  const judgement = judgeFile(trust, file);
+  const judgement = judgeRequest(trust, file);
   return {
     approval: approvalOfFile(trust, file),
     plan: file.plan,

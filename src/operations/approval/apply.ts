@@ -6,6 +6,7 @@ import {
   type Approval,
   endLines,
   findApproval,
+  isLineOpen,
   readOpenLines,
   readPlanHashes,
 } from "../../repository/approval.ts";
@@ -141,7 +142,7 @@ async function applyLines(
     } catch (error) {
       if (!(error instanceof MidctlError) || !MOVED.has(error.code)) throw error;
       // Whoever applies it beside us may have been faster with this one.
-      if (!(await readOpenLines(db, id)).includes(number)) continue;
+      if (!(await isLineOpen(db, id, number))) continue;
       await requireStillOpen(db, id);
       await change(db, request, (tx) => endLines(tx, id, "superseded", [number]));
       note({ line: number, outcome: "superseded", problem: error.message });

@@ -1,7 +1,7 @@
 import type { Database, Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { digestOf, NAMESPACES, type VoteKind } from "../../domain/plan.ts";
-import { type Judgement, judgePlan } from "../../domain/receipt.ts";
+import { type Judgement, judgePlan, type Signature } from "../../domain/receipt.ts";
 import { type IdentityFault, identifySigner, type TrustRoot } from "../../domain/trust.ts";
 import {
   type Approval,
@@ -48,8 +48,15 @@ function altered(id: string): MidctlError {
   );
 }
 
-/** What a trust root makes of a request's votes. */
-export function judgeRequest(trust: TrustRoot, { plan, text, votes }: FoundRequest): Judgement {
+/** A plan with what was signed under it, wherever it is kept. */
+export interface SignedText {
+  readonly plan: Plan;
+  readonly text: string;
+  readonly votes: readonly Signature[];
+}
+
+/** What a trust root makes of what is signed under a plan. */
+export function judgeRequest(trust: TrustRoot, { plan, text, votes }: SignedText): Judgement {
   return judgePlan(
     trust,
     {
