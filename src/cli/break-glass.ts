@@ -24,7 +24,7 @@ export async function openGlass(
   ticket: string | undefined,
   targets: readonly Target[],
   status: ControlStatus,
-): Promise<(index: number) => Partial<Request>> {
+): Promise<(target: Target) => Partial<Request>> {
   const missing = ticket === undefined ? "--ticket" : context.reason === null ? "--reason" : null;
   if (missing !== null || ticket === undefined) {
     throw new MidctlError(
@@ -54,7 +54,10 @@ export async function openGlass(
     );
   }
   const request = requestFrom(context);
-  const drafts = await Promise.all(targets.map((target) => draftControl(db, target, status)));
+  // What stands so already is left out: a line that did nothing would not be used up.
+  const open = targets.filter((target) => target.status !== status);
+  if (open.length === 0) return () => ({});
+  const drafts = await Promise.all(open.map((target) => draftControl(db, target, status)));
   for (const draft of drafts) await rehearseLine(db, request, draft);
   if (context.dryRun) return () => ({});
   const { id } = await requestApproval(db, request, { ...asking, keep: () => () => {} }, action, drafts, {
@@ -63,9 +66,10 @@ export async function openGlass(
   context.notice(
     `${id} stays open until another owner countersigns: midctl approval approve ${id} --key KEY`,
   );
-  return (index) => {
-    const line = drafts[index]?.line;
+  return (target) => {
+    const at = open.indexOf(target);
+    const line = drafts[at]?.line;
     if (line === undefined) return {};
-    return { approval: id, envelope: { open: (tx: Tx) => takeLine(tx, id, index + 1, line) } };
+    return { approval: id, envelope: { open: (tx: Tx) => takeLine(tx, id, at + 1, line) } };
   };
 }

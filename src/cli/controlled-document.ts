@@ -85,12 +85,14 @@ export async function controlTargets(
   const envelope = await breakGlass(db, targets, context, verb);
   for (const [index, target] of targets.entries()) {
     const run = (claimed: Request) =>
-      control(db, { ...request, ...claimed, ...(envelope?.(index) ?? {}) }, target);
+      control(db, { ...request, ...claimed, ...(envelope?.(target) ?? {}) }, target);
     try {
       const rest = targets.slice(index);
       const draft = async () => {
         const { draftControl } = await import("../operations/approval/draft.ts");
-        const open = context.dryRun ? [target] : rest;
+        // What is so already needs no line: one that did nothing would not be used up.
+        const wanted = rest.filter(({ status }) => status !== STATUS[verb.name]);
+        const open = context.dryRun ? [target] : wanted;
         return Promise.all(open.map((each) => draftControl(db, each, STATUS[verb.name])));
       };
       const done = await gated(context, db, verb.gate, { action: verb.name, draft, run });
@@ -115,7 +117,7 @@ async function breakGlass(
   targets: readonly Target[],
   context: VerbContext,
   verb: ControlVerb,
-): Promise<((index: number) => Partial<Request>) | null> {
+): Promise<((target: Target) => Partial<Request>) | null> {
   const { breakGlass: asked, ticket } = verb.gate;
   if (asked !== true) {
     if (ticket === undefined) return null;

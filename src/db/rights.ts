@@ -71,9 +71,11 @@ export const TABLES = [
 /** Those that not everybody may call. */
 export const FUNCTIONS = [
   "midctl_activate(text, text)",
+  "midctl_end_legacy(text)",
   "midctl_match(text[], text[])",
   "midctl_match_legacy(text[])",
   "midctl_note_uses(text[])",
+  "midctl_revoke_legacy(text)",
   "midctl_workspace_id(text)",
   "midctl_workspace_slug(bigint)",
 ];
@@ -118,6 +120,7 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   operator: [
     ...READING,
     ...DECIDING,
+    ...call("midctl_revoke_legacy", "midctl_end_legacy"),
     ...on("SELECT", "midctl_log", "machine_identity_credential", "agent_token", "midctl_plan"),
     ...on("INSERT", "machine_identity", "machine_identity_credential", "agent_token"),
     ...on("INSERT", "midctl_plan", "midctl_approval", "midctl_approval_vote"),
@@ -132,7 +135,7 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
       "idleTtl",
     ]),
     ...onColumns("UPDATE", "machine_identity_credential", ["status", "replacedBy", "expiresAt"]),
-    ...onColumns("UPDATE", "agent_token", ["revokedAt", "expiresAt", "machineIdentityId"]),
+    ...onColumns("UPDATE", "agent_token", ["machineIdentityId"]),
     ...count("machine_identity", "machine_identity_credential", "agent_token"),
     ...count("midctl_approval", "midctl_approval_vote"),
     // Who waits until verifiers have let go takes the lease of one that is dead.

@@ -8,6 +8,7 @@ import {
   customType,
   index,
   integer,
+  jsonb,
   pgTable,
   primaryKey,
   text,
@@ -29,6 +30,10 @@ export const plan = pgTable(
     hashes: text().notNull().default("[]"),
   },
   (_t) => [
+    check(
+      "midctl_plan_size_check",
+      sql`octet_length("plan") <= 16777216 AND octet_length("hashes") <= 16777216`,
+    ),
     check("midctl_plan_digest_check", sql`"digest" = encode(sha256(convert_to("plan", 'UTF8')), 'hex')`),
   ],
 );
@@ -80,7 +85,11 @@ export const approvalLine = pgTable(
     credential: varchar({ length: 12 }),
     /** The plan's commitment to the hash of a token. */
     secret: varchar({ length: 64 }),
+    /** The whole line, as the plan says it. */
+    terms: jsonb().notNull(),
     outcome: varchar({ length: 16 }),
+    /** What it says was done: written by the guards. */
+    used: boolean().notNull().default(false),
     endedAt: utc(),
     /** The one that carried it out. */
     transaction: xid8(),
@@ -89,9 +98,7 @@ export const approvalLine = pgTable(
     primaryKey({ columns: [t.approvalId, t.line] }),
     check("midctl_approval_line_outcome_check", sql`"outcome" IN ('done', 'superseded')`),
     index("midctl_approval_line_secret_idx").on(t.secret).where(sql`"secret" IS NOT NULL`),
-    index("midctl_approval_line_identity_idx")
-      .on(t.identity, t.transaction)
-      .where(sql`"transaction" IS NOT NULL`),
+    index("midctl_approval_line_transaction_idx").on(t.transaction).where(sql`"transaction" IS NOT NULL`),
     index("midctl_approval_line_credential_idx")
       .on(t.credential, t.transaction)
       .where(sql`"transaction" IS NOT NULL`),

@@ -1,7 +1,6 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { formatReference, parseReference, type Reference } from "../domain/reference.ts";
-import { isCovered } from "../repository/approval.ts";
 import { findCredential, lockOwner, setCredentialStatus } from "../repository/credential.ts";
 import { findIdentity, lockIdentity, setIdentityStatus, settleIdentity } from "../repository/identity.ts";
 import { findLegacyToken, lockLegacyToken, revokeLegacyToken } from "../repository/token.ts";
@@ -199,13 +198,6 @@ async function controlLegacy(
     );
   }
   const change = legacy.revokedAt === null;
-  // The host may always revoke its own tokens, so no guard asks.
-  if (change && !(await isCovered(tx, "revoke", publicId))) {
-    throw new MidctlError(
-      "approval_required",
-      `The environment is protected, and revoking at_${publicId} needs an approval; nothing was changed.`,
-    );
-  }
   if (change) await revokeLegacyToken(tx, publicId);
   return result(target, "token", change, "revoked", "revoked");
 }

@@ -13,7 +13,7 @@ import {
 import type { Environment } from "../repository/environment.ts";
 import { readLiveIds } from "../repository/protection.ts";
 import { explainShort } from "./approval/apply.ts";
-import { judgeRequest, readRequest } from "./approval/read.ts";
+import { glassFault, judgeRequest, readRequest } from "./approval/read.ts";
 import { weakPermissions } from "./approval/trust-dir.ts";
 import type { Finding } from "./doctor.ts";
 import { judgeSigned } from "./verifier/receipts.ts";
@@ -144,12 +144,15 @@ interface Forged {
   readonly id: string;
   readonly what: string;
   readonly why: string;
+  /** Broken glass waits for nobody: a stranger's is an error at once. */
+  readonly severity: "warning" | "error";
 }
 
 /** The database counts votes, whatever is signed in them: whoever writes SQL can write one. */
-function forgedFindings(forged: readonly Forged[], dir: string): Found[] {
-  const found: Found[] = forged.slice(0, NAMED).map(({ id, what, why }) => ({
-    severity: "warning",
+function forgedFindings(lately: readonly Forged[], dir: string): Found[] {
+  const forged = [...lately].sort((a, b) => Number(b.severity === "error") - Number(a.severity === "error"));
+  const found: Found[] = forged.slice(0, NAMED).map(({ id, what, why, severity }) => ({
+    severity,
     message: `${id} (${what}) was carried out, and ${dir} does not agree that it was approved: ${why}.`,
     mend: `midctl approval show ${id}, then undo what nobody approved; midctl audit names the connection`,
   }));
@@ -176,11 +179,24 @@ async function readForged(db: Database, root: TrustRoot): Promise<readonly Forge
       const found = await readRequest(db, id);
       const judgement = judgeRequest(root, found);
       const why = explainShort(judgement);
+      const glass = glassFault(root, found.plan, judgement);
+      if (glass !== null) {
+        const broken = {
+          id,
+          what,
+          why:
+            glass === "break_glass"
+              ? `the policy's breakGlass does not name ${found.plan.requester}`
+              : "its request is not signed",
+        };
+        forged.push({ ...broken, severity: "error" });
+        continue;
+      }
       const owing = found.approval.status === "uncountersigned" && judgement.short === "quorum";
-      if (why !== null && !owing) forged.push({ id, what, why });
+      if (why !== null && !owing) forged.push({ id, what, why, severity: "warning" });
     } catch (error) {
       if (!(error instanceof MidctlError) || error.code === "unavailable") throw error;
-      forged.push({ id, what, why: "its plan is not what its digest names" });
+      forged.push({ id, what, why: "its plan is not what its digest names", severity: "warning" });
     }
   }
   return forged;

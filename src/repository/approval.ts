@@ -247,7 +247,10 @@ export async function findRequestOf(tx: Tx, secret: string): Promise<Approval | 
 /** How many plans a verifier looks at for one token: nobody makes it look at more. */
 const MOST_PLANS = 16;
 
-/** Digests of the plans that name these commitments and were voted for, newest first. */
+/**
+ * Digests of the plans by which these tokens were issued, adopted or covered, newest first: the guards marked the lines, so
+ * that whatever else names a token keeps none of these out.
+ */
 export async function readDigestsOf(
   tx: Tx,
   secrets: readonly string[],
@@ -256,7 +259,7 @@ export async function readDigestsOf(
     `SELECT s.secret, p.digest FROM (SELECT jsonb_array_elements_text($1::text::jsonb) AS secret) s
        CROSS JOIN LATERAL (
          SELECT a.digest FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId"
-          WHERE l.secret = s.secret AND EXISTS (SELECT FROM midctl_approval_vote v WHERE v."approvalId" = a.id AND v.kind = 'approval')
+          WHERE l.secret = s.secret AND l.used
           ORDER BY a.id DESC LIMIT ${MOST_PLANS}) p`,
     [JSON.stringify(secrets)],
   );
@@ -322,19 +325,4 @@ export async function readMoment(
        FROM midctl_log_head h`,
   );
   return { now: row?.now ?? "", size: Number(row?.size ?? 0), leafHash: row?.leafHash ?? null };
-}
-
-/**
- * Whether this transaction may do what no guard asks about, since it is the host's right too: nothing is protected, or a line
- * of a plan says so, on this credential or token, or on nothing in particular.
- * @param on public id, or null
- */
-export async function isCovered(tx: Tx, does: string, on: string | null): Promise<boolean> {
-  const [row] = await tx.query<{ covered: boolean }>(
-    `SELECT NOT EXISTS (SELECT FROM midctl_environment WHERE protected)
-         OR CASE WHEN $2::text IS NULL THEN midctl_covers($1::text)
-                 ELSE midctl_covers_credential(ARRAY[$1::text], $2::text, NULL) END AS covered`,
-    [does, on],
-  );
-  return row?.covered === true;
 }

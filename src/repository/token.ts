@@ -44,10 +44,7 @@ export async function lockLegacyToken(tx: Tx, publicId: string): Promise<LegacyT
 }
 
 export async function revokeLegacyToken(tx: Tx, publicId: string): Promise<void> {
-  await tx.query(
-    `UPDATE agent_token SET "revokedAt" = midctl_now() WHERE "publicId" = $1 AND "machineIdentityId" IS NULL AND "revokedAt" IS NULL`,
-    [publicId],
-  );
+  await tx.query(`SELECT midctl_revoke_legacy($1)`, [publicId]);
 }
 
 /** References of tokens that begin so, adopted or not, for completion and "did you mean". */
@@ -169,14 +166,8 @@ export async function readSunset(tx: Tx, end: { at: string } | { seconds: number
 
 /** Ends every legacy token in force that has no end, or a later one, at that moment (RFC 3339); how many those were. */
 export async function endLegacyTokens(tx: Tx, endsAt: string): Promise<number> {
-  const rows = await tx.query(
-    `UPDATE agent_token t SET "expiresAt" = $1::text::timestamptz AT TIME ZONE 'UTC'
-      WHERE t."machineIdentityId" IS NULL AND t."revokedAt" IS NULL
-        AND coalesce(t."expiresAt" > $1::text::timestamptz AT TIME ZONE 'UTC', true)
-     RETURNING 1 AS ended`,
-    [endsAt],
-  );
-  return rows.length;
+  const [row] = await tx.query<{ ended: string }>(`SELECT midctl_end_legacy($1) AS ended`, [endsAt]);
+  return Number(row?.ended ?? 0);
 }
 
 /** What a token is kept as, hex; null where there is none. */

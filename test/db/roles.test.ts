@@ -42,7 +42,7 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
     auditor: "SELECT (-tokenHash)",
   },
   agent_token: {
-    operator: "SELECT, INSERT, UPDATE (expiresAt revokedAt machineIdentityId)",
+    operator: "SELECT, INSERT, UPDATE (machineIdentityId)",
     verifier: "SELECT (-tokenHash)",
     auditor: "SELECT (-tokenHash)",
   },
@@ -71,6 +71,8 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_approval_id_seq: { operator: "USAGE" },
   midctl_approval_vote_id_seq: { operator: "USAGE" },
   midctl_log_queue_id_seq: {},
+  midctl_end_legacy: { operator: "EXECUTE" },
+  midctl_revoke_legacy: { operator: "EXECUTE" },
   midctl_activate: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_match: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE" },

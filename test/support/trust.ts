@@ -297,9 +297,16 @@ export async function plantPlan(
       );
       for (const [at, line] of plan.lines.entries()) {
         await db.query(
-          `INSERT INTO midctl_approval_line ("approvalId", line, "do", credential, secret, outcome)
-           SELECT id, $2::int, $3, $4::text, $5::text, 'done' FROM midctl_approval WHERE digest = $1`,
-          [digest, at + 1, line.do, line.credential?.id.slice(3) ?? null, line.token?.secret ?? null],
+          `INSERT INTO midctl_approval_line ("approvalId", line, "do", credential, secret, terms, outcome, used)
+           SELECT id, $2::int, $3, $4::text, $5::text, $6::text::jsonb, 'done', true FROM midctl_approval WHERE digest = $1`,
+          [
+            digest,
+            at + 1,
+            line.do,
+            line.credential?.id.slice(3) ?? null,
+            line.token?.secret ?? null,
+            JSON.stringify(line),
+          ],
         );
       }
       for (const { kind, principal, signature } of votes) {

@@ -8,7 +8,7 @@ import type { Request } from "../change.ts";
 import { type ControlStatus, controlTarget, type Target } from "../control.ts";
 import { issueCredential } from "../credential-issue.ts";
 import { rotateCredential } from "../credential-rotate.ts";
-import { grantRoles, ROLES, type Role } from "../db-grant.ts";
+import { grantRoles } from "../db-grant.ts";
 import { adoptToken } from "../identity-adopt.ts";
 import { createIdentity, type IdentitySpec } from "../identity-create.ts";
 import { updateIdentity } from "../identity-update.ts";
@@ -95,7 +95,7 @@ export async function carryOutLine(
     case "environment.grant":
       await grantRoles(db, request, {
         name: line.role,
-        roles: line.roles.filter((role): role is Role => (ROLES as readonly string[]).includes(role)),
+        roles: line.roles,
         revoke: line.revoke,
       });
       return;

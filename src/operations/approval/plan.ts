@@ -1,5 +1,6 @@
 /** What a plan is (SPEC §9): canonical JSON in which every field is there and none is unknown. */
 import * as z from "zod/mini";
+import { ROLES } from "../../db/rights.ts";
 import { canonicalText, parseCanonical } from "../../domain/canonical.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { digestOf } from "../../domain/plan.ts";
@@ -120,7 +121,7 @@ const lines = z.discriminatedUnion("do", [
     credential: none,
     token: none,
     role: text,
-    roles: z.array(text),
+    roles: z.array(z.enum(ROLES)),
     revoke: z.boolean(),
   }),
   line("db.migrate", {
@@ -132,24 +133,29 @@ const lines = z.discriminatedUnion("do", [
   line("db.rollback", { identity: none, credential: none, token: none, entries: count }),
 ]);
 
-const plan = z.strictObject({
-  v: z.literal(1),
-  id: z.string().check(z.regex(/^ap_[0-9A-Za-z]{12}$/)),
-  /** What the command was: `credential.issue`. */
-  action: text,
-  environment: z.strictObject({ name: text, live: z.boolean(), databaseId: z.uuid() }),
-  requester: z.string().check(z.minLength(1)),
-  reason: z.nullable(text),
-  nonce: z.string().check(z.regex(/^[0-9a-f]{32}$/)),
-  requestedAt: instant,
-  approveBy: instant,
-  executeBy: instant,
-  /** The log as it was: its size, and the hash of its last entry. */
-  log: z.strictObject({ size: count, leafHash: z.nullable(hex) }),
-  /** What was done at once and is approved afterwards; null for a plan that waits. */
-  breakGlass: z.nullable(z.strictObject({ ticket: text })),
-  lines: z.array(lines).check(z.minLength(1)),
-});
+const plan = z
+  .strictObject({
+    v: z.literal(1),
+    id: z.string().check(z.regex(/^ap_[0-9A-Za-z]{12}$/)),
+    /** What each line does. */
+    action: text,
+    environment: z.strictObject({ name: text, live: z.boolean(), databaseId: z.uuid() }),
+    requester: z.string().check(z.minLength(1)),
+    reason: z.nullable(text),
+    nonce: z.string().check(z.regex(/^[0-9a-f]{32}$/)),
+    requestedAt: instant,
+    approveBy: instant,
+    executeBy: instant,
+    /** The log as it was: its size, and the hash of its last entry. */
+    log: z.strictObject({ size: count, leafHash: z.nullable(hex) }),
+    /** What was done at once and is approved afterwards; null for a plan that waits. */
+    breakGlass: z.nullable(z.strictObject({ ticket: text })),
+    lines: z.array(lines).check(z.minLength(1)),
+  })
+  .check(
+    // Whoever reads what a plan does has read it of every line.
+    z.refine((said) => said.lines.every((each) => each.do === said.action), { path: ["action"] }),
+  );
 
 export type Plan = z.infer<typeof plan>;
 export type PlanLine = Plan["lines"][number];

@@ -1,10 +1,11 @@
 import type { Database, Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { digestOf, NAMESPACES, type VoteKind } from "../../domain/plan.ts";
-import { type Judgement, judgePlan, type Signature } from "../../domain/receipt.ts";
+import { type Judgement, judgePlan, type Shortcoming, type Signature } from "../../domain/receipt.ts";
 import { type IdentityFault, identifySigner, type TrustRoot } from "../../domain/trust.ts";
 import {
   type Approval,
+  type ApprovalStatus,
   findApproval,
   findRequestOf,
   readOutcomes,
@@ -69,6 +70,41 @@ export function judgeRequest(trust: TrustRoot, { plan, text, votes }: SignedText
   );
 }
 
+/** Where a request stands: what the trust root makes of its signatures, unless something else ended it first. */
+export interface Standing extends Omit<Judgement, "short"> {
+  readonly short: Shortcoming | "break_glass" | Ended | null;
+}
+type Ended = Extract<ApprovalStatus, "rejected" | "cancelled" | "superseded" | "expired">;
+
+export function judgeStanding(
+  trust: TrustRoot,
+  found: SignedText & { readonly approval: Pick<Approval, "status"> },
+): Standing {
+  const judgement = judgeRequest(trust, found);
+  const { status } = found.approval;
+  const ended =
+    status === "rejected" || status === "cancelled" || status === "superseded" || status === "expired";
+  return {
+    ...judgement,
+    short: ended ? status : (glassFault(trust, found.plan, judgement) ?? judgement.short),
+  };
+}
+
+/**
+ * What keeps a plan from having broken the glass by this trust root; null where nothing does, and for every other plan. The
+ * database takes the requester's word, so it has to be signed, whatever the policy wants of requests, by whom the policy names.
+ */
+export function glassFault(
+  { policy }: TrustRoot,
+  { breakGlass, requester }: Plan,
+  { signers, short }: Judgement,
+): "break_glass" | "request_unsigned" | null {
+  if (breakGlass === null || short === "database") return null;
+  if (!policy.breakGlass.includes(requester)) return "break_glass";
+  const signed = signers.some(({ kind, principal }) => kind === "request" && principal === requester);
+  return signed ? null : "request_unsigned";
+}
+
 /** A vote, and whether it holds: null without a trust root to judge by, or without a signature. */
 export interface JudgedVote {
   readonly kind: VoteKind;
@@ -105,37 +141,40 @@ export interface ShownLine {
 }
 
 /**
- * What the lines of a request would change now, each tried in a transaction that is rolled back. Lines that have ended are
- * not tried.
- * @param most so many lines at most, from the first
+ * Every line of a request, and of the first ones what they would change now, each tried in a transaction that is rolled back.
+ * Lines that have ended are not tried, nor are those that can only be carried out together.
+ * @param most so many lines at most are tried, from the first
+ * @returns untried: open lines past these
  */
 export async function previewLines(
   db: Database,
   request: Request,
   { approval, plan }: FoundRequest,
   most: number,
-): Promise<ShownLine[]> {
+): Promise<{ readonly lines: readonly ShownLine[]; readonly untried: number }> {
   const outcomes = await readOutcomes(db, approval.id);
   const open = approval.status === "open" || approval.status === "approved";
-  const tried = plan.action !== "environment.protect" && plan.action !== "db.protect";
-  const hashes = open && tried ? await readPlanHashes(db, approval.digest) : [];
-  const shown: ShownLine[] = [];
-  for (const [index, line] of plan.lines.slice(0, most).entries()) {
+  const hashes = open ? await readPlanHashes(db, approval.digest) : [];
+  const lines: ShownLine[] = [];
+  let untried = 0;
+  for (const [index, line] of plan.lines.entries()) {
     const outcome = outcomes.get(index + 1)?.outcome ?? null;
     const base = { line: index + 1, outcome, effect: null, problem: null };
-    if (!open || !tried || outcome !== null) {
-      shown.push(base);
+    const tried = open && outcome === null && line.do !== "environment.protect";
+    if (!tried || index >= most) {
+      if (tried) untried++;
+      lines.push(base);
       continue;
     }
     try {
       const effect = await rehearseLine(db, request, { line, hash: hashes[index] ?? null });
-      shown.push({ ...base, effect });
+      lines.push({ ...base, effect });
     } catch (error) {
       if (!(error instanceof MidctlError) || error.code === "unavailable") throw error;
-      shown.push({ ...base, problem: error.message });
+      lines.push({ ...base, problem: error.message });
     }
   }
-  return shown;
+  return { lines, untried };
 }
 
 /** The request in force that names this commitment to a token; null where there is none. */

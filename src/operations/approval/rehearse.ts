@@ -76,7 +76,7 @@ async function pretendApproval(tx: Tx, environment: Environment, drafts: readonl
   const plan: Plan = {
     v: 1,
     id: `ap_${createPublicId(randomBytes)}`,
-    action: "rehearsal",
+    action: drafts[0]?.line.do ?? "nothing",
     environment: {
       name: environment.name,
       live: environment.kind === "live",
