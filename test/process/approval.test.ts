@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openProtectedDesk, type ProtectedDesk } from "./protected-desk.ts";
+import { ENTER, openSession } from "./pty.ts";
 
 /** SPEC §9 as people and pipelines meet it: real processes, real keys, a real server. */
 let desk: ProtectedDesk;
@@ -153,6 +154,29 @@ describe("approving", () => {
     expect(stdout).toContain("1. change the identity bot");
     expect(stdout).toContain("bot owner: platform → payments");
     expect(stdout).toContain("not yet: 0 of 1 approvals hold");
+  });
+
+  it("on a terminal shows every line before it asks, and how many there are", async () => {
+    const crowd = [...Array(21).keys()].map((at) => `crowd-${at}`);
+    const many = await openProtectedDesk({ quorum: 1 }, ({ sql }) =>
+      sql(
+        `INSERT INTO machine_identity ("publicId", slug, "displayName", kind, owner)
+         SELECT 'crowd' || lpad(n::text, 7, '0'), 'crowd-' || n, 'x', 'service', 'x' FROM generate_series(0, 20) n`,
+      ),
+    );
+    const { id, digest } = await many.request(["pause", ...crowd]);
+    await many.carryThrough("identity update crowd-3 --owner y");
+
+    const session = openSession(many, `$midctl approval approve ${id} --key ${many.trust.keyFile("bob")}`);
+    const screen = await session.shows("characters of the digest");
+    session.type(`${digest.slice(0, 8)}${ENTER}`);
+
+    expect(screen).toMatch(/21\. pause crowd-20 \([0-9A-Za-z]{12}\)/);
+    expect(screen).toContain(`effects of 1 more line: midctl approval show ${id} --all`);
+    expect(screen).toContain("1 of 21 lines could not be carried out now: 4");
+    expect(screen).toContain("to approve these 21 lines, type the first 8 characters of the digest");
+    expect((await session.ended).code).toBe(0);
+    await many.dispose();
   });
 
   it("is not the requester's", async () => {

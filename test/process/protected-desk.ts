@@ -23,11 +23,17 @@ export interface Requested {
   readonly planFile: string;
 }
 
+/** @param before what is done while nothing is protected yet */
 export async function openProtectedDesk(
   policy: Readonly<Record<string, unknown>> = { quorum: 1 },
+  before?: (desk: Desk) => Promise<unknown>,
 ): Promise<ProtectedDesk> {
   const trust = openTrustDesk(["alice", "bob", "carol"], policy);
   const desk = await openDesk({ MIDCTL_TRUST_DIR: trust.dir });
+  if (before !== undefined) {
+    await desk.ask("db init --environment production");
+    await before(desk);
+  }
   await desk.ask("db init --environment production --protected");
 
   const request: ProtectedDesk["request"] = async (words, by = "alice") => {

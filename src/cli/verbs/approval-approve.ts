@@ -31,7 +31,7 @@ export const approvalApprove = defineVerb({
   path: ["approval", "approve"],
   summary: "Approve a request, by signing its plan with an SSH key",
   description:
-    "Shows what the plan would change now, asks for the first characters of its digest, and signs it with ssh-keygen: by a key file, an agent or a hardware key. Whose approval it is, the key says. The requester's own does not count. Of break-glass it is the countersignature.",
+    "Shows every line of the plan and what the first would change now, asks for the first characters of its digest, and signs it with ssh-keygen: by a key file, an agent or a hardware key. Whose approval it is, the key says. The requester's own does not count. Of break-glass it is the countersignature.",
   examples: [
     {
       command: "midctl approval approve ap_7Zk2mPq90aBc --key ~/.ssh/id_ed25519",
@@ -71,7 +71,7 @@ export const approvalApprove = defineVerb({
     }
     if (context.canAsk()) {
       await showView(await subject.show(), context);
-      if (digest === undefined) await askDigest(context, approval.digest);
+      if (digest === undefined) await askDigest(context, approval);
     } else if (!context.yes) {
       throw new MidctlError("usage", "to approve has to be confirmed; nothing was signed", {
         hint: "read midctl approval show; where nobody can be asked, --yes confirms it, and --digest binds it to what was read",
@@ -103,7 +103,8 @@ async function openRequest(context: VerbContext, trust: TrustRoot, id: string): 
     plan,
     text,
     judgement: judgeRequest(trust, found),
-    show: async () => viewApprovalShow(await showRequest(context, id, SHOWN)),
+    show: async () =>
+      viewApprovalShow(await showRequest(context, id, SHOWN), `midctl approval show ${id} --all`),
     vote: (_principal, signature) => approveRequest(db, requestFrom(context), trust, id, signature),
   };
 }
@@ -163,10 +164,10 @@ function requireDigest(digest: string, given: string): void {
   );
 }
 
-async function askDigest(context: VerbContext, digest: string): Promise<void> {
+async function askDigest(context: VerbContext, { digest, lines }: ApprovalDocument): Promise<void> {
   const answer = await context.ask({
     name: "DIGEST",
-    summary: `to approve this plan, type the first ${TYPED_DIGITS} characters of its digest`,
+    summary: `to approve ${lines === 1 ? "this line" : `these ${lines} lines`}, type the first ${TYPED_DIGITS} characters of the digest`,
   });
   if (answer.length >= TYPED_DIGITS && digest.startsWith(answer.toLowerCase())) return;
   throw new MidctlError("usage", "that is not how the digest begins; nothing was signed");

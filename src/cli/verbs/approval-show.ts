@@ -1,6 +1,12 @@
 import * as z from "zod/mini";
-import type { Judgement } from "../../domain/receipt.ts";
-import { judgeRequest, judgeVotes, previewLines, readRequest } from "../../operations/approval/read.ts";
+import {
+  judgeRequest,
+  judgeStanding,
+  judgeVotes,
+  previewLines,
+  readRequest,
+  type Standing,
+} from "../../operations/approval/read.ts";
 import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
 import type { VerbContext } from "../context.ts";
 import { requestFrom } from "../request.ts";
@@ -37,11 +43,18 @@ export const approvalShowOutput = z.object({
   judgement: z.nullable(
     z.object({
       inForce: z.boolean(),
-      short: z.nullable(z.enum(["database", "request_unsigned", "quorum"])),
+      /** Why not; first of all that the request has ended, or that the policy does not let its requester break the glass. */
+      short: z.nullable(
+        z.enum([
+          ...["rejected", "cancelled", "superseded", "expired"],
+          ...["database", "request_unsigned", "break_glass", "quorum"],
+        ] as const),
+      ),
       approvers: z.readonly(z.array(z.string())),
       quorum: z.number(),
     }),
   ),
+  /** Every line of the plan. */
   lines: z.readonly(
     z.array(
       z.object({
@@ -52,30 +65,35 @@ export const approvalShowOutput = z.object({
       }),
     ),
   ),
+  /** Open lines of which it was not tried what they would change: --all. */
+  untried: z.number(),
 });
 export type ApprovalShowDocument = z.infer<typeof approvalShowOutput>;
 
-/** Lines that are tried and shown where nobody asks for all. */
+/** Lines that are tried where nobody asks for all. */
 export const SHOWN = 20;
 
 export const approvalShow = defineVerb({
   path: ["approval", "show"],
   summary: "What a request asks for, in words, what it would change now, and whose signatures hold",
   description:
-    "Each open line is tried in the real transaction and rolled back: what is shown is what would happen now. Signatures are judged by the trust root (--trust-dir); without one they are only listed.",
+    "Every line is shown with all that is signed of it. The first open ones are tried in the real transaction and rolled back: what is shown is what would happen now. Signatures are judged by the trust root (--trust-dir); without one they are only listed.",
   examples: [
     { command: "midctl approval show ap_7Zk2mPq90aBc", does: "before approving" },
-    { command: "midctl approval show ap_7Zk2mPq90aBc --all --json", does: "every line, for a script" },
+    {
+      command: "midctl approval show ap_7Zk2mPq90aBc --all --json",
+      does: "with the effects of every line, for a script",
+    },
   ],
   args: [approvalOrFile],
-  options: { all: { summary: `every line; else the first ${SHOWN}` } },
+  options: { all: { summary: `the effects of every line; else of the first ${SHOWN}` } },
   output: approvalShowOutput,
   list: ["lines"],
   async run({ ref, all }, context) {
     if (isPlanFile(ref)) return { document: await showFile(context, ref) };
     return { document: await showRequest(context, ref, all ? Number.POSITIVE_INFINITY : SHOWN) };
   },
-  view: viewApprovalShow,
+  view: (document) => viewApprovalShow(document),
 });
 
 /** As much as there is to know of a request before one decides on it. */
@@ -91,8 +109,8 @@ export async function showRequest(
     approval: found.approval,
     plan: found.plan,
     votes: judgeVotes(trust, found),
-    judgement: trust === null ? null : told(judgeRequest(trust, found)),
-    lines: await previewLines(db, requestFrom(context), found, most),
+    judgement: trust === null ? null : told(judgeStanding(trust, found)),
+    ...(await previewLines(db, requestFrom(context), found, most)),
   };
 }
 
@@ -102,8 +120,9 @@ export async function showFile(context: VerbContext, path: string): Promise<Appr
   const trust = requireTrustRoot(context);
   const file = readPlanFile(path);
   const judgement = judgeRequest(trust, file);
+  const approval = approvalOfFile(trust, file);
   return {
-    approval: approvalOfFile(trust, file),
+    approval,
     plan: file.plan,
     votes: judgement.signers.map(({ kind, principal, fingerprint }) => ({
       kind,
@@ -113,16 +132,17 @@ export async function showFile(context: VerbContext, path: string): Promise<Appr
       holds: true,
       fault: null,
     })),
-    judgement: told(judgement),
+    judgement: told(judgeStanding(trust, { ...file, approval })),
     lines: file.plan.lines.map((_, index) => ({
       line: index + 1,
       outcome: null,
       effect: null,
       problem: null,
     })),
+    untried: 0,
   };
 }
 
-function told({ short, approvers, quorum }: Judgement): ApprovalShowDocument["judgement"] {
+function told({ short, approvers, quorum }: Standing): ApprovalShowDocument["judgement"] {
   return { inForce: short === null, short, approvers, quorum };
 }

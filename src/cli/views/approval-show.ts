@@ -1,9 +1,25 @@
-import type { Plan, PlanLine } from "../../operations/approval/plan.ts";
+import type { Plan } from "../../operations/approval/plan.ts";
 import type { ApprovalShowDocument } from "../verbs/approval-show.ts";
-import { type Block, status, time, type View } from "../view.ts";
+import { type Block, type Cell, status, time, type View } from "../view.ts";
+import {
+  countLines,
+  describeLine,
+  noteForeign,
+  sumUp,
+  termsOf,
+  word,
+  wordList,
+  wordPairs,
+} from "./plan-words.ts";
 
-export function viewApprovalShow(document: ApprovalShowDocument): View {
-  const { approval, votes, judgement, lines } = document;
+type Change = NonNullable<ApprovalShowDocument["lines"][number]["effect"]>["changes"][number];
+
+/** Of more lines than these it is said first what they come to. */
+const MANY = 200;
+
+/** @param all how one gets the effects of every line */
+export function viewApprovalShow(document: ApprovalShowDocument, all = "--all"): View {
+  const { approval, votes, lines, untried } = document;
   const plan = document.plan as unknown as Plan;
   const blocks: Block[] = [
     {
@@ -11,17 +27,17 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
       fields: [
         ["approval", approval.id],
         ["status", status(approval.status)],
-        ["environment", `${plan.environment.name} (${plan.environment.live ? "live" : "test"})`],
+        ["environment", `${noteForeign(plan.environment.name)} (${plan.environment.live ? "live" : "test"})`],
         ["action", `${plan.breakGlass === null ? "" : "break-glass: "}${plan.action}`],
-        ...(plan.breakGlass === null ? [] : [["ticket", plan.breakGlass.ticket] as const]),
-        ["requester", plan.requester],
+        ...(plan.breakGlass === null ? [] : [["ticket", noteForeign(plan.breakGlass.ticket)] as const]),
+        ["requester", noteForeign(plan.requester)],
         ["reason", plan.reason],
         ["requested", time(plan.requestedAt)],
         ["approve by", time(plan.breakGlass === null ? plan.approveBy : null)],
         ["execute by", time(plan.breakGlass === null ? plan.executeBy : null)],
         ["digest", approval.digest],
         ["lines", `${approval.lines} (${approval.done} done, ${approval.superseded} superseded)`],
-        ["in force", inForce(judgement)],
+        ["in force", inForce(document, plan)],
       ],
     },
     {
@@ -35,7 +51,7 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
       ],
       rows: votes.map((vote) => [
         vote.kind,
-        vote.principal,
+        noteForeign(vote.principal),
         vote.holds === null
           ? "not judged"
           : vote.holds
@@ -47,6 +63,7 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
       empty: "Nobody has signed.",
     },
   ];
+  if (plan.lines.length > MANY) blocks.push({ kind: "fields", fields: sumUp(plan.lines) });
   for (const { line, outcome, effect, problem } of lines) {
     const said = plan.lines[line - 1];
     if (said === undefined) continue;
@@ -54,14 +71,9 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
       kind: "line",
       cells: [`${line}. ${describeLine(said)}`, outcome === null ? "" : ` (${outcome})`],
     });
-    for (const [name, value] of termsOf(said)) {
-      blocks.push({ kind: "line", cells: [`     ${name} = ${value}`] });
-    }
+    for (const term of termsOf(said)) blocks.push({ kind: "line", cells: [`     ${term}`] });
     for (const change of effect?.changes ?? []) {
-      blocks.push({
-        kind: "line",
-        cells: [`     ${change.field}: ${change.from ?? "-"} → ${change.to ?? "-"}`],
-      });
+      blocks.push({ kind: "line", cells: [`     ${describeChange(change)}`] });
     }
     if (problem !== null) {
       blocks.push({
@@ -70,73 +82,55 @@ export function viewApprovalShow(document: ApprovalShowDocument): View {
       });
     }
   }
-  if (lines.length < approval.lines) {
-    blocks.push({ kind: "notice", text: `${approval.lines - lines.length} more lines: --all` });
+  if (untried > 0) {
+    blocks.push({
+      kind: "notice",
+      text: `effects of ${untried} more ${untried === 1 ? "line" : "lines"}: ${all}`,
+    });
+  }
+  const failing = lines.filter(({ problem }) => problem !== null).map(({ line }) => line);
+  if (failing.length > 0) {
+    blocks.push({
+      kind: "notice",
+      text: `${failing.length} of ${countLines(approval.lines)} could not be carried out now: ${failing.join(", ")}`,
+    });
   }
   return blocks;
 }
 
-function inForce(judgement: ApprovalShowDocument["judgement"]) {
+/** A field that would change, as the database says. */
+function describeChange({ field, from, to }: Change): string {
+  const values = [from, to].map((value) => (value === null ? "-" : showValue(field, value)));
+  return noteForeign(`${field}: ${values.join(" → ")}`, `${field}${values.join("")}`);
+}
+
+function showValue(field: string, value: string): string {
+  if (field.endsWith(" scopes")) return wordList(value.split(" ").filter((scope) => scope !== ""));
+  if (field.endsWith(" labels")) return wordPairs(JSON.parse(value) as Record<string, string>);
+  return word(value);
+}
+
+function inForce({ approval, judgement }: ApprovalShowDocument, { requester }: Plan): Cell {
   if (judgement === null) return "not judged: no --trust-dir";
   const { approvers, quorum, short } = judgement;
   const count = `${approvers.length} of ${quorum} approvals hold`;
-  if (short === null) return { text: `yes: ${count} (${approvers.join(", ")})`, tone: "good" as const };
-  return short === "quorum"
-    ? `not yet: ${count}`
-    : {
-        text: short === "database" ? "no: the policy names other databases" : "no: the request is not signed",
-        tone: "bad" as const,
+  switch (short) {
+    case null:
+      return {
+        text: `yes: ${count} (${approvers.map((name) => noteForeign(name)).join(", ")})`,
+        tone: "good",
       };
-}
-
-/** One line of a plan in words. */
-export function describeLine(line: PlanLine): string {
-  switch (line.do) {
-    case "identity.create":
-      return `create the identity ${line.identity.slug} of ${line.create.owner}`;
-    case "identity.update":
-      return `change the identity ${line.identity.slug}`;
-    case "credential.issue":
-      return `issue ${line.credential.id} to ${line.identity.slug}${line.create === null ? "" : `, which is created, of ${line.create.owner}`}`;
-    case "credential.rotate":
-      return `issue ${line.credential.id} to ${line.identity.slug} in place of ${line.replaces.id}${line.revokes.length > 0 ? `, revoking ${line.revokes.join(", ")} at once` : `, which ends ${line.grace} s after the first use`}`;
-    case "pause":
-    case "resume":
-    case "revoke":
-      return `${line.do} ${line.credential?.id ?? line.identity?.slug ?? ""}`;
-    case "identity.adopt":
-      return `adopt ${line.credential.id} into ${line.identity.slug}${line.create === null ? "" : `, which is created, of ${line.create.owner}`}`;
-    case "token.sunset":
-      return `end every legacy token at ${line.endsAt}`;
-    case "environment.protect":
-      return `go on accepting ${line.credential.id}${line.identity === null ? " (legacy)" : ` of ${line.identity.slug}`}${line.shortened ? ", which had no end and gets one" : ""}`;
-    case "environment.grant":
-      return `${line.revoke ? "take" : "give"} ${line.role} ${line.roles.join(", ")}`;
-    case "db.migrate":
-      return `upgrade the schema: ${line.migrations.map(({ name }) => name).join(", ")}`;
-    case "db.rollback":
-      return "take the schema away";
+    case "quorum":
+      return `not yet: ${count}`;
+    case "database":
+      return { text: "no: the policy names other databases", tone: "bad" };
+    case "request_unsigned":
+      return { text: "no: the request is not signed", tone: "bad" };
+    case "break_glass":
+      return { text: `no: the policy lets ${noteForeign(requester)} not break the glass`, tone: "bad" };
+    default: {
+      const stands = approval.done === 0 ? "" : `; the ${countLines(approval.done)} carried out before stand`;
+      return { text: `no: ${short}${stands}`, tone: "bad" };
+    }
   }
-}
-
-/** What else a line says, as it is signed: what the database adds about effects is not. */
-function termsOf(line: PlanLine): readonly (readonly [string, string])[] {
-  const said: Readonly<Record<string, unknown>> = {
-    ...("create" in line && line.create !== null ? line.create : {}),
-    ...("set" in line ? line.set : {}),
-    ...("name" in line ? { name: line.name } : {}),
-    ...("activateWithin" in line ? { activateWithin: `${line.activateWithin} s` } : {}),
-    ...("replacesPending" in line ? { replacesPending: line.replacesPending } : {}),
-    ...(line.token === null ? {} : { scopes: line.token.scopes, notAfter: line.token.notAfter }),
-  };
-  return Object.entries(said).flatMap(([name, value]) =>
-    value === null ? [] : [[name, show(value)] as const],
-  );
-}
-
-function show(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(" ");
-  if (typeof value !== "object") return String(value);
-  const entries = Object.entries(value as Record<string, unknown>);
-  return entries.length === 0 ? "none" : entries.map(([key, each]) => `${key}=${each}`).join(" ");
 }
