@@ -3,8 +3,10 @@ import { rmSync } from "node:fs";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { commitToHash } from "../domain/plan.ts";
+import { canonicalScopes } from "../domain/scope.ts";
 import type { Draft } from "../operations/approval/draft.ts";
-import { findOpenRequest } from "../operations/approval/read.ts";
+import type { PlanLine } from "../operations/approval/plan.ts";
+import { type FoundRequest, findOpenRequest, readRequest } from "../operations/approval/read.ts";
 import { rehearsal, rehearseLine } from "../operations/approval/rehearse.ts";
 import {
   type Asking,
@@ -29,7 +31,8 @@ export async function askInstead<T>(
   command: Gated<T>,
 ): Promise<T> {
   const request = requestFrom(context);
-  if (command.hash !== undefined) await refuseRequested(db, command.hash);
+  const open = command.hash === undefined ? null : await findOpenRequest(db, commitToHash(command.hash));
+  if (open !== null) throw await refuseRequested(db, open, () => command.draft(db));
   const drafts = await command.draft(db);
   if (context.dryRun) {
     const { envelope } = rehearsal(await requireEnvironment(db), drafts);
@@ -55,11 +58,47 @@ export async function ask(
   });
 }
 
-/** A token that a request in force names waits for that one (SPEC §4). */
-async function refuseRequested(db: Database, hash: string): Promise<void> {
-  const open = await findOpenRequest(db, commitToHash(hash));
-  if (open !== null)
-    throw approvalRequired(open, await requireEnvironment(db), { made: false, planFile: null });
+/**
+ * A token that a request in force names waits for that one (SPEC §4), where it asks for the same. Where what is wished could not
+ * even be drafted, it is another wish, and that is what is wrong with it.
+ */
+async function refuseRequested(
+  db: Database,
+  { id, status, digest }: FoundRequest["approval"],
+  draft: () => Promise<readonly Draft[]>,
+): Promise<MidctlError> {
+  const { plan } = await readRequest(db, id);
+  const differing = differences(
+    plan.lines,
+    (await draft()).map(({ line }) => line),
+  );
+  if (differing.length === 0) {
+    return approvalRequired({ id, status, digest }, plan.environment, { made: false, planFile: null });
+  }
+  return new MidctlError(
+    "conflict",
+    `The approval ${id} is ${status} and names this token already, with another ${differing.join(", another ")}; nothing was requested.`,
+    {
+      hint: `Give a new token file for another wish, or first: midctl approval cancel ${id}`,
+      details: { approval: id, status, differing },
+    },
+  );
+}
+
+/** In what a wish differs from the line that names its token. Moments do: each is counted from when it is wished. */
+function differences(requested: readonly PlanLine[], wished: readonly PlanLine[]): string[] {
+  const [wish] = wished;
+  if (wish?.credential == null) return [];
+  const line = requested.find(({ credential }) => credential?.id === wish.credential?.id);
+  if (line === undefined) return ["credential"];
+  const told = (value: PlanLine): Readonly<Record<string, unknown>> => ({
+    verb: value.do,
+    identity: value.identity?.slug,
+    name: "name" in value ? value.name : null,
+    scopes: value.token === null ? null : canonicalScopes(value.token.scopes).join(" "),
+  });
+  const [before, now] = [told(line), told(wish)];
+  return Object.keys(before).filter((key) => before[key] !== now[key]);
 }
 
 /** Who asks: by the key that signs, or, where the policy lets requests go unsigned, as the settings say. */

@@ -2,7 +2,7 @@
  * A plan that no database keeps: upgrading the schema, or taking it away, is requested, signed and carried out by files alone,
  * so that the schema as it is need not know it. The signatures lie beside the plan, under its name with an ending of their own.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -18,6 +18,7 @@ import { askingOf, planPath } from "./ask.ts";
 import type { VerbContext } from "./context.ts";
 import type { GateWords } from "./gate.ts";
 import { writeNewFile } from "./new-file.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 const LONGEST_PLAN = 1024 * 1024;
 const LONGEST_SIGNATURE = 16_384;
@@ -30,7 +31,7 @@ export interface SignedFile extends SignedText {
 
 /** @throws MidctlError `usage` for what is no plan */
 export function readPlanFile(path: string): SignedFile {
-  const text = readSmall(path, LONGEST_PLAN);
+  const text = readRegularFile(path, LONGEST_PLAN, "nothing was changed");
   const plan = readPlan(text);
   const dir = dirname(path);
   const votes = readdirSync(dir)
@@ -38,7 +39,7 @@ export function readPlanFile(path: string): SignedFile {
     .sort()
     .slice(0, MOST)
     .flatMap((name) => {
-      const signature = readSmall(join(dir, name), LONGEST_SIGNATURE);
+      const signature = readRegularFile(join(dir, name), LONGEST_SIGNATURE, "nothing was changed");
       const namespace = parseSignature(signature)?.namespace;
       const kind = (Object.keys(NAMESPACES) as VoteKind[]).find((each) => NAMESPACES[each] === namespace);
       return kind === undefined ? [] : [{ kind, signature }];
@@ -67,7 +68,7 @@ export async function askByFile(
   const typed = digest.slice(0, TYPED_DIGITS);
   throw new MidctlError(
     "approval_required",
-    `The environment ${plan.environment.name} is protected: ${path} asks for the approval, and nothing was changed.`,
+    `An approval is needed in ${plan.environment.name}: the plan ${path} asks for it, and nothing was changed.`,
     {
       hint: `An owner runs: midctl approval approve ${path} --key KEY, and types ${typed}. Then, with all of ${path}*: midctl ${action.replace(".", " ")} --approved ${path}`,
       details: { approval: id, digest, status: "open", approve: typed, planFile: path },
@@ -103,7 +104,9 @@ export function requireApprovedFile(
           : null;
   const [line] = plan.lines;
   if (problem === null && line !== undefined) return line;
-  throw new MidctlError("conflict", `${path} ${problem}; nothing was changed.`, { hint: "Request it anew." });
+  throw new MidctlError("conflict", `The plan ${path} ${problem}; nothing was changed.`, {
+    hint: "Request it anew.",
+  });
 }
 
 /** A plan's file as `approval` shows requests. */
@@ -126,16 +129,4 @@ export function approvalOfFile(trust: TrustRoot, file: SignedFile): ApprovalDocu
     executeBy: plan.executeBy,
     endedAt: null,
   };
-}
-
-function readSmall(path: string, most: number): string {
-  try {
-    if (statSync(path).size <= most) return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new MidctlError(
-      "usage",
-      `${path} cannot be read (${(error as NodeJS.ErrnoException).code}); nothing was changed`,
-    );
-  }
-  throw new MidctlError("usage", `${path} is too large; nothing was changed`);
 }

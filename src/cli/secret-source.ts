@@ -41,7 +41,7 @@ export function openSecret(context: VerbContext, wish: SecretWish, environment: 
   if (environment.protected && wish.tokenFile === undefined && wish.commitment === undefined) {
     throw new MidctlError(
       "usage",
-      `${environment.name} is protected, and its plans are committed to a secret that is there already; nothing was issued`,
+      `the environment ${environment.name} is protected, and its plans are committed to a secret that is there already; nothing was issued`,
       { hint: "--token-file PATH, or --commitment with what `midctl credential prepare` printed" },
     );
   }
@@ -84,7 +84,7 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
   if (token.environment !== environment.kind) {
     throw new MidctlError(
       "conflict",
-      `${path} holds a ${token.environment} token, and this environment is ${environment.kind}; nothing was issued`,
+      `the file ${path} holds a ${token.environment} token, and this environment is ${environment.kind}; nothing was issued`,
       {
         hint: "give a new --token-file",
       },

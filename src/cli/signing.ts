@@ -1,6 +1,6 @@
 /** Signs with OpenSSH's own programs: passphrases, agents and hardware keys are theirs, and no private key is read here. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
@@ -9,6 +9,7 @@ import { isKeyType, type PublicKey, readPublicKey } from "../domain/ssh-key.ts";
 import type { TrustRoot } from "../domain/trust.ts";
 import type { Signed } from "../operations/approval/request.ts";
 import type { VerbContext } from "./context.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 export interface SigningKey {
   /** Whose it is, as the trust root says. */
@@ -50,10 +51,19 @@ interface Key {
 
 async function fromFile(context: VerbContext, path: string): Promise<Key> {
   const text = read(path);
+  if (/^\S*-cert-v\d+@openssh\.com\s/.test(text)) {
+    throw new MidctlError(
+      "usage",
+      `the file ${path} is a certificate, and certificates are not taken; nothing was signed`,
+      {
+        hint: "give the key itself: the file without -cert",
+      },
+    );
+  }
   const own = readLine(text) ?? (existsSync(`${path}.pub`) ? readLine(read(`${path}.pub`)) : null);
   const known = own ?? readLine(await run(context, "ssh-keygen", ["-y", "-f", path], ""));
   if (known === null) {
-    throw new MidctlError("usage", `${path} is no SSH key that can approve; nothing was signed`, {
+    throw new MidctlError("usage", `the file ${path} is no SSH key that can approve; nothing was signed`, {
       hint: "ssh-keygen -t ed25519 makes one; certificates and DSA are not taken",
     });
   }
@@ -61,6 +71,11 @@ async function fromFile(context: VerbContext, path: string): Promise<Key> {
 }
 
 async function fromAgent(context: VerbContext, trust: TrustRoot): Promise<Key> {
+  if (!hasAgent(context)) {
+    throw new MidctlError("usage", "no agent is running (SSH_AUTH_SOCK is not set); nothing was signed", {
+      hint: START_AGENT,
+    });
+  }
   const listed = await run(context, "ssh-add", ["-L"], "");
   const keys = listed
     .split("\n")
@@ -92,14 +107,7 @@ async function fromAgent(context: VerbContext, trust: TrustRoot): Promise<Key> {
 }
 
 function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new MidctlError(
-      "usage",
-      `the key ${path} cannot be read (${(error as NodeJS.ErrnoException).code}); nothing was signed`,
-    );
-  }
+  return readRegularFile(path, LONGEST, "nothing was signed");
 }
 
 /** The public key that a line says; null for anything else. */
@@ -144,11 +152,34 @@ function run(
           new MidctlError(
             "denied",
             `${program} made no signature (exit ${code}${said === "" ? "" : `: ${said}`}); nothing was changed`,
-            { hint: "a key with a passphrase wants a terminal or an agent: ssh-add KEY, then --key agent" },
+            adviseOn(complaint, context),
           ),
         );
       }
     });
     child.stdin?.end(input);
   });
+}
+
+const START_AGENT = 'eval "$(ssh-agent)", then ssh-add KEY; or --key with the private key\'s file';
+
+function hasAgent({ env }: VerbContext): boolean {
+  return (env.SSH_AUTH_SOCK ?? "") !== "";
+}
+
+/** What OpenSSH's own words call for. */
+function adviseOn(complaint: string, context: VerbContext): { readonly hint?: string } {
+  if (/passphrase/i.test(complaint)) {
+    return { hint: "a key with a passphrase wants a terminal or an agent: ssh-add KEY, then --key agent" };
+  }
+  if (/invalid format|error in libcrypto|not a (?:private )?key|is not a .*key/i.test(complaint)) {
+    return {
+      hint: "that is not a private key: give --key with one, or a public key whose private one an agent holds",
+    };
+  }
+  if (/agent|no private key|no identities/i.test(complaint)) {
+    if (!hasAgent(context)) return { hint: `no agent is running: ${START_AGENT}` };
+    return { hint: "the agent does not have the private key: ssh-add KEY; ssh-add -l shows what it has" };
+  }
+  return /permissions|UNPROTECTED/i.test(complaint) ? { hint: "chmod 600 the key file" } : {};
 }

@@ -2,9 +2,10 @@ import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { addSeconds } from "../domain/instant.ts";
 import { commitToHash } from "../domain/plan.ts";
+import { quote } from "../domain/visible.ts";
 import { readMoment } from "../repository/approval.ts";
 import { type Environment, lockEnvironment, markProtected } from "../repository/environment.ts";
-import { readLiveTokens, shortenTokens } from "../repository/protection.ts";
+import { type LiveToken, readLiveTokens, shortenTokens } from "../repository/protection.ts";
 import { toScopes } from "../repository/token-facts.ts";
 import type { Draft } from "./approval/draft.ts";
 import type { PlanLine } from "./approval/plan.ts";
@@ -24,6 +25,7 @@ export interface Protected {
  */
 export async function draftProtection(tx: Tx, life: number): Promise<Draft[]> {
   const [{ now }, tokens] = await Promise.all([readMoment(tx), readLiveTokens(tx)]);
+  requireNames(tokens);
   return tokens.map(({ id, version, identity, tokenHash, scopes, endsAt }) => ({
     line: {
       do: "environment.protect",
@@ -39,6 +41,24 @@ export async function draftProtection(tx: Tx, life: number): Promise<Draft[]> {
     hash: null,
   }));
 }
+
+/** A plan names a legacy token by its public id, which is the application's: one that has none fit to be named is in no plan. */
+function requireNames(tokens: readonly LiveToken[]): void {
+  const nameless = tokens.filter(({ id }) => !isPlanned(id));
+  if (nameless.length === 0) return;
+  const named = nameless.slice(0, NAMED).map(({ id }) => quote(id.slice(3)));
+  const more = nameless.length > NAMED ? `, and ${nameless.length - NAMED} more` : "";
+  throw new MidctlError(
+    "conflict",
+    `${nameless.length} legacy ${nameless.length === 1 ? "token has a public id" : "tokens have public ids"} that no plan can name: ${named.join(", ")}${more}; nothing was changed.`,
+    {
+      hint: "A public id is 1 to 12 characters of 0-9, A-Z, a-z, _ and -. Revoke the token in the application, or mend its public id there.",
+    },
+  );
+}
+
+const NAMED = 5;
+const isPlanned = (id: string): boolean => /^(?:mc_[0-9A-Za-z]{12}|at_[0-9A-Za-z_-]{1,12})$/.test(id);
 
 /**
  * Protects the environment: from then on nothing changes in it without an approval. The guards refuse where a token is alive

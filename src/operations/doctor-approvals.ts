@@ -11,12 +11,13 @@ import {
   readUnverified,
 } from "../repository/approval.ts";
 import type { Environment } from "../repository/environment.ts";
-import { readLiveIds } from "../repository/protection.ts";
+import { type LiveRow, readLiveRows } from "../repository/protection.ts";
+import { toScopes } from "../repository/token-facts.ts";
 import { explainShort } from "./approval/apply.ts";
 import { glassFault, judgeRequest, readRequest } from "./approval/read.ts";
 import { weakPermissions } from "./approval/trust-dir.ts";
 import type { Finding } from "./doctor.ts";
-import { judgeSigned } from "./verifier/receipts.ts";
+import { isSame, judgeSigned } from "./verifier/receipts.ts";
 
 /** A trust root, and the directory that it was read from. */
 export interface NamedTrust {
@@ -204,10 +205,10 @@ async function readForged(db: Database, root: TrustRoot): Promise<readonly Forge
 
 /**
  * References of the tokens alive that no plan in force covers. Plans are gone through newest first, each read and judged once
- * for all that it names, as verifiers judge it: kept are the tokens' ids and one plan.
+ * for all that it names, and rows compared with their lines, as verifiers do: kept are the tokens' rows and one plan.
  */
 async function readUncovered(db: Database, root: TrustRoot, now: number): Promise<string[]> {
-  const left = new Map((await readLiveIds(db)).map((id) => [id.slice(3), id]));
+  const left = new Map((await readLiveRows(db)).map((row) => [row.id.slice(3), row]));
   for (let before: string | null = null; left.size > 0; ) {
     const page: LivePlan[] = await readLivePlans(db, { before, limit: PAGE });
     for (const { digest } of page) {
@@ -215,12 +216,18 @@ async function readUncovered(db: Database, root: TrustRoot, now: number): Promis
       const signed = await readSignedPlan(db, digest);
       const judged = signed === null ? "short" : judgeSigned(root, digest, signed);
       if (typeof judged === "string") continue;
-      for (const { publicId, notAfter } of judged.terms.values()) {
-        if (notAfter > now) left.delete(publicId);
+      for (const terms of judged.terms.values()) {
+        const row = left.get(terms.publicId);
+        if (row !== undefined && terms.notAfter > now && isSame(terms, compared(row)))
+          left.delete(terms.publicId);
       }
     }
     if (page.length < PAGE) break;
     before = page.at(-1)?.position ?? null;
   }
-  return [...left.values()];
+  return [...left.values()].map(({ id }) => id);
+}
+
+function compared({ id, scopes, ...row }: LiveRow) {
+  return { ...row, publicId: id.slice(3), scopes: toScopes(scopes) };
 }

@@ -104,7 +104,7 @@ export function requireEnd(issuance: Issuance, environment: Environment): void {
   if (issuance.expiresIn === "never" && environment.protected) {
     throw new MidctlError(
       "usage",
-      `${environment.name} is protected, and there every credential has an end; nothing was issued.`,
+      `The environment ${environment.name} is protected, and there every credential has an end; nothing was issued.`,
       { hint: "Give --expires a duration, such as 90d." },
     );
   }

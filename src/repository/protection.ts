@@ -35,13 +35,24 @@ export async function readLiveTokens(tx: Tx): Promise<LiveToken[]> {
   );
 }
 
-/** References of the same tokens, in order; of these, whoever may not read hashes can ask. */
-export async function readLiveIds(tx: Tx): Promise<string[]> {
-  const rows = await tx.query<{ id: string }>(
-    `SELECT 'mc_' || c."publicId" AS id FROM machine_identity_credential c WHERE ${IS_LIVE}
-     UNION ALL SELECT 'at_' || t."publicId" FROM agent_token t WHERE ${LEGACY_IN_FORCE} ORDER BY 1`,
+/** The same without the hash. */
+export interface LiveRow {
+  readonly id: string;
+  readonly identity: { readonly slug: string; readonly publicId: string } | null;
+  /** JSON as it is kept. */
+  readonly scopes: string;
+  /** RFC 3339; null for a legacy token. */
+  readonly issuedAt: string | null;
+}
+
+/** The same tokens, by reference; of these, whoever may not read hashes can ask. */
+export async function readLiveRows(tx: Tx): Promise<LiveRow[]> {
+  return tx.query<LiveRow>(
+    `SELECT 'mc_' || c."publicId" AS id, jsonb_build_object('slug', i.slug, 'publicId', i."publicId") AS identity, c.scopes,
+            midctl_instant(c."issuedAt") AS "issuedAt"
+       FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId" WHERE ${IS_LIVE}
+     UNION ALL SELECT 'at_' || t."publicId", NULL, t.scopes, NULL FROM agent_token t WHERE ${LEGACY_IN_FORCE} ORDER BY 1`,
   );
-  return rows.map(({ id }) => id);
 }
 
 /** Gives tokens that have no end one, by public id. */

@@ -77,6 +77,35 @@ describe.each(databases())("protecting a running environment on $name", ({ creat
     return decision;
   };
 
+  it.each([
+    ["", false],
+    ["with space", false],
+    ["x", true],
+    ["kan_-1", true],
+  ] as const)(
+    "names legacy tokens by the application's public id: %j is taken, or said to be what is in the way: %s",
+    async (publicId, taken) => {
+      await database.db.query(
+        `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash", scopes) VALUES ($1, 'odd', 'kan', $2, '["a"]')`,
+        [publicId, hashLegacyToken("another-legacy-token")],
+      );
+
+      const drafted = draftProtection(database.db, 86_400);
+
+      if (taken) {
+        const ids = (await drafted).map(({ line }) => line.credential?.id);
+        expect(ids).toContain(`at_${publicId}`);
+      } else {
+        await expect(drafted).rejects.toMatchObject({
+          code: "conflict",
+          message: expect.stringContaining(
+            `1 legacy token has a public id that no plan can name: "${publicId}"`,
+          ),
+        });
+      }
+    },
+  );
+
   it("is one plan that names every token in force, legacy ones included", async () => {
     const drafts = await draftProtection(database.db, LIFE);
 

@@ -45,7 +45,9 @@ describe.each(databases())("doctor on approvals on $name", (factory) => {
     database = await factory.create();
     ({ db } = database);
     ({ databaseId } = await requireEnvironment(db));
-    desk = openTrustDesk(["alice", "bob", "carol"], { quorum: 1, databases: [databaseId] });
+    desk = openTrustDesk(["alice", "bob", "carol"], {
+      ...{ quorum: 1, databases: [databaseId], breakGlass: ["alice"] },
+    });
   });
   afterEach(async () => {
     desk?.dispose();
@@ -200,7 +202,55 @@ describe.each(databases())("doctor on approvals on $name", (factory) => {
       const found = await examine(db, desk);
 
       expect(found).toHaveLength(2);
-      expect(found[1]).toMatch(/was carried out.* no signature of the requester holds/);
+      expect(found[1]).toMatch(/^error: .*was carried out.*: its request is not signed/);
+    });
+
+    test("names break-glass of whom the policy does not let, countersigned or not: an error", async () => {
+      await issueApproved(db, desk, "deploy-bot");
+      const written = await breakGlass(db, desk, "deploy-bot");
+      await carryOut(db, written);
+      await castVote(db, desk, written, "approval", "bob");
+      desk.write(["alice", "bob", "carol"], { quorum: 1, databases: [databaseId], breakGlass: ["carol"] });
+
+      expect(await examine(db, desk)).toEqual([
+        expect.stringMatching(
+          new RegExp(`^error: ${written.plan.id} .*the policy's breakGlass does not name alice`),
+        ),
+      ]);
+    });
+
+    test("counts a token whose row says more than its line", async () => {
+      const widened = await issueApproved(db, desk, "widened");
+      await issueApproved(db, desk, "as-signed");
+      await withoutGuards(db, () =>
+        db.query(
+          `UPDATE machine_identity_credential c SET scopes = '["admin:*"]' FROM machine_identity i
+            WHERE i.id = c."machineIdentityId" AND i.slug = 'widened'`,
+        ),
+      );
+
+      const found = await examine(db, desk);
+
+      expect(found).toEqual([
+        expect.stringContaining(
+          `refused by verifiers that have it: ${widened.written.plan.lines[0]?.credential?.id}.`,
+        ),
+      ]);
+    });
+
+    test("counts a token that was moved to another identity", async () => {
+      await issueApproved(db, desk, "owner");
+      await issueApproved(db, desk, "thief");
+      await withoutGuards(db, () =>
+        db.query(
+          `UPDATE machine_identity_credential SET name = 'moved', "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = 'thief')
+            WHERE "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = 'owner')`,
+        ),
+      );
+
+      expect(await examine(db, desk)).toEqual([
+        expect.stringContaining("1 live token is covered by no plan"),
+      ]);
     });
 
     test("counts a legacy token that no plan names", async () => {

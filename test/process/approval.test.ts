@@ -22,7 +22,7 @@ describe("a gated command", () => {
     const { id, digest, message, hint, planFile } = await desk.request("identity create later --owner x");
 
     expect(message).toBe(
-      `The environment production is protected: the approval ${id} (sha256:${digest}) was requested, and nothing was changed.`,
+      `An approval is needed in production: ${id} (sha256:${digest}) was requested, and nothing was changed.`,
     );
     expect(hint).toContain(`midctl approval approve ${id} --key KEY, and types ${digest.slice(0, 8)}`);
     expect(JSON.parse(readFileSync(planFile, "utf8"))).toMatchObject({ id, action: "identity.create" });
@@ -121,6 +121,24 @@ describe("issuing", () => {
     });
   });
 
+  it.each([
+    ["identity", "credential issue else --name twice --scope cards:* --token-file ./twice"],
+    ["name", "credential issue bot --name thrice --scope cards:* --token-file ./twice"],
+    ["scopes", "credential issue bot --name twice --scope admin:* --token-file ./twice"],
+  ])("refuses a token that a request names already with another %s, and says so", async (what, words) => {
+    const { id } = await desk.request(
+      "credential issue bot --name twice --scope cards:* --token-file ./twice",
+    );
+    if (what === "identity") await desk.carryThrough("identity create else --owner x");
+
+    const refused = await desk.refuse([...words.split(" "), "--key", desk.trust.keyFile("alice")]);
+
+    expect(refused).toMatchObject({
+      exit: 5,
+      message: `The approval ${id} is open and names this token already, with another ${what}; nothing was requested.`,
+    });
+  });
+
   it("rotates under an approval; the old credential ends by the new one's first use", async () => {
     await desk.carryThrough("credential issue bot --name turn --token-file ./turn");
     await desk.ask("credential activate --token-file ./turn");
@@ -211,6 +229,39 @@ describe("approving", () => {
     const voted = await desk.ask(["approval", "import", id, "--signature", "offline.json.sig"]);
 
     expect(voted).toMatchObject({ changed: true, principal: "carol", approval: { status: "approved" } });
+  });
+
+  it.each([
+    ["approval import AP --signature /dev/zero"],
+    ["approval approve AP --yes --key /dev/zero"],
+    ["approval show /dev/zero"],
+  ])("reads regular files alone: %s", async (words) => {
+    const { id } = await desk.request("pause bot");
+
+    expect(await desk.refuse(words.replace("AP", id))).toMatchObject({
+      exit: 2,
+      message: expect.stringMatching(/^The file \/dev\/zero is no regular file; nothing was/),
+    });
+  });
+
+  it("says what is wrong with a key, and hints at a passphrase only where it wants one", async () => {
+    const { id } = await desk.request("pause bot");
+    const file = (name: string, text: string) => {
+      writeFileSync(join(desk.directory, name), text, { mode: 0o600 });
+      return name;
+    };
+    const by = (key: string) =>
+      desk.refuse(["approval", "approve", id, "--yes", "--key", key], { env: { SSH_AUTH_SOCK: undefined } });
+
+    const certificate = await by(file("cert.pub", "ssh-ed25519-cert-v01@openssh.com AAAA x\n"));
+    const junk = await by(file("junk", "hello\n"));
+    const agent = await by("agent");
+    const lone = await by(file("lone.pub", readFileSync(`${desk.trust.keyFile("bob")}.pub`, "utf8")));
+
+    expect(certificate.message).toContain("certificates are not taken");
+    expect(junk.hint).toContain("not a private key");
+    expect(agent.message).toContain("No agent is running");
+    expect(lone.hint).toContain("no agent is running");
   });
 
   it("takes in no signature of another plan", async () => {
@@ -308,13 +359,72 @@ describe("a request", () => {
     expect(await desk.refuse(["approval", "apply", id])).toMatchObject({ exit: 5 });
   });
 
+  it("is rejected without a key by somebody's own word", async () => {
+    const { id } = await desk.request("pause bot");
+
+    const { stdout } = await desk.run(["approval", "reject", id]);
+    const again = await desk.ask(["approval", "reject", id]);
+
+    expect(stdout).toBe(`${id} is rejected; unsigned, alice by their own word.\n`);
+    expect(again).toMatchObject({ changed: false, signed: false });
+  });
+
+  it("is rejected with a key by whose key it is", async () => {
+    const { id } = await desk.request("pause bot");
+
+    const rejected = await desk.ask(["approval", "reject", id, "--key", desk.trust.keyFile("bob")]);
+
+    expect(rejected).toMatchObject({ signed: true, principal: "bob" });
+    expect((await desk.run(["approval", "show", id])).stdout).toContain("in force\tno: rejected\n");
+  });
+
+  it.each(["reject", "cancel"])("whose plan cannot be read can be stopped: %s", async (verb) => {
+    const { id } = await desk.request("pause bot");
+    await desk.sql(
+      `DO $do$ DECLARE guard name; BEGIN
+         ALTER TABLE midctl_plan DISABLE TRIGGER USER;
+         ALTER TABLE midctl_plan DROP CONSTRAINT IF EXISTS midctl_plan_digest_check;
+         UPDATE midctl_plan SET plan = '{}' WHERE digest = (SELECT digest FROM midctl_approval WHERE "publicId" = '${id.slice(3)}');
+         FOR guard IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'midctl_plan'::regclass AND NOT tgisinternal LOOP
+           EXECUTE format('ALTER TABLE midctl_plan ENABLE ALWAYS TRIGGER %I', guard);
+         END LOOP;
+       END $do$`,
+    );
+
+    expect(await desk.ask(["approval", verb, id])).toMatchObject({ changed: true });
+  });
+
   it("is taken back", async () => {
     const { id } = await desk.request("pause bot");
 
     expect(await desk.ask(["approval", "cancel", id])).toMatchObject({ approval: { status: "cancelled" } });
     expect(
       await desk.refuse(["approval", "approve", id, "--key", desk.trust.keyFile("bob"), "--yes"]),
-    ).toMatchObject({ exit: 5 });
+    ).toMatchObject({ exit: 5, hint: expect.stringContaining("request it anew") });
+  });
+
+  it("that the database counts as approved and the trust root does not is not waited for in vain", async () => {
+    const { id } = await desk.request("pause bot");
+    await desk.sql(
+      `INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+       SELECT id, 'approval', 'bob', 'SHA256:x', 'signed, really' FROM midctl_approval WHERE "publicId" = $1`,
+      [id.slice(3)],
+    );
+    const wait = ["approval", "wait", id, "--timeout", "0s"];
+
+    const judged = await desk.run(wait);
+    const unjudged = await desk.run(wait, { env: { MIDCTL_TRUST_DIR: undefined } });
+    const document = await desk.run([...wait, "--json"]);
+
+    expect(judged).toMatchObject({
+      code: 6,
+      stdout: `${id} is approved in the database, but its signatures do not hold: too few approvals hold.\n`,
+    });
+    expect(unjudged).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("nobody judges the signatures"),
+    });
+    expect(JSON.parse(document.stdout)).toMatchObject({ inForce: false, short: "quorum" });
   });
 
   it("stays in the history", async () => {

@@ -23,6 +23,8 @@ import { SHOWN, showFile, showRequest } from "./approval-show.ts";
 export const votedOutput = z.object({
   changed: z.boolean(),
   principal: z.string(),
+  /** False of a rejection without a key: whose it is, is then a claim. */
+  signed: z.boolean(),
   approval: approvalSchema,
 });
 export type VotedDocument = z.infer<typeof votedOutput>;
@@ -77,7 +79,8 @@ export const approvalApprove = defineVerb({
         hint: "read midctl approval show; where nobody can be asked, --yes confirms it, and --digest binds it to what was read",
       });
     }
-    if (context.dryRun) return { document: { changed: false, principal: key.principal, approval } };
+    if (context.dryRun)
+      return { document: { changed: false, principal: key.principal, signed: true, approval } };
     const { signature } = await key.sign("approval", text);
     return { document: await subject.vote(key.principal, signature) };
   },
@@ -105,7 +108,10 @@ async function openRequest(context: VerbContext, trust: TrustRoot, id: string): 
     judgement: judgeRequest(trust, found),
     show: async () =>
       viewApprovalShow(await showRequest(context, id, SHOWN), `midctl approval show ${id} --all`),
-    vote: (_principal, signature) => approveRequest(db, requestFrom(context), trust, id, signature),
+    vote: async (_principal, signature) => ({
+      ...(await approveRequest(db, requestFrom(context), trust, id, signature)),
+      signed: true,
+    }),
   };
 }
 
@@ -116,7 +122,7 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
   if (Date.parse(approval.approveBy) <= context.now()) {
     throw new MidctlError(
       "conflict",
-      `${path} was to be approved by ${approval.approveBy}; nothing was signed`,
+      `the plan ${path} was to be approved by ${approval.approveBy}; nothing was signed`,
       {
         hint: "request it anew",
       },
@@ -133,7 +139,7 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
         undone: "nothing was approved by this",
         hint: "this owner has signed already; where that signature no longer counts, take the file away first",
       });
-      return { changed: true, principal, approval: approvalOfFile(trust, readPlanFile(path)) };
+      return { changed: true, principal, signed: true, approval: approvalOfFile(trust, readPlanFile(path)) };
     },
   };
 }

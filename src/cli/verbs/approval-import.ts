@@ -1,7 +1,6 @@
-import { readFileSync, statSync } from "node:fs";
-import { MidctlError } from "../../domain/errors.ts";
 import { approveRequest } from "../../operations/approval/vote.ts";
 import { approvalArgument } from "../approval-documents.ts";
+import { readRegularFile } from "../regular-file.ts";
 import { requestFrom } from "../request.ts";
 import { requireTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
@@ -27,24 +26,9 @@ export const approvalImport = defineVerb({
   changes: true,
   async run({ ref, signature }, context) {
     const trust = requireTrustRoot(context);
-    const armored = readSignature(signature);
-    return {
-      document: await approveRequest(await context.database(), requestFrom(context), trust, ref, armored),
-    };
+    const armored = readRegularFile(signature, LONGEST, "nothing was changed");
+    const voted = await approveRequest(await context.database(), requestFrom(context), trust, ref, armored);
+    return { document: { ...voted, signed: true } };
   },
   view: viewVoted,
 });
-
-function readSignature(path: string): string {
-  try {
-    if (statSync(path).size > LONGEST)
-      throw new MidctlError("usage", `${path} is too large for a signature; nothing was changed`);
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (error instanceof MidctlError) throw error;
-    throw new MidctlError(
-      "usage",
-      `${path} cannot be read (${(error as NodeJS.ErrnoException).code}); nothing was changed`,
-    );
-  }
-}

@@ -20,12 +20,13 @@ export const approvalReject = defineVerb({
   changes: true,
   async run({ ref, key: given }, context) {
     const db = await context.database();
-    const { text } = await readRequest(db, ref);
     const signed = given === undefined ? null : await signRejection();
-    return { document: await rejectRequest(db, requestFrom(context), ref, signed) };
+    const voted = await rejectRequest(db, requestFrom(context), ref, signed);
+    return { document: { ...voted, signed: signed !== null } };
 
     async function signRejection() {
       const trust = requireTrustRoot(context);
+      const { text } = await readRequest(db, ref);
       const key = await openKey(context, trust, given ?? "");
       return { trust, signature: (await key.sign("rejection", text)).signature };
     }

@@ -1,14 +1,20 @@
 import { setTimeout as wait } from "node:timers/promises";
 import * as z from "zod/mini";
 import { parseDuration } from "../../domain/duration.ts";
-import { judgeRequest, readRequest } from "../../operations/approval/read.ts";
-import { approvalArgument, approvalSchema } from "../approval-documents.ts";
+import { judgeStanding, readRequest } from "../../operations/approval/read.ts";
+import { type ApprovalDocument, approvalArgument, approvalSchema } from "../approval-documents.ts";
 import { readWith } from "../parse.ts";
 import { readTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { viewApprovalWait } from "../views/approval-wait.ts";
 
-export const approvalWaitOutput = z.object({ approval: approvalSchema });
+export const approvalWaitOutput = z.object({
+  approval: approvalSchema,
+  /** Whether the trust root agrees with what the database counts; null without one. */
+  inForce: z.nullable(z.boolean()),
+  /** Why it does not. */
+  short: z.nullable(z.string()),
+});
 export type ApprovalWaitDocument = z.infer<typeof approvalWaitOutput>;
 
 /** Between two looks, ms. */
@@ -26,6 +32,9 @@ const EXIT = {
   expired: 5,
   open: 6,
 } as const;
+
+/** What the database says of votes that it counted, and a trust root may not believe. */
+const COUNTED: ReadonlySet<ApprovalDocument["status"]> = new Set(["approved", "countersigned"]);
 
 export const approvalWait = defineVerb({
   path: ["approval", "wait"],
@@ -51,17 +60,20 @@ export const approvalWait = defineVerb({
     const trust = readTrustRoot(context);
     const db = await context.database();
     const until = performance.now() + (timeout ?? DEFAULT_TIMEOUT) * 1000;
+    if (trust === null) {
+      context.notice("nobody judges the signatures: no trust root is named (--trust-dir)");
+    }
     for (;;) {
       const found = await readRequest(db, ref);
       const { approval } = found;
-      const decided =
-        approval.status !== "open" &&
-        approval.status !== "uncountersigned" &&
-        (approval.status !== "approved" || trust === null || judgeRequest(trust, found).short === null);
+      const short = trust === null ? null : judgeStanding(trust, found).short;
+      const believed = short === null || !COUNTED.has(approval.status);
+      const decided = approval.status !== "open" && approval.status !== "uncountersigned" && believed;
       const left = until - performance.now();
       if (decided || left <= 0) {
+        const document = { approval, inForce: trust === null ? null : short === null, short };
         const exit = decided ? EXIT[approval.status] : 6;
-        return exit === 0 ? { document: { approval } } : { document: { approval }, exit };
+        return exit === 0 ? { document } : { document, exit };
       }
       await wait(Math.min(LOOK, left));
     }

@@ -1,7 +1,7 @@
 import type { VotedDocument } from "../verbs/approval-approve.ts";
 import type { View } from "../view.ts";
 
-export function viewVoted({ changed, principal, approval }: VotedDocument): View {
+export function viewVoted({ changed, principal, signed, approval }: VotedDocument): View {
   const { id, status } = approval;
   const next =
     status === "approved"
@@ -9,12 +9,11 @@ export function viewVoted({ changed, principal, approval }: VotedDocument): View
       : status === "open"
         ? " It waits for more approvals."
         : "";
-  return [
-    {
-      kind: "line",
-      cells: [
-        `${id} is ${status}${changed ? `, by ${principal}` : `: ${principal} had said so already`}.${next}`,
-      ],
-    },
-  ];
+  const by = signed ? principal : `unsigned, ${principal} by their own word`;
+  const said = changed
+    ? status === "rejected" && !signed
+      ? `; ${by}`
+      : `, by ${principal}`
+    : `: ${principal} had said so already`;
+  return [{ kind: "line", cells: [`${id} is ${status}${said}.${next}`] }];
 }

@@ -28,17 +28,21 @@ export interface FoundRequest {
 
 /** @throws MidctlError `not_found`; `conflict` where the plan that is kept is not the one that the request names */
 export async function readRequest(db: Tx, id: string): Promise<FoundRequest> {
-  const approval = await findApproval(db, id);
-  if (approval === null) {
-    throw new MidctlError("not_found", `There is no approval ${id} in this database; nothing was changed.`, {
-      hint: "midctl approval list shows what is open.",
-    });
-  }
+  const approval = await requireRequest(db, id);
   const [text, votes] = await Promise.all([readPlanText(db, approval.digest), readVotes(db, id)]);
   if (text === null || digestOf(text) !== approval.digest) throw altered(id);
   const plan = readPlan(text);
   if (plan.id !== id) throw altered(id);
   return { approval, plan, text, votes };
+}
+
+/** A request without its plan. @throws MidctlError `not_found` */
+export async function requireRequest(db: Tx, id: string): Promise<Approval> {
+  const approval = await findApproval(db, id);
+  if (approval !== null) return approval;
+  throw new MidctlError("not_found", `There is no approval ${id} in this database; nothing was changed.`, {
+    hint: "midctl approval list shows what is open.",
+  });
 }
 
 function altered(id: string): MidctlError {

@@ -135,7 +135,7 @@ export function approvalRequired(
         ]
       : [
           made
-            ? `The environment ${environment.name} is protected: the approval ${id} (sha256:${digest}) was requested, and nothing was changed.`
+            ? `An approval is needed in ${environment.name}: ${id} (sha256:${digest}) was requested, and nothing was changed.`
             : `The approval ${id} (sha256:${digest}) is open, and was requested before; nothing was changed.`,
           `An owner runs: midctl approval approve ${id} --key KEY, and types ${typed}. Then: midctl approval apply ${id}`,
         ];

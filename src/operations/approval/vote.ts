@@ -4,7 +4,7 @@ import { NAMESPACES, type VoteKind } from "../../domain/plan.ts";
 import { type IdentityFault, identifySigner, type TrustRoot } from "../../domain/trust.ts";
 import { type Approval, cancelApproval, findApproval, insertVote } from "../../repository/approval.ts";
 import { change, type Request } from "../change.ts";
-import { type FoundRequest, readRequest } from "./read.ts";
+import { type FoundRequest, readRequest, requireRequest } from "./read.ts";
 
 /** What a vote came to. */
 export interface Voted {
@@ -13,6 +13,11 @@ export interface Voted {
   readonly approval: Approval;
   readonly principal: string;
 }
+
+const STOPPABLE: ReadonlySet<Approval["status"]> = new Set(["open", "approved", "expired"]);
+const VOTABLE: ReadonlySet<Approval["status"]> = new Set([
+  ...(["open", "approved", "uncountersigned", "countersigned"] as const),
+]);
 
 const WHY: Readonly<Record<IdentityFault, string>> = {
   malformed: "it is no SSH signature",
@@ -68,6 +73,13 @@ export async function approveRequest(
     (vote) => vote.kind === "approval" && vote.principal === principal && vote.signature === signature,
   );
   if (!voted) {
+    const { status } = found.approval;
+    if (!VOTABLE.has(status)) {
+      throw new MidctlError("illegal_transition", `${id} is ${status}; nothing was changed.`, {
+        hint: "It takes no more votes: request it anew where it is still wanted.",
+        details: { approval: id, status },
+      });
+    }
     await change(db, { ...request, approval: id }, (tx) =>
       insertVote(tx, id, { kind: "approval", principal, keyFingerprint: fingerprint, signature }),
     );
@@ -85,14 +97,14 @@ export async function rejectRequest(
   id: string,
   signed: { readonly trust: TrustRoot; readonly signature: string } | null,
 ): Promise<Voted> {
-  const found = await readRequest(db, id);
+  // Whatever became of its plan, a request can be stopped.
+  const approval = await requireRequest(db, id);
   const signer =
     signed === null
       ? { principal: request.actor.name, fingerprint: null }
-      : requireSigner(signed.trust, found, "rejection", signed.signature);
-  if (found.approval.status === "rejected") {
-    return { changed: false, approval: found.approval, principal: signer.principal };
-  }
+      : requireSigner(signed.trust, await readRequest(db, id), "rejection", signed.signature);
+  if (approval.status === "rejected") return { changed: false, approval, principal: signer.principal };
+  requireStoppable(approval);
   await change(db, { ...request, approval: id }, (tx) =>
     insertVote(tx, id, {
       kind: "rejection",
@@ -110,10 +122,20 @@ export async function cancelRequest(
   request: Request,
   id: string,
 ): Promise<{ readonly changed: boolean; readonly approval: Approval }> {
-  const { approval } = await readRequest(db, id);
+  const approval = await requireRequest(db, id);
   if (approval.status === "cancelled") return { changed: false, approval };
+  requireStoppable(approval);
   await change(db, { ...request, approval: id }, (tx) => cancelApproval(tx, id));
   return { changed: true, approval: await requireApproval(db, id) };
+}
+
+/** The guards refuse it too, without a way on. */
+function requireStoppable({ id, status }: Approval): void {
+  if (STOPPABLE.has(status)) return;
+  throw new MidctlError("illegal_transition", `${id} is ${status}; nothing was changed.`, {
+    hint: "What has ended is not ended again; midctl approval list shows what is open.",
+    details: { approval: id, status },
+  });
 }
 
 async function requireApproval(db: Database, id: string): Promise<Approval> {

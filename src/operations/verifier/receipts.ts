@@ -9,7 +9,7 @@ import { type Accepted, type Looked, refuseInstead } from "../decide.ts";
 import { refuseLate, within } from "../patience.ts";
 
 /** What a signed line lets a token be. */
-interface Terms {
+export interface Terms {
   /** `ap_…` */
   readonly approval: string;
   /** Public id of the credential or legacy token. */
@@ -104,7 +104,9 @@ export class Receipts {
     if (!decision.ok || publicId === null) return looked;
     this.#follow(root);
     const secret = commitToHash(hash);
-    const fits = (terms: Terms): boolean => at < terms.notAfter && isSame(terms, decision, publicId);
+    const { identity, scopes, credential } = decision;
+    const row = { publicId, identity, scopes, issuedAt: credential?.issuedAt ?? null };
+    const fits = (terms: Terms): boolean => at < terms.notAfter && isSame(terms, row);
     const known = this.#find(secret, fits);
     if (known !== null) return held(looked, decision, known, scope);
     return this.#seek(root, secret, fits).then((terms) => held(looked, decision, terms, scope));
@@ -271,19 +273,29 @@ function termsOf({ id, executeBy, lines }: Plan): ReadonlyMap<string, Terms> {
   return terms;
 }
 
+/** As much of a token's rows as a line is compared with. */
+export interface ComparedRow {
+  readonly publicId: string;
+  /** null for a legacy token. */
+  readonly identity: { readonly slug: string; readonly publicId: string } | null;
+  readonly scopes: readonly string[];
+  /** RFC 3339; null for a legacy token. */
+  readonly issuedAt: string | null;
+}
+
 /**
  * Whether the row is what was signed. All of that is immutable, so a row that differs was tampered with. When it was issued
  * is the row's own word: this finds rows written by hand after the plan's time, by whoever did not think of it, and proves
  * nothing.
  */
-function isSame(terms: Terms, { credential, identity, scopes }: Accepted, publicId: string): boolean {
+export function isSame(terms: Terms, { publicId, identity, scopes, issuedAt }: ComparedRow): boolean {
   return (
     terms.publicId === publicId &&
     terms.identity?.slug === identity?.slug &&
     terms.identity?.publicId === identity?.publicId &&
     sameScopes(terms.scopes, scopes) &&
     // Written so that what is no time is never in time.
-    (credential === null || Date.parse(credential.issuedAt) <= terms.executeBy + LATE)
+    (issuedAt === null || Date.parse(issuedAt) <= terms.executeBy + LATE)
   );
 }
 
