@@ -4,8 +4,8 @@ import { loadTrust } from "../../src/operations/approval/trust-dir.ts";
 import { decide, quickHash } from "../../src/operations/decide.ts";
 import { Receipts } from "../../src/operations/verifier/receipts.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
-import { castVote, openTrustDesk, requestSigned, type TrustDesk } from "../support/trust.ts";
-import { coverOne, draftOne, OWNERS } from "./trust-scene.ts";
+import { castVote, openTrustDesk, type TrustDesk } from "../support/trust.ts";
+import { coverOne, draftOne, OWNERS, requestCarriedOut } from "./trust-scene.ts";
 
 const [postgres] = databases();
 
@@ -69,7 +69,7 @@ describe("what is remembered of plans", () => {
 
   test("tokens that come together are asked for in one statement, and their plan in one", async () => {
     const drafts = [await draftOne(database.db), await draftOne(database.db)];
-    await requestSigned(
+    await requestCarriedOut(
       database.db,
       desk,
       drafts.map(({ line }) => line),

@@ -11,16 +11,9 @@ import { rotateCredential } from "../../src/operations/credential-rotate.ts";
 import { grantRoles } from "../../src/operations/db-grant.ts";
 import { previewIssuance } from "../../src/operations/issuance.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
-import {
-  castVote,
-  draftCover,
-  issueApproved,
-  openTrustDesk,
-  requestSigned,
-  type TrustDesk,
-} from "../support/trust.ts";
+import { castVote, draftCover, openTrustDesk, type TrustDesk } from "../support/trust.ts";
 import { ALICE, issueActive, LEASE_MS, until, untilCached } from "./scene.ts";
-import { coverOne, draftOne, OWNERS, UNAPPROVED } from "./trust-scene.ts";
+import { coverOne, draftOne, OWNERS, requestCarriedOut, UNAPPROVED } from "./trust-scene.ts";
 
 const UNAVAILABLE = { ok: false, code: "unavailable" };
 
@@ -126,7 +119,7 @@ describe.each(databases())("what a verifier keeps of plans, on $name", ({ create
 
   test("a plan is fetched and judged once, for all the tokens that it names and all who ask", async () => {
     const drafts = [await draftOne(db), await draftOne(db), await draftOne(db)];
-    await requestSigned(
+    await requestCarriedOut(
       db,
       desk,
       drafts.map(({ line }) => line),
@@ -167,7 +160,8 @@ describe.each(databases())("what a verifier keeps of plans, on $name", ({ create
   });
 
   test("a successor supersedes at its first approved use, and at none before", async () => {
-    const { token: current } = await issueApproved(db, desk, "rotated");
+    const { token: current, written } = await coverOne(db, desk);
+    const rotated = written.plan.lines[0]?.identity?.slug ?? "";
     const verifier = createAuthenticator({ db, cache: false, trust: desk.dir });
     await verifier.authenticate(current);
     const secret = createToken("test", randomBytes);
@@ -175,15 +169,15 @@ describe.each(databases())("what a verifier keeps of plans, on $name", ({ create
       db,
       ALICE,
       {
-        ...{ identity: "rotated", name: "default", scopes: null, expiresIn: 3600, secret, grace: 0 },
+        ...{ identity: rotated, name: "default", scopes: null, expiresIn: 3600, secret, grace: 0 },
         ...{ activateWithin: 600, replacePending: false, expectCurrent: null, compromised: false },
       },
-      await previewIssuance(db, "rotated", "default"),
+      await previewIssuance(db, rotated, "default"),
     );
 
     const unapproved = await verifier.authenticate(secret.text);
     const still = await verifier.authenticate(current);
-    await requestSigned(db, desk, [await draftCover(db, secret.hash)]);
+    await requestCarriedOut(db, desk, [await draftCover(db, secret.hash)]);
     const approved = await verifier.authenticate(secret.text);
     const over = await verifier.authenticate(current);
 
@@ -232,11 +226,11 @@ test.each(postgresDatabases())("the role of a verifier is enough, on $name", asy
   await grantRoles(database.db, ALICE, { name: role, roles: ["verifier"], revoke: false });
   const db = openPostgres({ url: url.href });
   try {
-    const { token } = await issueApproved(database.db, desk, "served");
+    const { token } = await coverOne(database.db, desk);
     const unnamed = await issueActive(database.db, "unnamed");
     const { authenticate } = createAuthenticator({ db, cache: false, trust: desk.dir });
 
-    expect(await authenticate(token)).toMatchObject({ ok: true, actor: { slug: "served" } });
+    expect(await authenticate(token)).toMatchObject({ ok: true });
     expect(await authenticate(unnamed)).toEqual(UNAPPROVED);
   } finally {
     await db.close();

@@ -4,6 +4,7 @@ import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { quickHash } from "../../src/operations/decide.ts";
 import {
   draftCover,
+  markUsed,
   requestSigned,
   type Signatures,
   type TrustDesk,
@@ -33,7 +34,19 @@ export async function coverOne(
   { terms, ...signatures }: Signatures & { readonly terms?: Terms } = {},
 ): Promise<{ readonly token: string; readonly written: Written }> {
   const { token, line } = await draftOne(db, terms);
-  return { token, written: await requestSigned(db, desk, [line], signatures) };
+  return { token, written: await requestCarriedOut(db, desk, [line], signatures) };
+}
+
+/** A plan with everything signed, whose lines the guards have marked. */
+export async function requestCarriedOut(
+  db: Database,
+  desk: TrustDesk,
+  drafts: readonly Draft[],
+  signatures: Signatures = {},
+): Promise<Written> {
+  const written = await requestSigned(db, desk, drafts, signatures);
+  await markUsed(db, written);
+  return written;
 }
 
 /** What a verifier that has seen nothing yet decides, by a trust directory. */

@@ -11,6 +11,7 @@ import {
   APPROVAL_TABLES,
   castVote,
   draftCover,
+  markUsed,
   openRequest,
   openTrustDesk,
   plantPlan,
@@ -20,7 +21,15 @@ import {
   writePlanOf,
 } from "../support/trust.ts";
 import { insertLegacy, issueActive } from "./scene.ts";
-import { coverOne, decideAfresh, decideUnchecked, draftOne, OWNERS, UNAPPROVED } from "./trust-scene.ts";
+import {
+  coverOne,
+  decideAfresh,
+  decideUnchecked,
+  draftOne,
+  OWNERS,
+  requestCarriedOut,
+  UNAPPROVED,
+} from "./trust-scene.ts";
 
 describe.each(databases())("a verifier with a trust root, on $name", ({ create }) => {
   let database: TestDatabase;
@@ -83,7 +92,7 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
 
     test("a legacy token that a plan covers, with its scopes", async () => {
       const token = await insertLegacy(db, "legacyCover1");
-      await requestSigned(db, desk, [await draftCover(db, quickHash(token))]);
+      await requestCarriedOut(db, desk, [await draftCover(db, quickHash(token))]);
 
       expect(await decide(token)).toMatchObject({ actor: { kind: "legacy_token" }, scopes: ["cards:*"] });
     });
@@ -111,8 +120,8 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
 
     test("by one plan of two, where the newer is not in force", async () => {
       const { token, line } = await draftOne(db);
-      const good = await requestSigned(db, desk, [line]);
-      await requestSigned(db, desk, [line], { requester: null });
+      const good = await requestCarriedOut(db, desk, [line]);
+      await requestCarriedOut(db, desk, [line], { requester: null });
 
       expect(await decide(token)).toMatchObject({ approval: good.plan.id });
     });
@@ -135,6 +144,14 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
           return token;
         },
       ],
+      [
+        "what was approved, and not carried out",
+        async () => {
+          const { token, line } = await draftOne(db);
+          await requestSigned(db, desk, [line]);
+          return token;
+        },
+      ],
       ["what was requested unsigned", async () => (await coverOne(db, desk, { requester: null })).token],
       [
         "what was requested in another's name",
@@ -142,6 +159,7 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
           const { token, line } = await draftOne(db);
           const written = await writePlanOf(db, [line]);
           await openRequest(db, written);
+          await markUsed(db, written);
           await castVote(db, desk, written, "request", "carol", { principal: "alice" });
           await castVote(db, desk, written, "approval", "bob");
           return token;
@@ -175,6 +193,7 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
           const plan = { ...signed.plan, reason: "edited" };
           const edited = { ...signed, plan, ...writePlan(plan) };
           await openRequest(db, edited);
+          await markUsed(db, edited);
           await castVote(db, desk, edited, "request", "alice", { text: signed.text });
           await castVote(db, desk, edited, "approval", "bob", { text: signed.text });
           return token;
