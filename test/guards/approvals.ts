@@ -2,15 +2,21 @@ import { hashOf, insert } from "./scene.ts";
 
 /** SQL for plans, votes and lines, as somebody with a psql prompt would write it; of signatures the database knows nothing. */
 
-/** What a line says, as SQL expressions of jsonb. */
+/** What a line says. */
 export interface Line {
   readonly do: string;
   /** Slug. */
   readonly identity?: string;
+  /** The slug as people read it, where that is another's. */
+  readonly reads?: string;
   /** Public id, without prefix. */
   readonly credential?: string;
   /** Whose hash the line is committed to: a public id, as `hashOf` has it. */
   readonly secret?: string;
+  /** How many changes ago the plan was made. */
+  readonly stale?: number;
+  /** What else it says, as SQL expressions. */
+  readonly terms?: Fields;
 }
 
 /** A plan's fields, as SQL; the rest is as it should be. */
@@ -22,20 +28,75 @@ export function at(interval: string): string {
 
 /** The lines of a plan, as SQL. */
 export function lines(...of: readonly Line[]): string {
-  const written = of.map(
-    ({ do: does, identity, credential, secret }) => `jsonb_build_object('do', '${does}',
-      'identity', ${identity === undefined ? "NULL::jsonb" : `jsonb_build_object('publicId', '${hashOf(identity).slice(0, 12)}')`},
-      'credential', ${credential === undefined ? "NULL::jsonb" : `jsonb_build_object('id', 'mc_${credential}')`},
-      'token', ${secret === undefined ? "NULL::jsonb" : `jsonb_build_object('secret', midctl_commitment('${hashOf(secret)}'))`})`,
-  );
-  return `jsonb_build_array(${written.join(", ")})`;
+  return `jsonb_build_array(${of.map(line).join(", ")})`;
+}
+
+function line({ do: does, identity, reads, credential, secret, stale = 0, terms = {} }: Line): string {
+  const versionOf = (table: string, publicId: string) =>
+    `(SELECT version - ${stale} FROM ${table} WHERE "publicId" = '${publicId}')`;
+  const id = hashOf(identity ?? "").slice(0, 12);
+  return object({
+    do: `'${does}'`,
+    identity:
+      identity === undefined
+        ? NOTHING
+        : object({
+            slug: `'${reads ?? identity}'`,
+            publicId: `'${id}'`,
+            version: versionOf("machine_identity", id),
+          }),
+    credential:
+      credential === undefined
+        ? NOTHING
+        : object({
+            id: `'mc_${credential}'`,
+            version: versionOf("machine_identity_credential", credential),
+          }),
+    token: secret === undefined ? NOTHING : tokenTerms(`midctl_commitment('${hashOf(secret)}')`),
+    ...terms,
+  });
+}
+
+/** What a line says of a token, of no scopes. @param secret SQL, the commitment */
+export function tokenTerms(secret: string, notAfter = `'${NOT_AFTER}'`): string {
+  return object({ secret, scopes: "'[]'::jsonb", notAfter });
+}
+
+/** The end of tokens that lines issue. */
+export const NOT_AFTER = "2030-01-01T00:00:00.000Z";
+/** The same as a column of a credential. */
+export const ENDS = { expiresAt: "'2030-01-01'" };
+
+/** What a line says that issues under the default name. */
+export const ISSUES: Fields = { name: "'default'", activateWithin: "86400", create: "NULL::jsonb" };
+
+/** What a line says of the identity that it makes, as `identity` of scene.ts makes it. */
+export function creation(slug: string, fields: Fields = {}): string {
+  return object({
+    ...{ kind: "'service'", provider: NOTHING, threadId: NOTHING, displayName: `'${slug}'` },
+    ...{ owner: "'somebody'", labels: "'{}'::jsonb", parent: NOTHING, workspace: NOTHING },
+    ...{ expiresAt: NOTHING, idleTtl: NOTHING, ...fields },
+  });
+}
+
+/** What a line says that updates: the fields named, and all others as they are. */
+export function updates(fields: Fields): Fields {
+  const all = { displayName: NOTHING, owner: NOTHING, labels: NOTHING, expiresAt: NOTHING, idleTtl: NOTHING };
+  return { set: object({ ...all, ...fields }) };
+}
+
+const NOTHING = "NULL::jsonb";
+
+export function object(fields: Fields): string {
+  const pairs = Object.entries(fields).map(([name, value]) => `'${name}', ${value}`);
+  return `jsonb_build_object(${pairs.join(", ")})`;
 }
 
 /** The text of a plan, as SQL. */
 function planText(id: string, of: string, fields: Fields): string {
   const said: Fields = {
     id: `'ap_${id}'`,
-    action: "'testing'",
+    action: `${of} -> 0 ->> 'do'`,
     requester: "'alice'",
     environment: `jsonb_build_object('databaseId', (SELECT "databaseId" FROM midctl_environment))`,
     requestedAt: at("0"),
@@ -47,8 +108,7 @@ function planText(id: string, of: string, fields: Fields): string {
     nonce: `'${id}'`,
     ...fields,
   };
-  const pairs = Object.entries(said).map(([name, value]) => `'${name}', ${value}`);
-  return `(SELECT jsonb_build_object(${pairs.join(", ")})::text)`;
+  return `(SELECT ${object(said)}::text)`;
 }
 
 /** A plan, and the request for it. @param hashes JSON, what tokens are kept as */
@@ -101,20 +161,34 @@ export function approved(id: string, ...of: readonly Line[]): string {
   return [request(id, lines(...of)), vote(id, "approval", "bob")].join(";\n");
 }
 
-/** Protects the world of scene.ts, all that is alive in it covered by a plan; as if that had been another transaction. */
-export const PROTECT = [
-  request(
-    "protect00001",
-    `(SELECT jsonb_agg(jsonb_build_object('do', 'environment.protect', 'identity', NULL,
-        'credential', jsonb_build_object('id', 'mc_' || "publicId"),
-        'token', jsonb_build_object('secret', midctl_commitment("tokenHash")))) FROM agent_token)`,
+/** What a line says that covers a token of `agent_token`, which ends a day sooner by it. */
+const COVER = object({
+  do: "'environment.protect'",
+  identity: NOTHING,
+  credential: object({ id: `'mc_' || "publicId"` }),
+  token: tokenTerms(
+    `midctl_commitment("tokenHash")`,
+    `coalesce(midctl_instant("expiresAt" - interval '1 day'), '${NOT_AFTER}')`,
   ),
+});
+
+/** Protects the world of scene.ts, all that is alive in it covered by a plan, in one transaction. */
+export const PROTECT_NOW = [
+  request("protect00001", `(SELECT jsonb_agg(${COVER}) FROM agent_token)`),
   vote("protect00001", "approval", "bob"),
   take("protect00001"),
   "UPDATE midctl_environment SET protected = true",
+].join(";\n");
+
+/** The same as if that had been another transaction. */
+export const PROTECT = [
+  PROTECT_NOW,
+  // What waits for the commit stands against ALTER TABLE.
+  "SET CONSTRAINTS ALL IMMEDIATE",
+  "SET CONSTRAINTS ALL DEFERRED",
   `ALTER TABLE midctl_approval_line DISABLE TRIGGER USER`,
   `UPDATE midctl_approval_line SET transaction = NULL WHERE "approvalId" = ${approvalId("protect00001")}`,
-  ...["midctl_10_guard", "midctl_20_ended", "midctl_90_keep", "midctl_90_keep_all"].map(
-    (trigger) => `ALTER TABLE midctl_approval_line ENABLE ALWAYS TRIGGER ${trigger}`,
+  ...["10_guard", "20_ended", "30_used", "90_keep", "90_keep_all"].map(
+    (trigger) => `ALTER TABLE midctl_approval_line ENABLE ALWAYS TRIGGER midctl_${trigger}`,
   ),
 ].join(";\n");

@@ -254,25 +254,141 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
   ],
   [`OR (OLD."breakGlass" AND NEW.status = 'cancelled')`, "", "cancelling broken glass"],
   [
-    `AND midctl_covers_credential(ARRAY['credential.issue', 'credential.rotate', 'identity.adopt'], NEW."publicId", midctl_commitment(NEW."tokenHash"))`,
-    "",
-    "by a line over another credential, issuing",
+    `AND (on_credential IS NULL OR l.credential = on_credential)`,
+    ``,
+    "by a line over another credential, revoking a credential",
   ],
   [
-    `midctl_covers_identity(ARRAY['credential.issue', 'credential.rotate', 'identity.adopt'], owner."publicId")
-      AND`,
-    "",
-    "by a line over another identity, issuing",
+    `AND (on_identity IS NULL OR l.identity = on_identity)`,
+    ``,
+    "by a line over another identity, pausing an identity",
   ],
   [
-    `NEW."publicId", midctl_commitment(NEW."tokenHash"))`,
-    `NEW."publicId", NULL)`,
+    `AND (on_credential IS NOT NULL OR l.credential IS NULL OR l."do" IN ('credential.issue', 'credential.rotate', 'identity.adopt'))`,
+    ``,
+    "the revoke of an identity by a line on one of its credentials",
+  ],
+  [
+    `l.secret = midctl_commitment(NEW."tokenHash") AND i.slug`,
+    `i.slug`,
     "by a line of another secret, issuing",
   ],
   [
-    `ARRAY[does], NEW."publicId"`,
-    `ARRAY[does, 'identity.update'], NEW."publicId"`,
+    `AND NEW.scopes::jsonb = l.terms #> '{token,scopes}'`,
+    ``,
+    `by a line that says less, issuing with scopes '["cards:*"]'`,
+  ],
+  [`AND NEW.name = l.terms ->> 'name'`, ``, "by a line that says less, issuing with name 'another'"],
+  [
+    `AND midctl_instant(NEW."expiresAt") = l.terms #>> '{token,notAfter}'
+`,
+    `
+`,
+    "by a line that says less, issuing with expiresAt '2031-01-01'",
+  ],
+  [
+    `AND NEW."graceSeconds" = coalesce((l.terms ->> 'grace')::int, 0)`,
+    ``,
+    "by a line that says less, rotating with a longer grace",
+  ],
+  [
+    `NEW."activationDeadline" <= midctl_now()`,
+    `true OR NEW."activationDeadline" <= midctl_now()`,
+    "by a line that says less, issuing with activationDeadline midctl_now() + interval '25 hours'",
+  ],
+  [
+    `IS NOT DISTINCT FROM l.terms #>> '{replaces,id}'`,
+    `IS NOT NULL`,
+    "a rotation of what the line does not replace",
+  ],
+  [
+    `IF l.terms -> 'revokes' ? ref THEN`,
+    `IF l.line IS NOT NULL THEN`,
+    "a revocation under a rotation that does not list it",
+  ],
+  [
+    `OLD.version - (l.terms #>> '{identity,version}')::int IN (0, 1)`,
+    `true`,
+    "a change of an identity that two others came before",
+  ],
+  [
+    `OLD.version = (l.terms #>> '{credential,version}')::int, 'revoking '`,
+    `l.line IS NOT NULL, 'revoking '`,
+    "the revoke of a credential that another change came before",
+  ],
+  [
+    `OLD.version = (l.terms #>> '{credential,version}')::int, 'a change of '`,
+    `l.line IS NOT NULL, 'a change of '`,
+    "the pause of a credential that another change came before",
+  ],
+  [
+    `midctl_is_created(NEW, l.terms)`,
+    `l.line IS NOT NULL`,
+    "by a line that says less, creating an identity with owner 'another'",
+  ],
+  [`i.owner = c ->> 'owner' AND`, ``, "by a line that says less, creating an identity with owner 'another'"],
+  [
+    `AND i.labels = c -> 'labels'`,
+    ``,
+    `by a line that says less, creating an identity with labels '{"team":"other"}'`,
+  ],
+  [
+    `(c ->> 'provider', c ->> 'threadId', c ->> 'parent',`,
+    `(c ->> 'provider', c ->> 'threadId', (SELECT p.slug FROM machine_identity p WHERE p.id = i."parentId"),`,
+    "by a line that says less, creating an identity with parentId NULL",
+  ],
+  [
+    `i.slug = terms #>> '{identity,slug}' AND i."displayName"`,
+    `i."displayName"`,
+    "by a line that says less, creating an identity with slug 'newer'",
+  ],
+  [
+    `AND new.owner = coalesce(s ->> 'owner', old.owner)`,
+    ``,
+    "by a line that says less, another owner by owner = 'a third'",
+  ],
+  [
+    `AND new.labels = coalesce(nullif(s -> 'labels', 'null'), old.labels)`,
+    ``,
+    "by a line that says less, another owner by owner = 'another', labels = '{}'",
+  ],
+  [
+    `AND new."idleTtl" IS NOT DISTINCT FROM coalesce((s ->> 'idleTtl')::bigint, old."idleTtl")`,
+    ``,
+    `by a line that says less, another owner by owner = 'another', "idleTtl" = 3600`,
+  ],
+  [
+    `ELSE (NEW."displayName", NEW.owner,`,
+    `ELSE (NEW."displayName", OLD.owner,`,
+    "by a line that says less, pausing an identity by status = 'paused', owner = 'another'",
+  ],
+  [
+    `midctl_line_of(ARRAY[does],`,
+    `midctl_line_of(ARRAY[does, 'identity.update'],`,
     "revoking by a line that updates",
+  ],
+  [
+    `l.terms ->> 'role' = NEW.name`,
+    `l.line IS NOT NULL`,
+    "by a line that says less, a change of what another role may do",
+  ],
+  [
+    `l.terms ->> 'endsAt' = ends`,
+    `l.line IS NOT NULL`,
+    "by a line that says less, ending legacy tokens at another moment",
+  ],
+  [`l."do" IS DISTINCT FROM NEW.action`, `false`, "a plan of two actions"],
+  [
+    `AND i.slug = l.terms #>> '{identity,slug}')) THEN`,
+    `)) THEN`,
+    "a plan that names an identity by another's slug",
+  ],
+  [`v."approvalId" = a.id) >= 64`, `v."approvalId" = a.id) >= 65`, "a 65th vote"],
+  [`IF NOT (SELECT l.used FROM`, `IF false AND NOT (SELECT l.used FROM`, "a line used up without effect"],
+  [
+    `OR OLD.transaction IS DISTINCT FROM pg_current_xact_id() THEN`,
+    `THEN`,
+    "a line said to be done that nobody used up",
   ],
   [
     `t."revokedAt" IS NULL AND coalesce(t."expiresAt" > at, true)`,
@@ -316,12 +432,13 @@ async function codeOf(tx: OwnTx, { given, attack }: Attack): Promise<string> {
   return code;
 }
 
-/** The definitions of every trigger function of ours. */
+/** The definitions of every trigger function of ours, and of what those of approvals ask. */
 async function readGuards(tx: OwnTx): Promise<string[]> {
   const definitions = await readValue<string[]>(
     tx,
     `SELECT json_agg(pg_get_functiondef(oid)) FROM pg_proc
-      WHERE proname LIKE 'midctl\\_%' AND (prorettype = 'trigger'::regtype OR prosrc LIKE '%midctl_refuse%')`,
+      WHERE proname LIKE 'midctl\\_%' AND (prorettype = 'trigger'::regtype OR prosrc LIKE '%midctl_refuse%' OR prosrc LIKE '%midctl_gate%'
+          OR proname IN ('midctl_line_of', 'midctl_is_created', 'midctl_is_updated'))`,
   );
   return definitions;
 }

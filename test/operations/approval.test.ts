@@ -5,7 +5,7 @@ import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { MidctlError } from "../../src/domain/errors.ts";
 import { initDatabase } from "../../src/operations/db-init.ts";
-import { approved, type Line, permitAs, take } from "../guards/approvals.ts";
+import { approved, creation, ENDS, ISSUES, type Line, permitAs, take, updates } from "../guards/approvals.ts";
 import { identity, issue, readValue, set, setIdentity, setToken } from "../guards/scene.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
 import { ALICE } from "../verifier/scene.ts";
@@ -20,8 +20,13 @@ const PROTECTED = { name: "production", live: false, protected: true };
 const ISSUE: Line = {
   ...{ do: "credential.issue", identity: "svc" },
   ...{ credential: "active000001", secret: "active000001" },
+  terms: { ...ISSUES, create: creation("svc") },
 };
-const UPDATE: Line = { do: "identity.update", identity: "svc" };
+/** The line that gives `svc` this owner, and the change that it says. */
+const ownedBy = (owner: string): readonly [Line, string] => [
+  { do: "identity.update", identity: "svc", terms: updates({ owner: `'${owner}'` }) },
+  setIdentity("svc", `owner = '${owner}'`),
+];
 
 let asked = 0;
 /** Twelve characters. */
@@ -47,7 +52,7 @@ describe.each(databases())("an approved line, on $name", (factory) => {
     database = await factory.create();
     db = database.db;
     await initDatabase(db, ALICE, PROTECTED);
-    await commit(db, permitAs(nextId(), ISSUE), identity("svc"), issue("active000001", "svc"));
+    await commit(db, permitAs(nextId(), ISSUE), identity("svc"), issue("active000001", "svc", ENDS));
   });
   afterAll(() => database?.dispose());
 
@@ -60,9 +65,10 @@ describe.each(databases())("an approved line, on $name", (factory) => {
 
   test("is carried out in the transaction that uses it up", async () => {
     const id = nextId();
-    await commit(db, approved(id, UPDATE));
+    const [line, change] = ownedBy("by the line");
+    await commit(db, approved(id, line));
 
-    await commit(db, take(id), setIdentity("svc", "owner = 'by the line'"));
+    await commit(db, take(id), change);
 
     expect(await ownerOf(db)).toBe("by the line");
     expect(await outcome(id)).toBe("done");
@@ -70,26 +76,55 @@ describe.each(databases())("an approved line, on $name", (factory) => {
 
   test("gives no right to the next transaction", async () => {
     const id = nextId();
-    await commit(db, permitAs(id, UPDATE));
+    const [line, change] = ownedBy("in time");
+    await commit(db, permitAs(id, line), change);
+    await commit(db, permitAs(nextId(), ownedBy("since then")[0]), ownedBy("since then")[1]);
 
-    expect(await refusal(db, setIdentity("svc", "owner = 'too late'"))).toBe("approval_required");
-    expect(await refusal(db, take(id), setIdentity("svc", "owner = 'again'"))).toBe("conflict");
+    expect(await refusal(db, change)).toBe("approval_required");
+    expect(await refusal(db, take(id), change)).toBe("conflict");
+  });
+
+  test("is used up by its change alone: its transaction does not commit without", async () => {
+    const id = nextId();
+    const [line, change] = ownedBy("in the end");
+    await commit(db, approved(id, line));
+
+    expect(await refusal(db, take(id))).toBe("conflict");
+
+    expect(await outcome(id)).toBeNull();
+    await commit(db, take(id), change);
+    expect(await ownerOf(db)).toBe("in the end");
   });
 
   test("is open again where its transaction is rolled back", async () => {
     const id = nextId();
-    await commit(db, approved(id, UPDATE));
+    const [line, change] = ownedBy("after all");
+    await commit(db, approved(id, line));
 
     expect(await refusal(db, take(id), setIdentity("svc", "slug = 'other'"))).toBe("illegal_transition");
 
     expect(await outcome(id)).toBeNull();
-    await commit(db, take(id), setIdentity("svc", "owner = 'after all'"));
+    await commit(db, take(id), change);
     expect(await ownerOf(db)).toBe("after all");
+  });
+
+  test("is named by the entry of the log of what was done by it", async () => {
+    const id = nextId();
+    const [line, change] = ownedBy("by leave");
+
+    await commit(db, permitAs(id, line), change);
+
+    expect(
+      await readValue(
+        db,
+        `SELECT entry::jsonb ->> 'approval' FROM midctl_log WHERE action = 'identity.update' ORDER BY "index" DESC LIMIT 1`,
+      ),
+    ).toBe(`ap_${id}`);
   });
 
   test("is named by each entry of the log that a request, a vote and a supersession leave", async () => {
     const id = nextId();
-    await commit(db, approved(id, UPDATE), take(id, "'superseded'"));
+    await commit(db, approved(id, ownedBy("nobody")[0]), take(id, "'superseded'"));
 
     const rows = await db.query<{ action: string }>(
       `SELECT action FROM midctl_log WHERE entry LIKE '%' || $1 || '%' ORDER BY "index"`,
@@ -111,15 +146,16 @@ describe.each(postgresDatabases())("two sessions that carry out one line, on $na
     try {
       const { db } = database;
       await initDatabase(db, ALICE, PROTECTED);
-      await commit(db, permitAs(nextId(), ISSUE), identity("svc"), issue("active000001", "svc"));
+      await commit(db, permitAs(nextId(), ISSUE), identity("svc"), issue("active000001", "svc", ENDS));
       const id = nextId();
-      await commit(db, approved(id, UPDATE));
+      const [line, change] = ownedBy("one of them");
+      await commit(db, approved(id, line));
 
       const ends = await Promise.allSettled(
-        [db, other].map((each, at) =>
+        [db, other].map((each) =>
           each.transaction(async (tx) => {
             await tx.script(take(id));
-            await tx.script(setIdentity("svc", `owner = 'session ${at}'`));
+            await tx.script(change);
           }),
         ),
       );
@@ -134,6 +170,17 @@ describe.each(postgresDatabases())("two sessions that carry out one line, on $na
   });
 });
 
+/** Two credentials of one new identity in a workspace. */
+const FIRST: Line = {
+  ...ISSUE,
+  terms: { ...ISSUES, create: creation("svc", { workspace: "midctl_workspace_slug(1)" }) },
+};
+const SECOND: Line = {
+  ...FIRST,
+  ...{ credential: "second000001", secret: "second000001" },
+  terms: { ...FIRST.terms, name: "'second'" },
+};
+
 describe.each(databases())("the host of a protected environment, on $name", (factory) => {
   let database: TestDatabase;
   let db: Database;
@@ -146,10 +193,10 @@ describe.each(databases())("the host of a protected environment, on $name", (fac
     await initDatabase(db, ALICE, PROTECTED);
     await commit(
       db,
-      permitAs(nextId(), ISSUE, { ...ISSUE, credential: "second000001", secret: "second000001" }),
+      permitAs(nextId(), FIRST, SECOND),
       identity("svc", { workspaceId: "1" }),
-      issue("active000001", "svc"),
-      issue("second000001", "svc", { name: "'second'" }),
+      issue("active000001", "svc", ENDS),
+      issue("second000001", "svc", { ...ENDS, name: "'second'" }),
     );
     await commit(db, set("active000001", "status = 'active'"));
   });

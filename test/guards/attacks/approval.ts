@@ -1,5 +1,5 @@
-import { approvalId, at, lines, open, request, take, vote } from "../approvals.ts";
-import { later } from "../scene.ts";
+import { approvalId, at, lines, open, PROTECT, request, take, vote } from "../approvals.ts";
+import { later, setIdentity } from "../scene.ts";
 import { type Attack, immutable, MC001, MC002, MC003, MC004, MC005, UNIQUE } from "./attack.ts";
 
 const ID = "asked0000001";
@@ -7,7 +7,18 @@ const OTHER = "asked0000002";
 const PAUSE = lines({ do: "pause", identity: "bare" }, { do: "pause", identity: "svc" });
 const ASKED = request(ID, PAUSE);
 const APPROVED = `${ASKED}; ${vote(ID, "approval", "bob")}`;
-const DONE = `${APPROVED}; ${take(ID)}`;
+/** What the lines say, done. */
+const PAUSED = `${setIdentity("bare", "status = 'paused'")}; ${setIdentity("svc", "status = 'paused'")}`;
+const CARRIED_OUT = `${take(ID)}; ${PAUSED}`;
+const DONE = `${PROTECT}; ${APPROVED}; ${CARRIED_OUT}`;
+/** Another plan, carried out. */
+const ANOTHER_DONE = [
+  request(OTHER, lines({ do: "resume", identity: "still" }), { quorum: 2 }),
+  vote(OTHER, "approval", "bob"),
+  vote(OTHER, "approval", "carol"),
+  take(OTHER),
+  setIdentity("still", "status = 'active'"),
+].join("; ");
 /** Broken glass: `breakGlass` is said, and the lines are done before anybody approves. */
 const BROKEN = request(ID, PAUSE, { fields: { breakGlass: `jsonb_build_object('ticket', 'T-1')` } });
 const SIGNED = `${BROKEN}; ${vote(ID, "request", "alice")}`;
@@ -16,7 +27,8 @@ const approval = (assignment: string) =>
   `UPDATE midctl_approval SET ${assignment} WHERE "publicId" = '${ID}'`;
 const line = (assignment: string) =>
   `UPDATE midctl_approval_line SET ${assignment} WHERE line = 1 AND "approvalId" = ${approvalId(ID)}`;
-const HALF_DONE = `${APPROVED}; ${line("outcome = 'done'")}`;
+const FIRST_DONE = `${line("outcome = 'done'")}; ${setIdentity("bare", "status = 'paused'")}`;
+const HALF_DONE = `${PROTECT}; ${APPROVED}; ${FIRST_DONE}`;
 const CANCEL = approval("status = 'cancelled'");
 const ANOTHER_CANCELLED = `${request(OTHER, PAUSE)};
   UPDATE midctl_approval SET status = 'cancelled' WHERE "publicId" = '${OTHER}'`;
@@ -31,7 +43,19 @@ const REQUESTS: readonly Attack[] = [
     [
       ["a plan that is no JSON", plan("hello")],
       ["a plan that says nothing", plan("{}")],
-      ["a plan of no lines", request(ID, "'[]'::jsonb")],
+      ["a plan of no lines", request(ID, "'[]'::jsonb", { fields: { action: "'pause'" } })],
+      [
+        "a plan whose lines do another thing than its action says",
+        request(ID, PAUSE, { fields: { action: "'resume'" } }),
+      ],
+      [
+        "a plan of two actions",
+        request(ID, lines({ do: "pause", identity: "bare" }, { do: "revoke", identity: "svc" })),
+      ],
+      [
+        "a plan that names an identity by another's slug",
+        request(ID, lines({ do: "pause", identity: "bare", reads: "svc" })),
+      ],
       ["a plan of nobody", request(ID, PAUSE, { fields: { requester: "''" } })],
       ["a plan without an id", request(ID, PAUSE, { fields: { id: "'ap_x'" } })],
       ["a plan with an id that only ends as one", request(ID, PAUSE, { fields: { id: `'mc_${ID}'` } })],
@@ -224,6 +248,24 @@ const VOTES: readonly Attack[] = [
     allows: "a countersignature, however late",
     twin: `${later("20 days")}; ${vote(ID, "approval", "bob")}`,
   },
+  {
+    refuses: "a 65th vote",
+    given: `${request(ID, PAUSE, { quorum: 100 })};
+      INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+      SELECT ${approvalId(ID)}, 'approval', 'owner ' || n, 'a key', 'signed' FROM generate_series(1, 64) n`,
+    attack: vote(ID, "approval", "bob"),
+    code: MC002,
+    allows: "one on another",
+    twin: `${request(OTHER, PAUSE)}; ${vote(OTHER, "approval", "bob")}`,
+  },
+  {
+    refuses: "a request signed once broken glass is countersigned",
+    given: `${SIGNED}; ${vote(ID, "approval", "somebody made up")}`,
+    attack: vote(ID, "request", "alice", "another"),
+    code: MC001,
+    allows: "a further countersignature",
+    twin: vote(ID, "approval", "bob"),
+  },
   ...["principal = 'carol'", "signature = 'another'", "kind = 'rejection'", "at = midctl_now()"].map(
     (assignment) => ({
       refuses: `a vote that is changed: ${assignment}`,
@@ -244,23 +286,26 @@ const VOTES: readonly Attack[] = [
   },
 ];
 
+const ANOTHER_SUPERSEDED = `${request(OTHER, PAUSE)}; ${vote(OTHER, "approval", "bob")}; ${take(OTHER, "'superseded'")}`;
+
 const LINES: readonly Attack[] = [
   {
     refuses: "a line written by hand",
     given: APPROVED,
     attack: `INSERT INTO midctl_approval_line ("approvalId", line, "do", identity) VALUES (${approvalId(ID)}, 9, 'revoke', 'x')`,
     code: MC003,
-    allows: "a line carried out",
-    twin: line("outcome = 'done'"),
+    allows: "a line superseded",
+    twin: line("outcome = 'superseded'"),
   },
   ...immutable(
     "a line",
-    (assignment) => line(`outcome = 'done', ${assignment}`),
+    (assignment) => line(`outcome = 'superseded', ${assignment}`),
     {
       do: "'revoke'",
       identity: "'other0000001'",
       credential: "'active000001'",
       secret: "'x'",
+      terms: "'{}'",
       endedAt: "midctl_now()",
       transaction: "pg_current_xact_id()",
       line: "9",
@@ -276,10 +321,7 @@ const LINES: readonly Attack[] = [
     ] as const
   ).map(([refuses, given, assignment]) => ({
     ...{ refuses, given, attack: line(assignment), code: MC002 },
-    ...{
-      allows: "one of another plan",
-      twin: `${request(OTHER, PAUSE)}; ${vote(OTHER, "approval", "bob")}; ${take(OTHER)}`,
-    },
+    ...{ allows: "a line of another plan superseded", twin: ANOTHER_SUPERSEDED },
   })),
   ...(
     [
@@ -297,33 +339,43 @@ const LINES: readonly Attack[] = [
       ["a line of glass broken unsigned", BROKEN],
     ] as const
   ).map(([refuses, given]) => ({
-    ...{ refuses, given, attack: take(ID), code: MC005 },
-    ...{
-      allows: "a line of what two of two approved",
-      twin: [
-        request(OTHER, PAUSE, { quorum: 2 }),
-        vote(OTHER, "approval", "bob"),
-        vote(OTHER, "approval", "carol"),
-        take(OTHER),
-      ].join("; "),
-    },
+    ...{ refuses, given: `${PROTECT}; ${given}`, attack: CARRIED_OUT, code: MC005 },
+    ...{ allows: "a line of what two of two approved", twin: ANOTHER_DONE },
   })),
   {
     refuses: "a line carried out too late",
-    given: APPROVED,
-    attack: `${later("121 minutes")}; ${take(ID)}`,
+    given: `${PROTECT}; ${APPROVED}`,
+    attack: `${later("121 minutes")}; ${CARRIED_OUT}`,
     code: MC004,
     allows: "one after the time for approval, and before that for execution",
-    twin: `${later("119 minutes")}; ${take(ID)}`,
+    twin: `${later("119 minutes")}; ${CARRIED_OUT}`,
   },
   {
     refuses: "a line of broken glass too late",
-    given: SIGNED,
-    attack: `${later("121 minutes")}; ${take(ID)}`,
+    given: `${PROTECT}; ${SIGNED}`,
+    attack: `${later("121 minutes")}; ${CARRIED_OUT}`,
     code: MC004,
     allows: "one in time",
-    twin: take(ID),
+    twin: CARRIED_OUT,
   },
+  {
+    refuses: "a line used up without effect",
+    given: `${PROTECT}; ${APPROVED}`,
+    attack: `${take(ID)}; ${setIdentity("bare", "status = 'paused'")}`,
+    code: MC004,
+    allows: "lines of which each had its own",
+    twin: CARRIED_OUT,
+  },
+  ...(
+    [
+      ["a line said to be done that nobody used up", line("used = true")],
+      ["a line said to be done as it is used up", line("outcome = 'done', used = true")],
+      ["a line said not to have been done", `${CARRIED_OUT}; ${line("used = false")}`],
+    ] as const
+  ).map(([refuses, attack]) => ({
+    ...{ refuses, attack, given: `${PROTECT}; ${APPROVED}`, code: MC003 },
+    ...{ allows: "one that was", twin: CARRIED_OUT },
+  })),
 ];
 
 const TABLES = ["midctl_plan", "midctl_approval", "midctl_approval_line", "midctl_approval_vote"];

@@ -1,4 +1,4 @@
-import { PROTECT, permit } from "../approvals.ts";
+import { ENDS, ISSUES, PROTECT, permit } from "../approvals.ts";
 import {
   credential,
   credentialId,
@@ -22,6 +22,7 @@ function hostGave(slug: string): string {
 const ISSUE_PERMITTED = permit({
   ...{ do: "credential.issue", identity: "bare" },
   ...{ credential: "new000000001", secret: "new000000001" },
+  terms: ISSUES,
 });
 
 export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
@@ -158,11 +159,11 @@ export const CREDENTIAL_BIRTH_ATTACKS: readonly Attack[] = [
   },
   {
     refuses: "a credential without an end in a protected environment",
-    given: `${PROTECT}; ${ISSUE_PERMITTED}`,
-    attack: issue("new000000001", "bare", { expiresAt: "NULL" }),
+    given: PROTECT,
+    attack: `${ISSUE_PERMITTED}; ${issue("new000000001", "bare", { expiresAt: "NULL" })}`,
     code: MC003,
     allows: "one with an end",
-    twin: issue("new000000001", "bare"),
+    twin: `${ISSUE_PERMITTED}; ${issue("new000000001", "bare", ENDS)}`,
   },
   ...(
     [

@@ -1,5 +1,20 @@
-import { type Line, lines, PROTECT, permit, request, take, vote } from "../approvals.ts";
-import { credentialId, identity, issue, later, set, setIdentity, setToken } from "../scene.ts";
+import {
+  creation,
+  ENDS,
+  ISSUES,
+  type Line,
+  lines,
+  NOT_AFTER,
+  object,
+  PROTECT,
+  PROTECT_NOW,
+  permit,
+  request,
+  take,
+  updates,
+  vote,
+} from "../approvals.ts";
+import { credentialId, identity, idOf, insert, issue, later, set, setIdentity, setToken } from "../scene.ts";
 import { type Attack, MC005 } from "./attack.ts";
 
 /** A control change, and the line of an approved plan that allows it. */
@@ -9,35 +24,74 @@ interface Gated {
   readonly line: Line;
 }
 
+const CREATE: Line = {
+  do: "identity.create",
+  identity: "new",
+  terms: { create: creation("new", { labels: `'{"team":"core"}'::jsonb`, parent: "'child'" }) },
+};
+const AS_CREATED = { labels: `'{"team":"core"}'`, parentId: idOf("child") };
 const NEW: Line = {
   do: "credential.issue",
   identity: "bare",
   credential: "new000000001",
   secret: "new000000001",
+  terms: ISSUES,
 };
-const SUCCESSOR = issue("new000000001", "svc", {
-  name: "'active'",
-  replacesId: credentialId("active000001"),
-  graceSeconds: "60",
+const successor = (columns: Readonly<Record<string, string>> = {}): string =>
+  issue("new000000001", "svc", {
+    name: "'active'",
+    replacesId: credentialId("active000001"),
+    graceSeconds: "60",
+    ...ENDS,
+    ...columns,
+  });
+const rotation = (terms: Readonly<Record<string, string>> = {}): Line => ({
+  ...NEW,
+  do: "credential.rotate",
+  identity: "svc",
+  terms: {
+    ...ISSUES,
+    name: "'active'",
+    replaces: object({ id: "'mc_active000001'" }),
+    grace: "60",
+    revokes: "'[]'::jsonb",
+    ...terms,
+  },
 });
-const ROTATION: Line = { ...NEW, do: "credential.rotate", identity: "svc" };
+const update = (fields: Readonly<Record<string, string>>): Line => ({
+  do: "identity.update",
+  identity: "svc",
+  terms: updates(fields),
+});
+/** Within the life of `svc`, the same whenever it is asked for. */
+const SOONER = `(SELECT "createdAt" + interval '1 day' FROM machine_identity WHERE slug = 'svc')`;
 
 const GATED: readonly Gated[] = [
-  { change: "creating an identity", sql: identity("new"), line: { do: "identity.create", identity: "new" } },
+  { change: "creating an identity", sql: identity("new", AS_CREATED), line: CREATE },
   {
     change: "another owner",
     sql: setIdentity("svc", "owner = 'another'"),
-    line: { do: "identity.update", identity: "svc" },
+    line: update({ owner: "'another'" }),
+  },
+  {
+    change: "another name to show",
+    sql: setIdentity("svc", `"displayName" = 'another'`),
+    line: update({ displayName: "'another'" }),
   },
   {
     change: "another label",
     sql: setIdentity("svc", `labels = '{"team":"other"}'`),
-    line: { do: "identity.update", identity: "svc" },
+    line: update({ labels: `'{"team":"other"}'::jsonb` }),
   },
   {
     change: "a sooner end of an identity",
-    sql: setIdentity("svc", `"expiresAt" = midctl_now() + interval '1 day'`),
-    line: { do: "identity.update", identity: "svc" },
+    sql: setIdentity("svc", `"expiresAt" = ${SOONER}`),
+    line: update({ expiresAt: `midctl_instant(${SOONER})` }),
+  },
+  {
+    change: "a shorter idle life of an identity",
+    sql: setIdentity("svc", `"idleTtl" = 3600`),
+    line: update({ idleTtl: "3600" }),
   },
   {
     change: "pausing an identity",
@@ -54,8 +108,8 @@ const GATED: readonly Gated[] = [
     sql: setIdentity("svc", "status = 'revoked'"),
     line: { do: "revoke", identity: "svc" },
   },
-  { change: "issuing", sql: issue("new000000001", "bare"), line: NEW },
-  { change: "rotating", sql: SUCCESSOR, line: ROTATION },
+  { change: "issuing", sql: issue("new000000001", "bare", ENDS), line: NEW },
+  { change: "rotating", sql: successor(), line: rotation() },
   {
     change: "pausing a credential",
     sql: set("active000001", "status = 'paused'"),
@@ -72,11 +126,165 @@ const GATED: readonly Gated[] = [
     line: { do: "revoke", credential: "active000001" },
   },
   {
-    change: "a sooner end of a credential",
-    sql: set("active000001", `"expiresAt" = midctl_now() + interval '1 day'`),
-    line: { do: "environment.protect", credential: "active000001" },
+    change: "revoking a legacy token by the function for people",
+    sql: "SELECT midctl_revoke_legacy('legacy000001')",
+    line: { do: "revoke", credential: "legacy000001" },
+  },
+  {
+    change: "ending legacy tokens by the function for people",
+    sql: "SELECT midctl_end_legacy('2030-01-01T00:00:00.000Z')",
+    line: { do: "token.sunset", terms: { endsAt: `'${NOT_AFTER}'` } },
+  },
+  {
+    change: "a change of what a role may do",
+    sql: insert("midctl_grant", { name: "'ops'", role: "1", roles: `'["operator"]'`, added: "'[]'" }),
+    line: { do: "environment.grant", terms: { role: "'ops'" } },
   },
 ];
+
+/** What goes beyond the line that its transaction used up: a change of the same kind, and not the one that it says. */
+const BEYOND: readonly { readonly what: string; readonly sql: string; readonly gated: Gated }[] = [
+  ...(
+    [
+      ["another owner", "owner = 'a third'"],
+      ["another name to show", `"displayName" = 'a third'`],
+      ["another label", `labels = '{"team":"third"}'`],
+      ["a sooner end of an identity", `"expiresAt" = ${SOONER} + interval '1 second'`],
+      ["a shorter idle life of an identity", `"idleTtl" = 3601`],
+      ["another owner", `owner = 'another', "displayName" = 'another'`],
+      ["another owner", `owner = 'another', labels = '{}'`],
+      ["another owner", `owner = 'another', "expiresAt" = ${SOONER}`],
+      ["another owner", `owner = 'another', "idleTtl" = 3600`],
+      ["another label", `labels = '{"team":"other"}', owner = 'another'`],
+      ["pausing an identity", "status = 'paused', owner = 'another'"],
+      ["revoking an identity", "status = 'revoked', labels = '{}'"],
+    ] as const
+  ).map(([by, assignment]) => ({
+    what: `${by} by ${assignment.replaceAll(SOONER, "a day")}`,
+    sql: setIdentity("svc", assignment),
+    gated: gatedBy(by),
+  })),
+  ...(
+    [
+      ["owner", "'another'"],
+      ["displayName", "'another'"],
+      ["labels", `'{"team":"other"}'`],
+      ["parentId", idOf("bare")],
+      ["parentId", "NULL"],
+      ["kind", "'thread'"],
+      ["expiresAt", "midctl_now() + interval '1 day'"],
+      ["idleTtl", "3600"],
+      ["slug", "'newer'"],
+    ] as const
+  ).map(([column, value]) => ({
+    what: `creating an identity with ${column} ${value}`,
+    sql: identity("new", {
+      ...AS_CREATED,
+      [column]: value,
+      ...(column === "kind" ? { provider: "'codex'", threadId: "'7'" } : {}),
+    }),
+    gated: gatedBy("creating an identity"),
+  })),
+  ...(
+    [
+      ["scopes", `'["cards:*"]'`],
+      ["name", "'another'"],
+      ["expiresAt", "'2031-01-01'"],
+      ["activationDeadline", "midctl_now() + interval '25 hours'"],
+    ] as const
+  ).map(([column, value]) => ({
+    what: `issuing with ${column} ${value}`,
+    sql: issue("new000000001", "bare", { ...ENDS, [column]: value }),
+    gated: gatedBy("issuing"),
+  })),
+  {
+    what: "rotating with a longer grace",
+    sql: successor({ graceSeconds: "3600" }),
+    gated: gatedBy("rotating"),
+  },
+  {
+    what: "rotating, and revoking what the line does not list",
+    sql: `${successor()}; ${set("paused000001", "status = 'revoked'")}`,
+    gated: gatedBy("rotating"),
+  },
+  {
+    what: "ending legacy tokens at another moment",
+    sql: "SELECT midctl_end_legacy('2029-01-01T00:00:00.000Z')",
+    gated: gatedBy("ending legacy tokens by the function for people"),
+  },
+  {
+    what: "a change of what another role may do",
+    sql: insert("midctl_grant", { name: "'mallory'", role: "1", roles: `'["operator"]'`, added: "'[]'" }),
+    gated: gatedBy("a change of what a role may do"),
+  },
+];
+
+function gatedBy(change: string): Gated {
+  const found = GATED.find((gated) => gated.change === change);
+  if (found === undefined) throw new Error(`nothing is gated as ${change}`);
+  return found;
+}
+
+/** Lines that say another thing, or of another time, than what is done by them; and the line that says it. */
+const LINES: readonly Attack[] = (
+  [
+    [
+      "a rotation of what the line does not replace",
+      rotation({ replaces: object({ id: "'mc_grace0000001'" }) }),
+      successor(),
+      [rotation(), successor()],
+    ],
+    [
+      "a rotation by a line that issues",
+      { ...rotation({ replaces: "NULL::jsonb" }), do: "credential.issue" },
+      successor(),
+      [rotation(), successor()],
+    ],
+    [
+      "a revocation under a rotation that does not list it",
+      rotation(),
+      `${successor()}; ${set("paused000001", "status = 'revoked'")}`,
+      [
+        rotation({ revokes: `'["mc_paused000001"]'::jsonb` }),
+        `${successor()}; ${set("paused000001", "status = 'revoked'")}`,
+      ],
+    ],
+    ...(["pause", "revoke"] as const).flatMap((does): [string, Line, string, [Line, string]][] => {
+      const [whole, one]: Line[] = [
+        { do: does, identity: "svc" },
+        { do: does, identity: "svc", credential: "active000001" },
+      ];
+      const [all, each] = [
+        setIdentity("svc", `status = '${does}d'`),
+        set("active000001", `status = '${does}d'`),
+      ];
+      return [
+        [
+          `the ${does} of an identity by a line on one of its credentials`,
+          one as Line,
+          all,
+          [one as Line, each],
+        ],
+        [`the ${does} of a credential by a line on its identity`, whole as Line, each, [whole as Line, all]],
+      ];
+    }),
+    [
+      "a change of an identity that two others came before",
+      { ...update({ owner: "'another'" }), stale: 2 },
+      setIdentity("svc", "owner = 'another'"),
+      [{ ...update({ owner: "'another'" }), stale: 1 }, setIdentity("svc", "owner = 'another'")],
+    ],
+    ...(["pause", "revoke"] as const).map((does): [string, Line, string, [Line, string]] => [
+      `the ${does} of a credential that another change came before`,
+      { do: does, credential: "active000001", stale: 1 },
+      set("active000001", `status = '${does}d'`),
+      [{ do: does, credential: "active000001" }, set("active000001", `status = '${does}d'`)],
+    ]),
+  ] as readonly (readonly [string, Line, string, readonly [Line, string]])[]
+).map(([refuses, line, sql, [right, does]]) => ({
+  ...{ refuses, given: PROTECT, attack: `${permit(line)}; ${sql}`, code: MC005 },
+  ...{ allows: "what the line says", twin: `${permit(right)}; ${does}` },
+}));
 
 /** A right that is none: of another kind, over another, with another secret, or not used up by this transaction. */
 const MISUSED: readonly { readonly right: string; readonly given: string; readonly gated: Gated }[] = [
@@ -117,6 +325,12 @@ const MISUSED: readonly { readonly right: string; readonly given: string; readon
 ];
 
 const GATES: readonly Attack[] = [
+  ...BEYOND.map(({ what, sql, gated: { sql: said, line } }) => ({
+    ...{ refuses: `by a line that says less, ${what}`, given: PROTECT },
+    ...{ attack: `${permit(line)}; ${sql}`, code: MC005 },
+    ...{ allows: "what the line says", twin: `${permit(line)}; ${said}` },
+  })),
+  ...LINES,
   ...GATED.map(({ change, sql, line }) => ({
     refuses: `${change} in a protected environment`,
     given: PROTECT,
@@ -182,36 +396,51 @@ const PROTECTION: readonly Attack[] = [
     attack: "UPDATE midctl_environment SET protected = true",
     code: MC005,
     allows: "protection over what one does",
-    twin: PROTECT,
+    twin: PROTECT_NOW,
+  },
+  {
+    refuses: "a sooner end of a credential in a protected environment",
+    given: PROTECT,
+    attack: set("active000001", `"expiresAt" = "expiresAt" - interval '1 day'`),
+    code: MC005,
+    allows: "one that comes with what the host does",
+    twin: setToken("active000001", `"revokedAt" = midctl_now()`),
+  },
+  {
+    refuses: "a sooner end of a credential than the plan says that protects",
+    attack: `${PROTECT_NOW}; ${set("active000001", `"expiresAt" = "expiresAt" - interval '2 days'`)}`,
+    code: MC005,
+    allows: "the one that it says",
+    twin: `${PROTECT_NOW}; ${set("active000001", `"expiresAt" = "expiresAt" - interval '1 day'`)}`,
   },
   {
     refuses: "protection over a legacy token that no plan covers",
-    attack: PROTECT.replaceAll(
+    attack: PROTECT_NOW.replaceAll(
       `FROM agent_token)`,
       `FROM agent_token WHERE "machineIdentityId" IS NOT NULL)`,
     ),
     code: MC005,
     allows: "protection once it is revoked",
     twin: `${setToken("legacy000001", `"revokedAt" = midctl_now()`)};
-      ${PROTECT.replaceAll(`FROM agent_token)`, `FROM agent_token WHERE "machineIdentityId" IS NOT NULL)`)}`,
+      ${PROTECT_NOW.replaceAll(`FROM agent_token)`, `FROM agent_token WHERE "machineIdentityId" IS NOT NULL)`)}`,
   },
   {
     refuses: "protection by a plan of other secrets",
-    attack: PROTECT.replaceAll(
+    attack: PROTECT_NOW.replaceAll(
       `midctl_commitment("tokenHash")`,
       `midctl_commitment(CASE WHEN "machineIdentityId" IS NULL THEN "tokenHash" ELSE "publicId" END)`,
     ),
     code: MC005,
     allows: "protection by one of theirs",
-    twin: PROTECT,
+    twin: PROTECT_NOW,
   },
   {
     refuses: "revoking by a line that updates",
     given: PROTECT,
-    attack: `${permit({ do: "identity.update", identity: "svc" })}; ${setIdentity("svc", "status = 'revoked'")}`,
+    attack: `${permit(update({ owner: "'another'" }))}; ${setIdentity("svc", "status = 'revoked'")}`,
     code: MC005,
     allows: "what that line says",
-    twin: `${permit({ do: "identity.update", identity: "svc" })}; ${setIdentity("svc", "owner = 'another'")}`,
+    twin: `${permit(update({ owner: "'another'" }))}; ${setIdentity("svc", "owner = 'another'")}`,
   },
 ];
 
