@@ -226,6 +226,9 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       ["name the environment", "UPDATE midctl_environment SET name = 'mine', named = true"],
       ["grant itself a role", `INSERT INTO midctl_grant VALUES ('x', 0, '[]', '[]')`],
       ["delete an identity", "DELETE FROM machine_identity"],
+      ["revoke a token past the gates", `UPDATE agent_token SET "revokedAt" = now()`],
+      ["end a token past the gates", `UPDATE agent_token SET "expiresAt" = now()`],
+      ["say that a line was carried out", "UPDATE midctl_approval_line SET used = true"],
       [
         "hang a trigger of its own on tokens",
         "CREATE TRIGGER t AFTER INSERT ON agent_token FOR EACH ROW EXECUTE FUNCTION midctl_keep()",

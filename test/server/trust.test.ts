@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { watchTrust } from "../../src/operations/approval/trust-dir.ts";
 import { type Desk, openDesk } from "../process/desk.ts";
-import { issueApproved, openTrustDesk, type TrustDesk } from "../support/trust.ts";
+import { openTrustDesk, type TrustDesk } from "../support/trust.ts";
+import { coverOne } from "../verifier/trust-scene.ts";
 import { ask, startProgram, startServe } from "./program.ts";
 import { openStage, type Stage } from "./stage.ts";
 
@@ -23,14 +24,15 @@ describe("a server with a trust root", () => {
   });
 
   test("lets through what is signed, and answers the uniform 401 to what is not", async () => {
-    const { token: approved } = await issueApproved(stage.db, desk, "approved", { scopes: ["cards:read"] });
+    const { token: approved, written } = await coverOne(stage.db, desk);
+    const slug = written.plan.lines[0]?.identity?.slug;
     const { token: unapproved } = await stage.issue("unapproved");
 
     const passed = await stage.ask("/auth?scope=cards:read", approved);
     const refused = await stage.ask("/auth", unapproved);
     const unknown = await stage.ask("/auth", "kanagent_unknown");
 
-    expect([passed.status, passed.headers.get("x-midctl-identity")]).toEqual([200, "approved"]);
+    expect([passed.status, passed.headers.get("x-midctl-identity")]).toEqual([200, slug]);
     expect([refused.status, await refused.text()]).toEqual([unknown.status, await unknown.text()]);
   });
 
