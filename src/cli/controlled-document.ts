@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
+import type { Draft } from "../operations/approval/draft.ts";
 import type { Request } from "../operations/change.ts";
 import { type Controlled, readTarget, type Target } from "../operations/control.ts";
 import { requireEnvironment } from "../operations/lookup.ts";
@@ -93,7 +94,10 @@ export async function controlTargets(
         // What is so already needs no line: one that did nothing would not be used up.
         const wanted = rest.filter(({ status }) => status !== STATUS[verb.name]);
         const open = context.dryRun ? [target] : wanted;
-        return Promise.all(open.map((each) => draftControl(db, each, STATUS[verb.name])));
+        // One after the other: thousands at once would all be held in memory.
+        const drafts: Draft[] = [];
+        for (const each of open) drafts.push(await draftControl(db, each, STATUS[verb.name]));
+        return drafts;
       };
       const done = await gated(context, db, verb.gate, { action: verb.name, draft, run });
       results.push({ ...done, error: null });
