@@ -8,7 +8,7 @@ import { createAuthenticator, loadTrust } from "../../dist/lib/index.js";
 import { writePlan } from "../../dist/lib/operations/approval/plan.js";
 import { decide, quickHash } from "../../dist/lib/operations/decide.js";
 import { Receipts } from "../../dist/lib/operations/verifier/receipts.js";
-import { insertRequest, insertVote, readMoment } from "../../dist/lib/repository/approval.js";
+import { endLines, insertRequest, insertVote, readMoment } from "../../dist/lib/repository/approval.js";
 import { judge, median, ratio, say, startTable, takeTurns } from "../measure.mjs";
 import { measureCost, measureRate } from "./rate.mjs";
 import { slugOf } from "./tokens.mjs";
@@ -133,6 +133,14 @@ async function keep(db, { text, digest, votes }) {
     await insertRequest(tx, { plan: text, digest, hashes: [], quorum: 1 });
     const { id } = JSON.parse(text);
     for (const vote of votes) await insertVote(tx, id, { ...vote, keyFingerprint: "of the bench" });
+    await endLines(
+      tx,
+      id,
+      "done",
+      JSON.parse(text).lines.map((_, index) => index + 1),
+    );
+    // As the guards say of what protection covers.
+    await tx.query("UPDATE midctl_approval_line SET used = true WHERE outcome = 'done'");
   });
 }
 
