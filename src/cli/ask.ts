@@ -51,7 +51,7 @@ export async function ask(
   drafts: readonly Draft[],
 ): Promise<never> {
   const asking = await askingOf(context, words, action);
-  const requested = await requestApproval(db, requestFrom(context), asking, action, drafts);
+  const requested = await requestApproval(db, requestFrom(context), asking, drafts);
   throw approvalRequired({ ...requested, status: "open" }, requested.plan.environment, {
     made: true,
     planFile: planPath(words, requested.id),

@@ -2,7 +2,7 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { takeLine } from "../operations/approval/apply.ts";
-import { draftControl } from "../operations/approval/draft.ts";
+import { draftControls } from "../operations/approval/draft.ts";
 import { rehearseLine } from "../operations/approval/rehearse.ts";
 import { requestApproval } from "../operations/approval/request.ts";
 import type { Request } from "../operations/change.ts";
@@ -41,7 +41,6 @@ export async function openGlass(
       },
     );
   }
-  const action = `${status === "paused" ? "pause" : "revoke"}`;
   if (words.key === undefined) {
     throw new MidctlError("usage", "--break-glass is signed, and wants --key; nothing was changed");
   }
@@ -54,18 +53,14 @@ export async function openGlass(
     );
   }
   const request = requestFrom(context);
-  // What stands so already is left out: a line that did nothing would not be used up.
-  const open = targets.filter((target) => target.status !== status);
-  if (open.length === 0) return () => ({});
-  const drafts = await Promise.all(open.map((target) => draftControl(db, target, status)));
+  const drafts = await draftControls(db, targets, status);
   for (const draft of drafts) await rehearseLine(db, request, draft);
-  if (context.dryRun) return () => ({});
-  const { id } = await requestApproval(db, request, { ...asking, keep: () => () => {} }, action, drafts, {
-    ticket,
-  });
+  if (context.dryRun || drafts.length === 0) return () => ({});
+  const { id } = await requestApproval(db, request, { ...asking, keep: () => () => {} }, drafts, { ticket });
   context.notice(
     `${id} stays open until another owner countersigns: midctl approval approve ${id} --key KEY`,
   );
+  const open = targets.filter((target) => target.status !== status);
   return (target) => {
     const at = open.indexOf(target);
     const line = drafts[at]?.line;

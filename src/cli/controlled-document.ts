@@ -2,7 +2,6 @@
 import * as z from "zod/mini";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
-import type { Draft } from "../operations/approval/draft.ts";
 import type { Request } from "../operations/change.ts";
 import { type Controlled, readTarget, type Target } from "../operations/control.ts";
 import { requireEnvironment } from "../operations/lookup.ts";
@@ -88,17 +87,9 @@ export async function controlTargets(
     const run = (claimed: Request) =>
       control(db, { ...request, ...claimed, ...(envelope?.(target) ?? {}) }, target);
     try {
-      const rest = targets.slice(index);
-      const draft = async () => {
-        const { draftControl } = await import("../operations/approval/draft.ts");
-        // What is so already needs no line: one that did nothing would not be used up.
-        const wanted = rest.filter(({ status }) => status !== STATUS[verb.name]);
-        const open = context.dryRun ? [target] : wanted;
-        // One after the other: thousands at once would all be held in memory.
-        const drafts: Draft[] = [];
-        for (const each of open) drafts.push(await draftControl(db, each, STATUS[verb.name]));
-        return drafts;
-      };
+      const rest = context.dryRun ? [target] : targets.slice(index);
+      const draft = async () =>
+        (await import("../operations/approval/draft.ts")).draftControls(db, rest, STATUS[verb.name]);
       const done = await gated(context, db, verb.gate, { action: verb.name, draft, run });
       results.push({ ...done, error: null });
     } catch (error) {

@@ -57,7 +57,6 @@ export async function askByFile(
 ): Promise<never> {
   const asking = await askingOf(context, words, action);
   const { id, plan, text, digest, signed } = await makePlan(db, asking, {
-    action,
     reason: context.reason,
     lines: [line],
   });

@@ -5,12 +5,14 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { applyApproval } from "../../src/operations/approval/apply.ts";
+import { draftControl } from "../../src/operations/approval/draft.ts";
 import { loadTrust } from "../../src/operations/approval/trust-dir.ts";
+import { readTarget } from "../../src/operations/control.ts";
 import { initDatabase } from "../../src/operations/db-init.ts";
 import { approveLines, type Bench, faultsOf, killAppliers, raceOnce } from "../campaign/forgery/appliers.ts";
 import { createRandom } from "../campaign/random.ts";
 import { postgresDatabases, type TestDatabase } from "../support/databases.ts";
-import { OPERATOR, openTrustDesk, type TrustDesk } from "../support/trust.ts";
+import { OPERATOR, openTrustDesk, requestSigned, type TrustDesk } from "../support/trust.ts";
 
 /** Few of what `npm run campaign:forgery` does many times. */
 describe.each(postgresDatabases())("appliers, on $name", (factory) => {
@@ -50,6 +52,26 @@ describe.each(postgresDatabases())("appliers, on $name", (factory) => {
 
     expect(again).toMatchObject({ changed: false, results: [], approval: { status: "executed", done: 2 } });
     expect(await faultsOf(bench.db, written)).toEqual([]);
+  });
+
+  test("break no glass on for whom the policy does not let, and do for whom it does", async () => {
+    const { plan: made } = await approveLines(bench, 1);
+    await applyApproval(bench.db, OPERATOR, loadTrust(bench.dir), made.id);
+    const slug = made.lines[0]?.identity?.slug ?? "";
+    const draft = await draftControl(bench.db, await readTarget(bench.db, slug), "paused");
+    const { plan } = await requestSigned(bench.db, desk, [draft], {
+      approvers: [],
+      edit: { breakGlass: { ticket: "INC-1" } },
+    });
+    const apply = () => applyApproval(bench.db, OPERATOR, loadTrust(bench.dir), plan.id);
+
+    await expect(apply()).rejects.toMatchObject({
+      code: "denied",
+      message: expect.stringContaining("the policy's breakGlass does not name who did it"),
+    });
+    desk.write(["alice", "bob", "carol"], { quorum: 1, breakGlass: ["alice"] });
+    expect(await apply()).toMatchObject({ changed: true, approval: { status: "uncountersigned", done: 1 } });
+    desk.write(["alice", "bob", "carol"]);
   });
 
   test("that are killed leave each line done and used up, or neither, and the next goes on", async () => {

@@ -107,7 +107,7 @@ async function openRequest(context: VerbContext, trust: TrustRoot, id: string): 
     text,
     judgement: judgeRequest(trust, found),
     show: async () =>
-      viewApprovalShow(await showRequest(context, id, SHOWN), `midctl approval show ${id} --all`),
+      viewApprovalShow(await showRequest(context, found, SHOWN), `midctl approval show ${id} --all`),
     vote: async (_principal, signature) => ({
       ...(await approveRequest(db, requestFrom(context), trust, id, signature)),
       signed: true,
@@ -133,7 +133,7 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
     plan: file.plan,
     text: file.text,
     judgement: judgeRequest(trust, file),
-    show: async () => viewApprovalShow(await showFile(context, path)),
+    show: async () => viewApprovalShow(await showFile(trust, file)),
     vote: async (principal, signature) => {
       writeNewFile(signaturePath(path, principal), signature, {
         undone: "nothing was approved by this",

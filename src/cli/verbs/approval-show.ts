@@ -1,5 +1,7 @@
 import * as z from "zod/mini";
+import type { TrustRoot } from "../../domain/trust.ts";
 import {
+  type FoundRequest,
   judgeRequest,
   judgeStanding,
   judgeVotes,
@@ -9,6 +11,7 @@ import {
 } from "../../operations/approval/read.ts";
 import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
 import type { VerbContext } from "../context.ts";
+import type { SignedFile } from "../plan-file.ts";
 import { requestFrom } from "../request.ts";
 import { readTrustRoot, requireTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
@@ -90,8 +93,12 @@ export const approvalShow = defineVerb({
   output: approvalShowOutput,
   list: ["lines"],
   async run({ ref, all }, context) {
-    if (isPlanFile(ref)) return { document: await showFile(context, ref) };
-    return { document: await showRequest(context, ref, all ? Number.POSITIVE_INFINITY : SHOWN) };
+    if (isPlanFile(ref)) {
+      const { readPlanFile } = await import("../plan-file.ts");
+      return { document: await showFile(requireTrustRoot(context), readPlanFile(ref)) };
+    }
+    const found = await readRequest(await context.database(), ref);
+    return { document: await showRequest(context, found, all ? Number.POSITIVE_INFINITY : SHOWN) };
   },
   view: (document) => viewApprovalShow(document),
 });
@@ -99,12 +106,11 @@ export const approvalShow = defineVerb({
 /** As much as there is to know of a request before one decides on it. */
 export async function showRequest(
   context: VerbContext,
-  id: string,
+  found: FoundRequest,
   most: number,
 ): Promise<ApprovalShowDocument> {
   const trust = readTrustRoot(context);
   const db = await context.database();
-  const found = await readRequest(db, id);
   return {
     approval: found.approval,
     plan: found.plan,
@@ -115,10 +121,8 @@ export async function showRequest(
 }
 
 /** The same of a plan in a file, whose signatures lie beside it. */
-export async function showFile(context: VerbContext, path: string): Promise<ApprovalShowDocument> {
-  const { approvalOfFile, readPlanFile } = await import("../plan-file.ts");
-  const trust = requireTrustRoot(context);
-  const file = readPlanFile(path);
+export async function showFile(trust: TrustRoot, file: SignedFile): Promise<ApprovalShowDocument> {
+  const { approvalOfFile } = await import("../plan-file.ts");
   const judgement = judgeRequest(trust, file);
   const approval = approvalOfFile(trust, file);
   return {

@@ -15,7 +15,7 @@ import { protectEnvironment } from "../db-protect.ts";
 import { awaitLetGo } from "../let-go.ts";
 import { carryOutLine, requireUnmoved } from "./carry-out.ts";
 import type { Plan, PlanLine } from "./plan.ts";
-import { judgeRequest, readRequest } from "./read.ts";
+import { type FoundRequest, glassFault, judgeRequest, readRequest } from "./read.ts";
 import { approvalRequired } from "./request.ts";
 
 export interface AppliedLine {
@@ -62,7 +62,13 @@ export async function applyApproval(
       details: { approval: id, status: approval.status },
     });
   }
-  if (!approval.breakGlass) requireInForce(id, judgeRequest(trust, found));
+  const judgement = judgeRequest(trust, found);
+  if (plan.breakGlass === null) requireInForce(id, judgement);
+  else
+    requireGlass(
+      id,
+      glassFault(trust, plan, judgement) ?? (judgement.short === "database" ? "database" : null),
+    );
   const results: AppliedLine[] = [];
   const note = (line: AppliedLine): void => {
     results.push(line);
@@ -70,7 +76,7 @@ export async function applyApproval(
   };
   const acting: Request = { ...request, reason: request.reason ?? plan.reason, approval: id };
   if (plan.lines[0]?.do === "environment.protect") await applyWhole(db, acting, plan, note);
-  else await applyLines(db, acting, plan, note);
+  else await applyLines(db, acting, found, note);
   if (results.some(({ line, outcome }) => outcome === "done" && endsLives(plan.lines[line - 1]))) {
     await waitForVerifiers(db, id);
   }
@@ -123,15 +129,29 @@ export function requireInForce(id: string, judgement: Judgement): void {
   );
 }
 
+/** Glass that was begun to be broken is broken on by whom the policy lets, and by nobody else: the database asks nothing. */
+function requireGlass(id: string, fault: "break_glass" | "request_unsigned" | "database" | null): void {
+  if (fault === null) return;
+  const why = {
+    break_glass: "the policy's breakGlass does not name who did it",
+    request_unsigned: "no signature of who did it holds under it",
+    database: "the policy names other databases than this one",
+  }[fault];
+  throw new MidctlError(
+    "denied",
+    `By the trust root ${id} did not break the glass: ${why}. Nothing was changed.`,
+    { hint: `midctl approval show ${id}`, details: { approval: id, short: fault } },
+  );
+}
+
 async function applyLines(
   db: Database,
   request: Request,
-  plan: Plan,
+  { approval: { digest }, plan }: FoundRequest,
   note: (line: AppliedLine) => void,
 ): Promise<void> {
   const { id } = plan;
-  const approval = await findApproval(db, id);
-  const hashes = approval === null ? [] : await readPlanHashes(db, approval.digest);
+  const hashes = await readPlanHashes(db, digest);
   for (const number of await readOpenLines(db, id)) {
     const line = plan.lines[number - 1];
     if (line === undefined) continue;

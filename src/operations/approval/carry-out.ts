@@ -106,7 +106,7 @@ export async function carryOutLine(
 
 /**
  * Locks what a line is about and compares it with what the plan was made on.
- * @throws MidctlError `conflict` with `details` `{ moved: true }`
+ * @throws MidctlError `conflict`
  */
 export async function requireUnmoved(tx: Tx, line: PlanLine): Promise<void> {
   if (line.identity !== null) {
@@ -133,7 +133,6 @@ export async function requireUnmoved(tx: Tx, line: PlanLine): Promise<void> {
 function moved(ref: string, what: string): MidctlError {
   return new MidctlError("conflict", `${ref} ${what}; this line was not carried out.`, {
     hint: "Look again, and request it anew if it is still wanted.",
-    details: { moved: true },
   });
 }
 

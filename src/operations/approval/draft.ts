@@ -51,6 +51,22 @@ export async function draftControl(tx: Tx, target: Target, status: ControlStatus
   return { line: { ...base, identity: null, credential }, hash: null };
 }
 
+/**
+ * The same of many. What stands so already is left out, since a line that does nothing is not used up; and one after the
+ * other, since thousands at once would all be held in memory.
+ */
+export async function draftControls(
+  tx: Tx,
+  targets: readonly Target[],
+  status: ControlStatus,
+): Promise<Draft[]> {
+  const drafts: Draft[] = [];
+  for (const target of targets) {
+    if (target.status !== status) drafts.push(await draftControl(tx, target, status));
+  }
+  return drafts;
+}
+
 export async function draftCreation(tx: Tx, spec: IdentitySpec): Promise<Draft> {
   const { identity, create } = await creationOf(tx, spec);
   return { line: { do: "identity.create", identity, create, credential: null, token: null }, hash: null };

@@ -1,14 +1,12 @@
-import { randomBytes } from "node:crypto";
 import type { Database, Tx } from "../../db/database.ts";
-import { addSeconds } from "../../domain/instant.ts";
-import { createPublicId } from "../../domain/token.ts";
-import { endLines, insertRequest, insertVote, readMoment } from "../../repository/approval.ts";
+import { endLines, insertRequest, insertVote } from "../../repository/approval.ts";
 import type { Environment } from "../../repository/environment.ts";
 import type { Envelope, Request } from "../change.ts";
 import { requireEnvironment } from "../lookup.ts";
 import { carryOutLine, readSubject, requireUnmoved } from "./carry-out.ts";
+import { composePlan } from "./compose.ts";
 import type { Draft } from "./draft.ts";
-import { type Plan, type PlanLine, writePlan } from "./plan.ts";
+import { type PlanLine, writePlan } from "./plan.ts";
 
 /** What carrying out a line changes, field by field, as the database says that has tried it. */
 export interface Effect {
@@ -50,7 +48,7 @@ export function rehearsal(
     envelope: {
       open: async (tx) => {
         if (first !== undefined) before = await readSubject(tx, first.line);
-        await pretendApproval(tx, environment, drafts);
+        await pretendApproval(tx, drafts);
         if (unmoved) for (const { line } of drafts) await requireUnmoved(tx, line);
       },
       close: async (tx) => {
@@ -71,27 +69,15 @@ export function targetName(line: PlanLine, environment: { readonly name: string 
   return line.credential?.id ?? line.identity?.slug ?? environment.name;
 }
 
-async function pretendApproval(tx: Tx, environment: Environment, drafts: readonly Draft[]): Promise<void> {
-  const { now, size, leafHash } = await readMoment(tx);
-  const plan: Plan = {
-    v: 1,
-    id: `ap_${createPublicId(randomBytes)}`,
-    action: drafts[0]?.line.do ?? "nothing",
-    environment: {
-      name: environment.name,
-      live: environment.kind === "live",
-      databaseId: environment.databaseId,
-    },
+async function pretendApproval(tx: Tx, drafts: readonly Draft[]): Promise<void> {
+  const plan = await composePlan(tx, {
     requester: "rehearsal",
     reason: null,
-    nonce: randomBytes(16).toString("hex"),
-    requestedAt: now,
-    approveBy: addSeconds(now, 3600),
-    executeBy: addSeconds(now, 3600),
-    log: { size, leafHash },
     breakGlass: null,
     lines: drafts.map(({ line }) => line),
-  };
+    approveWithin: 3600,
+    executeWithin: 3600,
+  });
   const { text, digest } = writePlan(plan);
   await insertRequest(tx, { plan: text, digest, hashes: drafts.map(({ hash }) => hash), quorum: 1 });
   await insertVote(tx, plan.id, {

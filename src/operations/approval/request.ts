@@ -1,16 +1,13 @@
-import { randomBytes } from "node:crypto";
 import type { Database } from "../../db/database.ts";
 import { CommitUnknown } from "../../db/failure.ts";
 import { MidctlError } from "../../domain/errors.ts";
-import { addSeconds } from "../../domain/instant.ts";
 import { LONGEST_EXECUTION, TYPED_DIGITS } from "../../domain/plan.ts";
-import { createPublicId } from "../../domain/token.ts";
 import type { TrustRoot } from "../../domain/trust.ts";
-import { type Approval, insertRequest, insertVote, readMoment } from "../../repository/approval.ts";
+import { type Approval, insertRequest, insertVote } from "../../repository/approval.ts";
 import { change, type Request } from "../change.ts";
-import { requireEnvironment } from "../lookup.ts";
+import { composePlan } from "./compose.ts";
 import type { Draft } from "./draft.ts";
-import { type Plan, type PlanLine, writePlan } from "./plan.ts";
+import { type Plan, writePlan } from "./plan.ts";
 
 /** Time for the approval where nothing is said: 8 hours. */
 export const DEFAULT_APPROVAL = 8 * 3600;
@@ -51,34 +48,9 @@ export interface SignedRequest extends WrittenPlan {
 export async function makePlan(
   db: Database,
   asking: Asking,
-  said: {
-    readonly action: string;
-    readonly reason: string | null;
-    readonly lines: readonly PlanLine[];
-    readonly breakGlass?: Plan["breakGlass"];
-  },
+  said: Pick<Plan, "reason" | "lines"> & Partial<Pick<Plan, "breakGlass">>,
 ): Promise<SignedRequest> {
-  const [environment, moment] = await Promise.all([requireEnvironment(db), readMoment(db)]);
-  const within = Math.min(asking.executeWithin, LONGEST_EXECUTION);
-  const plan: Plan = {
-    v: 1,
-    id: `ap_${createPublicId(randomBytes)}`,
-    action: said.action,
-    environment: {
-      name: environment.name,
-      live: environment.kind === "live",
-      databaseId: environment.databaseId,
-    },
-    requester: asking.requester,
-    reason: said.reason,
-    nonce: randomBytes(16).toString("hex"),
-    requestedAt: moment.now,
-    approveBy: addSeconds(moment.now, Math.min(asking.approveWithin, within)),
-    executeBy: addSeconds(moment.now, within),
-    log: { size: moment.size, leafHash: moment.leafHash },
-    breakGlass: said.breakGlass ?? null,
-    lines: [...said.lines],
-  };
+  const plan = await composePlan(db, { breakGlass: null, ...asking, ...said });
   const written = writePlan(plan);
   return { id: plan.id, ...written, plan, signed: (await asking.sign?.(written.text)) ?? null };
 }
@@ -88,12 +60,11 @@ export async function requestApproval(
   db: Database,
   request: Request,
   asking: Asking,
-  action: string,
   drafts: readonly Draft[],
   breakGlass: Plan["breakGlass"] = null,
 ): Promise<SignedRequest> {
   const lines = drafts.map(({ line }) => line);
-  const made = await makePlan(db, asking, { action, reason: request.reason, lines, breakGlass });
+  const made = await makePlan(db, asking, { reason: request.reason, lines, breakGlass });
   const { id, plan, text, digest, signed } = made;
   const takeBack = asking.keep?.(made);
   try {
