@@ -133,4 +133,14 @@ describe("what is remembered of plans", () => {
 
     expect([asked.plans, receipts.counters.kept]).toEqual([2, 1]);
   });
+
+  test("what a plan that went had covered is asked for anew", async () => {
+    const [gone, kept] = [await coverOne(database.db, desk), await coverOne(database.db, desk)];
+    const { ask } = open(10);
+    for (const token of [gone.token, gone.token, kept.token]) await ask(token);
+
+    await ask(gone.token);
+
+    expect(asked.plans).toBe(3);
+  });
 });
