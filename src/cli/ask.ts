@@ -1,11 +1,12 @@
 /** Asking for an approval: the request, its signature, and the plan's file. */
 import { rmSync } from "node:fs";
 import type { Database } from "../db/database.ts";
+import { canonicalText } from "../domain/canonical.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { commitToHash } from "../domain/plan.ts";
 import { canonicalScopes } from "../domain/scope.ts";
 import type { Draft } from "../operations/approval/draft.ts";
-import type { PlanLine } from "../operations/approval/plan.ts";
+import type { Plan, PlanLine } from "../operations/approval/plan.ts";
 import { type FoundRequest, findOpenRequest, readRequest } from "../operations/approval/read.ts";
 import { rehearsal, rehearseLine } from "../operations/approval/rehearse.ts";
 import {
@@ -16,6 +17,7 @@ import {
   requestApproval,
 } from "../operations/approval/request.ts";
 import { requireEnvironment } from "../operations/lookup.ts";
+import { readMoment } from "../repository/approval.ts";
 import type { VerbContext } from "./context.ts";
 import type { Gated, GateWords } from "./gate.ts";
 import { writeNewFile } from "./new-file.ts";
@@ -69,15 +71,16 @@ async function refuseRequested(
 ): Promise<MidctlError> {
   const { plan } = await readRequest(db, id);
   const differing = differences(
-    plan.lines,
+    plan,
     (await draft()).map(({ line }) => line),
+    (await readMoment(db)).now,
   );
   if (differing.length === 0) {
     return approvalRequired({ id, status, digest }, plan.environment, { made: false, planFile: null });
   }
   return new MidctlError(
     "conflict",
-    `The approval ${id} is ${status} and names this token already, with another ${differing.join(", another ")}; nothing was requested.`,
+    `The approval ${id} is ${status} and names this token already, and differs in: ${differing.join(", ")}; nothing was requested.`,
     {
       hint: `Give a new token file for another wish, or first: midctl approval cancel ${id}`,
       details: { approval: id, status, differing },
@@ -85,20 +88,46 @@ async function refuseRequested(
   );
 }
 
-/** In what a wish differs from the line that names its token. Moments do: each is counted from when it is wished. */
-function differences(requested: readonly PlanLine[], wished: readonly PlanLine[]): string[] {
+/** ms by which two lives of the same length may differ: each is counted from when it is wished. */
+const SAME_LIFE = 60_000;
+
+/** In what a wish differs from the line that names its token. @param now RFC 3339 */
+function differences(requested: Plan, wished: readonly PlanLine[], now: string): string[] {
   const [wish] = wished;
   if (wish?.credential == null) return [];
-  const line = requested.find(({ credential }) => credential?.id === wish.credential?.id);
+  const line = requested.lines.find(({ credential }) => credential?.id === wish.credential?.id);
   if (line === undefined) return ["credential"];
-  const told = (value: PlanLine): Readonly<Record<string, unknown>> => ({
-    verb: value.do,
-    identity: value.identity?.slug,
-    name: "name" in value ? value.name : null,
-    scopes: value.token === null ? null : canonicalScopes(value.token.scopes).join(" "),
-  });
-  const [before, now] = [told(line), told(wish)];
-  return Object.keys(before).filter((key) => before[key] !== now[key]);
+  const [before, after] = [tell(line), tell(wish)];
+  const differing = Object.keys(before).filter(
+    // What only one of them says is of an identity that was made meanwhile.
+    (key) => before[key] !== after[key] && before[key] !== undefined && after[key] !== undefined,
+  );
+  const life = (of: PlanLine, from: string) =>
+    of.token === null ? 0 : Date.parse(of.token.notAfter) - Date.parse(from);
+  const apart = Math.abs(life(line, requested.requestedAt) - life(wish, now));
+  // A moment that was given is the same; a life that was given ends later by now.
+  const same = line.token?.notAfter === wish.token?.notAfter || apart <= SAME_LIFE;
+  return same ? differing : [...differing, "expires"];
+}
+
+/** What makes a wish another one, moments apart. */
+function tell(line: PlanLine): Readonly<Record<string, unknown>> {
+  const create = "create" in line ? line.create : null;
+  const said = (value: unknown) => (value === undefined ? undefined : canonicalText(value));
+  return {
+    verb: line.do,
+    identity: line.identity?.slug,
+    name: "name" in line ? line.name : undefined,
+    scopes: line.token === null ? undefined : canonicalScopes(line.token.scopes).join(" "),
+    activateWithin: "activateWithin" in line ? line.activateWithin : undefined,
+    grace: "grace" in line ? line.grace : undefined,
+    owner: create?.owner,
+    displayName: create?.displayName,
+    labels: said(create?.labels),
+    parent: said(create?.parent),
+    workspace: said(create?.workspace),
+    idleTtl: said(create?.idleTtl),
+  };
 }
 
 /** Who asks: by the key that signs, or, where the policy lets requests go unsigned, as the settings say. */

@@ -11,6 +11,14 @@ export const NAMESPACES = {
 } as const;
 export type VoteKind = keyof typeof NAMESPACES;
 
+/** What a line does that issues a token, or covers one that is there: these alone name a token, and verifiers go by them. */
+export const COVERING = [
+  "credential.issue",
+  "credential.rotate",
+  "identity.adopt",
+  "environment.protect",
+] as const;
+
 /** Longest time from request to execution, in seconds: 24 hours (SPEC §9). */
 export const LONGEST_EXECUTION = 86_400;
 /** So much of the digest, in hex digits, is typed by whoever approves. */

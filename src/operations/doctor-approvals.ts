@@ -5,15 +5,16 @@ import {
   countOpenApprovals,
   type LivePlan,
   mayReadApprovals,
+  readCarriedOut,
   readLivePlans,
   readSignedPlan,
   readUncountersigned,
-  readUnverified,
 } from "../repository/approval.ts";
 import type { Environment } from "../repository/environment.ts";
 import { type LiveRow, readLiveRows } from "../repository/protection.ts";
 import { toScopes } from "../repository/token-facts.ts";
 import { explainShort } from "./approval/apply.ts";
+import type { PlanLine } from "./approval/plan.ts";
 import { glassFault, judgeRequest, readRequest } from "./approval/read.ts";
 import { weakPermissions } from "./approval/trust-dir.ts";
 import type { Finding } from "./doctor.ts";
@@ -31,8 +32,8 @@ type Found = Omit<Finding, "check">;
 const NAMED = 5;
 /** Digests of plans that are asked for at once. */
 const PAGE = 500;
-/** So many are looked at of what was carried out lately. */
-const LATELY = 500;
+/** So many are looked at of what was carried out lately; a millisecond or so each. */
+const LATELY = 10_000;
 
 /**
  * What is wrong with approvals (SPEC §9): a countersignature that is owed, a trust root that trusts too much, tokens that
@@ -55,7 +56,7 @@ export async function approvalFindings(
   return [
     ...found,
     ...uncoveredFindings(await readUncovered(db, trust.root, now), trust.dir),
-    ...forgedFindings(await readForged(db, trust.root), trust.dir),
+    ...(await lateFindings(db, trust)),
   ];
 }
 
@@ -93,7 +94,14 @@ function trustFindings({ root, dir }: NamedTrust, environment: Environment | nul
       message: `${file} names no databases: plans of any database are believed.`,
       mend: `"databases":["${id ?? "…"}"] in ${file}`,
     });
-  } else if (environment?.protected === true && !believes(root, environment)) {
+  } else if (databases.length > 1) {
+    found.push({
+      severity: "warning",
+      message: `${file} names ${databases.length} databases: what is approved in one of them is believed in each, whoever copies it there.`,
+      mend: "a trust directory for each database, with its id alone",
+    });
+  }
+  if (databases !== null && environment?.protected === true && !believes(root, environment)) {
     found.push({
       severity: "error",
       message: `${file} does not name this database: verifiers that have it refuse every token of ${environment.name}.`,
@@ -168,16 +176,42 @@ function forgedFindings(lately: readonly Forged[], dir: string): Found[] {
   return found;
 }
 
+async function lateFindings(db: Database, { root, dir }: NamedTrust): Promise<Found[]> {
+  const forged: Forged[] = [];
+  let examined = 0;
+  for (let before: string | null = null; ; ) {
+    const page = await readCarriedOut(db, { before, limit: PAGE });
+    forged.push(...(await readForged(db, root, page)));
+    examined += page.length;
+    before = page.at(-1)?.id ?? null;
+    if (page.length < PAGE) return forgedFindings(forged, dir);
+    if (examined >= LATELY) break;
+  }
+  return [
+    ...forgedFindings(forged, dir),
+    {
+      severity: "warning",
+      message: `Of what was carried out in the last 30 days the newest ${examined} approvals were examined, and no older ones.`,
+      mend: "midctl approval list --all, then midctl approval show AP",
+    },
+  ];
+}
+
 /**
- * What was carried out lately without signatures that hold. Where it names tokens, verifiers refuse these, and they are counted
+ * What was carried out without signatures that hold. Where it only issued tokens, verifiers refuse these, and they are counted
  * as uncovered. Of break-glass a vote may still be owed.
  */
-async function readForged(db: Database, root: TrustRoot): Promise<readonly Forged[]> {
+async function readForged(
+  db: Database,
+  root: TrustRoot,
+  lately: readonly { readonly id: string; readonly action: string; readonly requester: string }[],
+): Promise<readonly Forged[]> {
   const forged: Forged[] = [];
-  for (const { id, action, requester } of await readUnverified(db, LATELY)) {
+  for (const { id, action, requester } of lately) {
     const what = `${action}, requested by ${requester}`;
     try {
       const found = await readRequest(db, id);
+      if (found.plan.lines.every(onlyCovers)) continue;
       const judgement = judgeRequest(root, found);
       const why = explainShort(judgement);
       const glass = glassFault(root, found.plan, judgement);
@@ -197,10 +231,23 @@ async function readForged(db: Database, root: TrustRoot): Promise<readonly Forge
       if (why !== null && !owing) forged.push({ id, what, why, severity: "warning" });
     } catch (error) {
       if (!(error instanceof MidctlError) || error.code === "unavailable") throw error;
-      forged.push({ id, what, why: "its plan is not what its digest names", severity: "warning" });
+      forged.push({ id, what, why: "what is kept as its plan is none", severity: "warning" });
     }
   }
   return forged;
+}
+
+/** Whether a line comes to nothing but a token, which verifiers judge. */
+function onlyCovers(line: PlanLine): boolean {
+  switch (line.do) {
+    case "credential.issue":
+    case "identity.adopt":
+      return line.create === null;
+    case "credential.rotate":
+      return line.revokes.length === 0;
+    default:
+      return line.do === "environment.protect";
+  }
 }
 
 /**

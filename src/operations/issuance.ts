@@ -207,16 +207,27 @@ export async function writeCredential(
     findCredential(tx, secret.publicId),
     findIdentity(tx, identity.slug),
   ]);
-  if (!written) {
-    throw new MidctlError(
-      "conflict",
-      `The token is a ${secret.environment} token, and this environment is not ${secret.environment}; nothing was issued.`,
-      { hint: "Make the token for this environment: midctl status names its kind." },
-    );
-  }
+  if (!written) throw wrongKind(secret, "issued");
   if (credential === null || made === null)
     throw new MidctlError("internal", "The credential was written and cannot be read; nothing was issued.");
   return { created: true, identity: made, credential, revoked: plan.revoked };
+}
+
+/** @throws MidctlError `conflict` for a token of the other kind of environment */
+export function requireKind(
+  secret: Commitment,
+  kind: Environment["kind"],
+  done: "issued" | "requested",
+): void {
+  if (secret.environment !== kind) throw wrongKind(secret, done);
+}
+
+function wrongKind({ environment }: Commitment, done: "issued" | "requested"): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `The token is a ${environment} token, and this environment is not ${environment}; nothing was ${done}.`,
+    { hint: "Make the token for this environment: midctl status names its kind." },
+  );
 }
 
 /** ` --name NAME` for a hint, where it is not the default one. */

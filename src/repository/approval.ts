@@ -1,5 +1,5 @@
 import type { Tx } from "../db/database.ts";
-import type { VoteKind } from "../domain/plan.ts";
+import { COVERING, type VoteKind } from "../domain/plan.ts";
 import { IS_LIVE } from "./credential.ts";
 import { LEGACY_IN_FORCE } from "./protection.ts";
 
@@ -147,17 +147,21 @@ export async function readUncountersigned(
   );
 }
 
-/** Of the last 30 days, what was carried out that no verifier checks, since it names no token: newest first. */
-export async function readUnverified(
+/**
+ * Of the last 30 days, what was carried out: newest first.
+ * @param before an id; only older ones
+ */
+export async function readCarriedOut(
   tx: Tx,
-  limit: number,
+  { before, limit }: { readonly before: string | null; readonly limit: number },
 ): Promise<Pick<Approval, "id" | "action" | "requester">[]> {
   return tx.query(
     `SELECT 'ap_' || a."publicId" AS id, a.action, a.requester FROM midctl_approval a
       WHERE a."requestedAt" > midctl_now() - interval '30 days'
-        AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done' AND l.secret IS NULL)
-      ORDER BY a.id DESC LIMIT $1::int`,
-    [limit],
+        AND ($1::text IS NULL OR a.id < (SELECT b.id FROM midctl_approval b WHERE b."publicId" = $1::text))
+        AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done')
+      ORDER BY a.id DESC LIMIT $2::int`,
+    [before === null ? null : before.slice(3), limit],
   );
 }
 
@@ -244,6 +248,9 @@ export async function findRequestOf(tx: Tx, secret: string): Promise<Approval | 
   return row ?? null;
 }
 
+/** The lines that say of a token what verifiers go by. */
+const COVERS = COVERING.map((does) => `'${does}'`).join(", ");
+
 /** How many plans a verifier looks at for one token: nobody makes it look at more. */
 const MOST_PLANS = 16;
 
@@ -259,7 +266,7 @@ export async function readDigestsOf(
     `SELECT s.secret, p.digest FROM (SELECT jsonb_array_elements_text($1::text::jsonb) AS secret) s
        CROSS JOIN LATERAL (
          SELECT a.digest FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId"
-          WHERE l.secret = s.secret AND l.used
+          WHERE l.secret = s.secret AND l.used AND l."do" IN (${COVERS})
           ORDER BY a.id DESC LIMIT ${MOST_PLANS}) p`,
     [JSON.stringify(secrets)],
   );
@@ -272,8 +279,8 @@ export interface LivePlan {
 }
 
 /**
- * Digests of the plans that name a token which is alive and were voted for, newest first, each once. Tokens are told by
- * their public ids, so that whoever may not read hashes can ask.
+ * Digests of the plans by which tokens that are alive were issued or covered, as verifiers choose them, newest first, each
+ * once. Tokens are told by their public ids, so that whoever may not read hashes can ask.
  * @param before the last `position` of the page before; null for the first page
  */
 export async function readLivePlans(
@@ -283,9 +290,8 @@ export async function readLivePlans(
   return tx.query(
     `SELECT a.id::text AS position, a.digest FROM midctl_approval a
       WHERE ($1::text IS NULL OR a.id < $1::text::bigint)
-        AND EXISTS (SELECT FROM midctl_approval_vote v WHERE v."approvalId" = a.id AND v.kind = 'approval')
         AND EXISTS (
-          SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.secret IS NOT NULL AND (
+          SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.used AND l."do" IN (${COVERS}) AND (
             EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = l.credential AND ${IS_LIVE})
             OR EXISTS (SELECT FROM agent_token t WHERE t."publicId" = l.credential AND ${LEGACY_IN_FORCE})))
       ORDER BY a.id DESC LIMIT $2::int`,

@@ -243,13 +243,8 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     "a line of glass broken unsigned",
   ],
   [
-    `NEW.remaining <> OLD.remaining OR NEW.status <> 'cancelled'`,
-    `NEW.remaining <> OLD.remaining`,
-    "a request that is approved by hand",
-  ],
-  [
-    `NEW.remaining <> OLD.remaining OR NEW.status <> 'cancelled'`,
-    `NEW.status <> 'cancelled'`,
+    `pg_trigger_depth() < 2 AND NEW.remaining <> OLD.remaining`,
+    `false`,
     "a cancellation that counts lines off",
   ],
   [`OR (OLD."breakGlass" AND NEW.status = 'cancelled')`, "", "cancelling broken glass"],
@@ -262,11 +257,6 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     `AND (on_identity IS NULL OR l.identity = on_identity)`,
     ``,
     "by a line over another identity, pausing an identity",
-  ],
-  [
-    `AND (on_credential IS NOT NULL OR l.credential IS NULL OR l."do" IN ('credential.issue', 'credential.rotate', 'identity.adopt'))`,
-    ``,
-    "the revoke of an identity by a line on one of its credentials",
   ],
   [
     `l.secret = midctl_commitment(NEW."tokenHash") AND i.slug`,
@@ -307,9 +297,68 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     "a revocation under a rotation that does not list it",
   ],
   [
-    `OLD.version - (l.terms #>> '{identity,version}')::int IN (0, 1)`,
+    `AND midctl_is_version(OLD, (l.terms #>> '{identity,version}')::int)`,
+    ``,
+    "a change of an identity that another came before",
+  ],
+  [
+    `midctl_is_version(i, (l.terms #>> '{identity,version}')::int)`,
     `true`,
-    "a change of an identity that two others came before",
+    "issuing to an identity that has changed since",
+  ],
+  [
+    `= (l.terms #>> '{replaces,version}')::int`,
+    `IS NOT NULL`,
+    "a rotation of a predecessor that has changed since",
+  ],
+  [
+    `AND 'mc_' || p."publicId" IS DISTINCT FROM l.terms ->> 'replacesPending'`,
+    `AND false`,
+    "putting a pending credential aside that no line names",
+  ],
+  [
+    `midctl_is_created(i, l.terms) AND i."createdAt"`,
+    `i."createdAt"`,
+    "issuing to an identity that was made otherwise",
+  ],
+  [`AND i."createdAt" >= midctl_began()`, ``, "issuing to an identity that was made before"],
+  [`AND NEW.adopted = (l."do" = 'identity.adopt')`, ``, "taking a legacy token in by a line that issues"],
+  [
+    `AND c.status IN ('revoked', 'abandoned')`,
+    ``,
+    "a rotation after a leak that revokes half of what it says",
+  ],
+  [
+    `AND l."approvalId" <> OLD."approvalId" AND midctl_is_now(l)`,
+    `AND false`,
+    "a line in the transaction of another approval",
+  ],
+  [
+    `(l.terms -> 'identity' = 'null') <> (l.terms -> 'credential' = 'null')`,
+    `true`,
+    "a plan that pauses an identity and names a credential beside it",
+  ],
+  [`coalesce(l.terms -> 'token', 'null') <> 'null'`, `false`, "a plan that pauses and names a token"],
+  [
+    `WHEN 'approved' THEN agreed AND`,
+    `WHEN 'approved' THEN`,
+    "a request that nobody voted on that is approved by a trigger of somebody's own",
+  ],
+  [
+    `WHEN 'executed' THEN NOT EXISTS`,
+    `WHEN 'executed' THEN true OR NOT EXISTS`,
+    "a request of which nothing was done that is executed by a trigger of somebody's own",
+  ],
+  [
+    `l.outcome IS NULL)
+        AND EXISTS`,
+    `false) AND EXISTS`,
+    "a request of which one line was done that is executed by a trigger of somebody's own",
+  ],
+  [
+    `WHEN 'countersigned' THEN agreed AND`,
+    `WHEN 'countersigned' THEN`,
+    "a request of glass that nobody countersigned that is countersigned by a trigger of somebody's own",
   ],
   [
     `OLD.version = (l.terms #>> '{credential,version}')::int, 'revoking '`,
@@ -438,7 +487,7 @@ async function readGuards(tx: OwnTx): Promise<string[]> {
     tx,
     `SELECT json_agg(pg_get_functiondef(oid)) FROM pg_proc
       WHERE proname LIKE 'midctl\\_%' AND (prorettype = 'trigger'::regtype OR prosrc LIKE '%midctl_refuse%' OR prosrc LIKE '%midctl_gate%'
-          OR proname IN ('midctl_line_of', 'midctl_is_created', 'midctl_is_updated'))`,
+          OR proname IN ('midctl_line_of', 'midctl_is_created', 'midctl_is_updated', 'midctl_is_version'))`,
   );
   return definitions;
 }

@@ -79,13 +79,24 @@ export const approvalApprove = defineVerb({
         hint: "read midctl approval show; where nobody can be asked, --yes confirms it, and --digest binds it to what was read",
       });
     }
-    if (context.dryRun)
-      return { document: { changed: false, principal: key.principal, signed: true, approval } };
+    if (context.dryRun) return { document: foretell(approval, subject.judgement, key.principal) };
     const { signature } = await key.sign("approval", text);
     return { document: await subject.vote(key.principal, signature) };
   },
   view: viewVoted,
 });
+
+/** What the vote would come to. */
+function foretell(
+  approval: ApprovalDocument,
+  { approvers, quorum }: Judgement,
+  principal: string,
+): VotedDocument {
+  const changed = !approvers.includes(principal);
+  const agreed = new Set([...approvers, principal]).size >= quorum;
+  const status = agreed && approval.status === "open" ? "approved" : approval.status;
+  return { changed, principal, signed: true, approval: { ...approval, status } };
+}
 
 /** What is voted on, and where the vote goes. */
 interface Subject {

@@ -33,6 +33,13 @@ export interface Applied {
   readonly results: readonly AppliedLine[];
 }
 
+/** What is carried out: broken glass whether or not somebody has countersigned it meanwhile. */
+const CARRIED_OUT: ReadonlySet<Approval["status"]> = new Set([
+  "approved",
+  "uncountersigned",
+  "countersigned",
+]);
+
 /** What a line's target may say to a line that comes too late. */
 const MOVED = new Set(["conflict", "illegal_transition", "not_found"]);
 
@@ -51,12 +58,14 @@ export async function applyApproval(
 ): Promise<Applied> {
   const found = await readRequest(db, id);
   const { approval, plan } = found;
-  if (approval.status === "executed" || approval.status === "countersigned") {
+  const left = approval.lines - approval.done - approval.superseded;
+  if (left === 0 && (approval.status === "executed" || approval.status === "countersigned")) {
     return { changed: false, approval, results: [] };
   }
   if (approval.status === "open")
     throw approvalRequired(approval, plan.environment, { made: false, planFile: null });
-  if (approval.status !== "approved" && approval.status !== "uncountersigned") {
+  if (approval.status === "executed") throw notExecuted(approval, left);
+  if (!CARRIED_OUT.has(approval.status)) {
     throw new MidctlError("conflict", `${id} is ${approval.status}; nothing was changed.`, {
       hint: "Request it anew where it is still wanted.",
       details: { approval: id, status: approval.status },
@@ -81,6 +90,18 @@ export async function applyApproval(
     await waitForVerifiers(db, id);
   }
   return { changed: results.length > 0, approval: (await findApproval(db, id)) ?? approval, results };
+}
+
+/** What says that it is done, and is not, was written by hand. */
+function notExecuted({ id, status, lines }: Approval, left: number): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `${id} is called ${status}, and ${left} of ${lines} lines were never carried out; nothing was changed.`,
+    {
+      hint: "Somebody altered it behind the guards: midctl doctor, then request it anew.",
+      details: { approval: id, status, left },
+    },
+  );
 }
 
 function endsLives(line: PlanLine | undefined): boolean {
@@ -182,7 +203,7 @@ export async function takeLine(tx: Tx, id: string, number: number, line: PlanLin
 /** A plan that ran out of time, or was cancelled, is no reason to call its lines superseded. */
 async function requireStillOpen(db: Database, id: string): Promise<void> {
   const approval = await findApproval(db, id);
-  if (approval?.status === "approved" || approval?.status === "uncountersigned") return;
+  if (approval !== null && CARRIED_OUT.has(approval.status)) return;
   throw new MidctlError(
     "conflict",
     `${id} is ${approval?.status ?? "gone"} by now; what was carried out stands, and nothing more was changed.`,

@@ -17,7 +17,7 @@ import type { GrantInput } from "../db-grant.ts";
 import { type Adoption, previewAdoption } from "../identity-adopt.ts";
 import type { IdentitySpec } from "../identity-create.ts";
 import { type IdentityUpdate, relabel } from "../identity-update.ts";
-import type { Issuance, Seen } from "../issuance.ts";
+import { type Issuance, requireKind, type Seen } from "../issuance.ts";
 import { notFound } from "../lookup.ts";
 import type { Creation, IdentityTarget, LineOf, PlanLine } from "./plan.ts";
 
@@ -94,6 +94,7 @@ export async function draftUpdate(tx: Tx, slug: string, update: IdentityUpdate):
 }
 
 export async function draftIssue(tx: Tx, issuance: Issuance, seen: Seen): Promise<Draft> {
+  requireKind(issuance.secret, seen.environment.kind, "requested");
   const slug = typeof issuance.identity === "string" ? issuance.identity : issuance.identity.slug;
   const existing = await findIdentity(tx, slug);
   if (existing === null && typeof issuance.identity === "string") {
@@ -119,6 +120,7 @@ export async function draftIssue(tx: Tx, issuance: Issuance, seen: Seen): Promis
 }
 
 export async function draftRotation(tx: Tx, rotation: Rotation, seen: Seen): Promise<Draft> {
+  requireKind(rotation.secret, seen.environment.kind, "requested");
   const slug = typeof rotation.identity === "string" ? rotation.identity : rotation.identity.slug;
   const identity = await requireIdentity(tx, slug);
   const live = rotation.compromised ? await readLive(tx, slug, rotation.name) : [];

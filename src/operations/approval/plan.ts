@@ -4,11 +4,17 @@ import { ROLES } from "../../db/rights.ts";
 import { canonicalText, parseCanonical } from "../../domain/canonical.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { digestOf } from "../../domain/plan.ts";
+import { MAX_GRACE } from "../credential-rotate.ts";
 
 const text = z.string();
-const instant = z.string().check(z.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/));
+const instant = z.string().check(
+  z.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+  // A day that there is: 31 February would be read as another.
+  z.refine((written) => new Date(written).toJSON() === written),
+);
 const hex = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const publicId = z.string().check(z.regex(/^[0-9A-Za-z]{12}$/));
+const credentialId = z.string().check(z.regex(/^mc_[0-9A-Za-z]{12}$/));
 const count = z.int().check(z.nonnegative());
 
 /** The identity that a line is about. */
@@ -52,6 +58,7 @@ function line<Name extends string, Shape extends z.core.$ZodLooseShape>(name: Na
   return z.strictObject({ do: z.literal(name), ...shape });
 }
 const none = z.null();
+/** On one thing: a credential, or an identity as a whole. */
 const control = {
   credential: z.nullable(credential),
   identity: z.nullable(identity),
@@ -82,8 +89,8 @@ const lines = z.discriminatedUnion("do", [
     name: text,
     /** Seconds from execution to the first use. */
     activateWithin: count,
-    /** `mc_…`, abandoned in its favour. */
-    replacesPending: z.nullable(text),
+    /** Abandoned in its favour. */
+    replacesPending: z.nullable(credentialId),
   }),
   line("credential.rotate", {
     identity,
@@ -92,11 +99,11 @@ const lines = z.discriminatedUnion("do", [
     name: text,
     activateWithin: count,
     replaces: credential,
-    replacesPending: z.nullable(text),
+    replacesPending: z.nullable(credentialId),
     /** Seconds. */
-    grace: count,
-    /** `mc_…` that end at once: what was live of this name when the plan was made. Empty unless compromised. */
-    revokes: z.array(text),
+    grace: count.check(z.maximum(MAX_GRACE)),
+    /** What ends at once: what was live of this name when the plan was made. Empty unless compromised. */
+    revokes: z.array(credentialId),
   }),
   line("pause", control),
   line("resume", control),
@@ -155,6 +162,14 @@ const plan = z
   .check(
     // Whoever reads what a plan does has read it of every line.
     z.refine((said) => said.lines.every((each) => each.do === said.action), { path: ["action"] }),
+    // Beside a credential an identity would be read, and not looked at: it might be another's.
+    z.refine(
+      (said) =>
+        said.lines.every(
+          (each) => !("from" in each) || (each.credential === null) !== (each.identity === null),
+        ),
+      { path: ["lines"] },
+    ),
   );
 
 export type Plan = z.infer<typeof plan>;
@@ -176,7 +191,7 @@ export function readPlan(written: string): Plan {
   const [issue] = parsed.error.issues;
   throw new MidctlError(
     "usage",
-    `This is no plan of this midctl: ${issue?.path.join(".") || "it"} is not as it should be. Nothing was done.`,
+    `This is no plan of this midctl: ${issue?.path.join(".") || "it"} is not as it should be. Nothing was done by this command.`,
     {
       hint: "A plan is the one line that a gated command wrote, unchanged; a newer midctl may say more in it.",
     },

@@ -113,7 +113,9 @@ export async function rejectRequest(
       signature: signed?.signature ?? null,
     }),
   );
-  return { changed: true, approval: await requireApproval(db, id), principal: signer.principal };
+  const after = await requireApproval(db, id);
+  const rejected = request.dryRun === true ? { ...after, status: "rejected" as const } : after;
+  return { changed: true, approval: rejected, principal: signer.principal };
 }
 
 /** Takes a request back. Throws `illegal_transition` where it has ended already. */

@@ -1,5 +1,5 @@
 import type { Tx } from "../../db/database.ts";
-import { commitToHash, digestOf } from "../../domain/plan.ts";
+import { COVERING, commitToHash, digestOf } from "../../domain/plan.ts";
 import { judgePlan } from "../../domain/receipt.ts";
 import { grants, sameScopes } from "../../domain/scope.ts";
 import type { TrustRoot } from "../../domain/trust.ts";
@@ -40,6 +40,8 @@ export interface ReceiptsOptions {
   readonly room?: number;
   /** Steady clock, ms. */
   readonly now?: () => number;
+  /** This process's clock, ms since 1970. */
+  readonly wall?: () => number;
 }
 
 const ROOM = 64 * 1_048_576;
@@ -49,12 +51,12 @@ const JUDGE_AGAIN = 1_000;
 const MOST_SHORT = 10_000;
 /** ms after `executeBy` in which a row may be born: the line was used up in time, and its transaction then waited for locks. */
 const LATE = 60_000;
-const COVERING: ReadonlySet<string> = new Set([
-  "credential.issue",
-  "credential.rotate",
-  "identity.adopt",
-  "environment.protect",
-]);
+const COVERS: ReadonlySet<string> = new Set(COVERING);
+/**
+ * ms that this process's clock may be ahead of a signed end before that has passed whatever the database says of the time: an
+ * owner could set that clock back, and nothing signed would ever end.
+ */
+const AHEAD = 5 * 60_000;
 /** What was found for a token, and in which plan. */
 interface Seen {
   readonly plan: Kept;
@@ -73,6 +75,7 @@ export class Receipts {
   readonly #patience: number;
   readonly #room: number;
   readonly #now: () => number;
+  readonly #wall: () => number;
   #root: TrustRoot | null = null;
   /** By digest. */
   #plans = new Map<string, Kept>();
@@ -89,11 +92,15 @@ export class Receipts {
     null;
   readonly #counts = { verified: 0, insufficient: 0 };
 
-  constructor(db: Tx, { patience, room = ROOM, now = () => performance.now() }: ReceiptsOptions) {
+  constructor(
+    db: Tx,
+    { patience, room = ROOM, now = () => performance.now(), wall = Date.now }: ReceiptsOptions,
+  ) {
     this.#db = db;
     this.#patience = patience;
     this.#room = room;
     this.#now = now;
+    this.#wall = wall;
   }
 
   /** Plans found in force, judgements that found one not to be, and plans kept. */
@@ -103,23 +110,24 @@ export class Receipts {
 
   /**
    * The decision as this trust root has it: `unapproved` unless a signed plan in force names the token with this identity
-   * and these scopes, and its time has not passed by the database's clock of the reading. `scope` is judged after that. At
-   * once where the plan has been seen.
+   * and these scopes, and its time has not passed: by the database's clock of the reading, nor by five minutes on this
+   * process's own. `scope` is judged after that. At once where the plan has been seen.
    * @param hash what the token is kept as, hex
    * @param looked made without a scope
    * @throws MidctlError `unavailable` where the database cannot be asked
    */
   judge(root: TrustRoot, hash: string, looked: Looked, scope: string | null): Looked | Promise<Looked> {
-    const { decision, publicId, at } = looked;
+    const { decision, publicId } = looked;
     if (!decision.ok || publicId === null) return looked;
     this.#follow(root);
+    const at = Math.max(looked.at, this.#wall() - AHEAD);
     const { identity, scopes, credential } = decision;
     const row = { publicId, identity, scopes, issuedAt: credential?.issuedAt ?? null };
     const fits = (terms: Terms): boolean => at < terms.notAfter && isSame(terms, row);
     const known = this.#find(hash, fits);
-    if (known !== null) return held(looked, decision, known, scope);
+    if (known !== null) return held(looked, at, decision, known, scope);
     const secret = commitToHash(hash);
-    return this.#seek(root, secret, fits).then((terms) => held(looked, decision, terms, scope));
+    return this.#seek(root, secret, fits).then((terms) => held(looked, at, decision, terms, scope));
   }
 
   /** What was judged under another root is nothing. */
@@ -279,7 +287,7 @@ function readStrictly(text: string): Plan | null {
 function termsOf({ id, executeBy, lines }: Plan): ReadonlyMap<string, Terms> {
   const terms = new Map<string, Terms>();
   for (const line of lines) {
-    if (line.token === null || line.credential === null || !COVERING.has(line.do)) continue;
+    if (line.token === null || line.credential === null || !COVERS.has(line.do)) continue;
     // The first of two that name the same token: a plan that people mean has one.
     if (terms.has(line.token.secret)) continue;
     terms.set(line.token.secret, {
@@ -322,12 +330,20 @@ export function isSame(terms: Terms, { publicId, identity, scopes, issuedAt }: C
   );
 }
 
-/** The decision held to its terms; `unapproved` without any. */
-function held(looked: Looked, decision: Accepted, terms: Terms | null, scope: string | null): Looked {
+/** The decision held to its terms; `unapproved` without any. @param at the later of the clocks, ms since 1970 */
+function held(
+  looked: Looked,
+  at: number,
+  decision: Accepted,
+  terms: Terms | null,
+  scope: string | null,
+): Looked {
   if (terms === null) return refuseInstead(looked, "unapproved");
   if (scope !== null && !grants(decision.scopes, scope)) return refuseInstead(looked, "scope_missing");
-  const { publicId, pending, stale, at } = looked;
-  return { decision: underTerms(decision, terms), publicId, pending, stale, at, notAfter: terms.notAfter };
+  const { publicId, pending, stale } = looked;
+  // What is left until then is what counts, since it is kept by the clock of the reading.
+  const notAfter = looked.at + (terms.notAfter - at);
+  return { decision: underTerms(decision, terms), publicId, pending, stale, at: looked.at, notAfter };
 }
 
 /** The answer ends when row or line does, whichever is sooner. Each field by its name: a spread costs a microsecond. */

@@ -56,6 +56,19 @@ const REQUESTS: readonly Attack[] = [
         "a plan that names an identity by another's slug",
         request(ID, lines({ do: "pause", identity: "bare", reads: "svc" })),
       ],
+      [
+        "a plan that pauses an identity and names a credential beside it",
+        request(ID, lines({ do: "pause", identity: "bare", credential: "active000001" })),
+      ],
+      ["a plan that pauses nothing", request(ID, lines({ do: "pause" }))],
+      [
+        "a plan that issues to nobody",
+        request(ID, lines({ do: "credential.issue", credential: "new000000001", secret: "new000000001" })),
+      ],
+      [
+        "a plan that pauses and names a token",
+        request(ID, lines({ do: "pause", identity: "bare", secret: "active000001" })),
+      ],
       ["a plan of nobody", request(ID, PAUSE, { fields: { requester: "''" } })],
       ["a plan without an id", request(ID, PAUSE, { fields: { id: "'ap_x'" } })],
       ["a plan with an id that only ends as one", request(ID, PAUSE, { fields: { id: `'mc_${ID}'` } })],
@@ -191,6 +204,33 @@ const ASKS: readonly Attack[] = [
   },
 ];
 
+/** An update as it would come from a trigger of somebody's own. */
+const tricked = (sql: string): string => `
+  CREATE FUNCTION pg_temp.trick() RETURNS trigger LANGUAGE plpgsql AS $trick$ BEGIN ${sql}; RETURN NULL; END $trick$;
+  CREATE TEMP TABLE bait (x int);
+  CREATE TRIGGER trick AFTER INSERT ON bait FOR EACH ROW EXECUTE FUNCTION pg_temp.trick();
+  INSERT INTO bait VALUES (1)`;
+
+const TRICKS: readonly Attack[] = [
+  ...(
+    [
+      ["approved", "that nobody voted on", ASKED],
+      ["approved", "of broken glass", SIGNED],
+      ["rejected", "that nobody rejected", APPROVED],
+      ["executed", "of which nothing was done", APPROVED],
+      ["executed", "of which one line was done", HALF_DONE],
+      ["superseded", "whose lines are open", APPROVED],
+      ["open", "that is approved", APPROVED],
+      ["countersigned", "of glass that nobody countersigned", SIGNED],
+      ["countersigned", "that broke no glass", APPROVED],
+    ] as const
+  ).map(([status, what, given]) => ({
+    ...{ refuses: `a request ${what} that is ${status} by a trigger of somebody's own`, given, code: MC003 },
+    ...{ attack: tricked(approval(`status = '${status}'`)) },
+    ...{ allows: "a vote", twin: `${request(OTHER, PAUSE)}; ${vote(OTHER, "approval", "carol")}` },
+  })),
+];
+
 const VOTES: readonly Attack[] = [
   {
     refuses: "an approval by the requester",
@@ -257,6 +297,17 @@ const VOTES: readonly Attack[] = [
     code: MC002,
     allows: "one on another",
     twin: `${request(OTHER, PAUSE)}; ${vote(OTHER, "approval", "bob")}`,
+  },
+  {
+    refuses: "a request signed twice",
+    given: `${ASKED}; ${vote(ID, "request", "alice")}`,
+    attack: vote(ID, "request", "alice", "another"),
+    code: MC002,
+    allows: "a countersignature, whatever was made up before",
+    twin: `${BROKEN.replaceAll(ID, OTHER)}; ${vote(OTHER, "request", "alice")};
+      INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+      SELECT ${approvalId(OTHER)}, 'approval', 'nobody ' || n, 'a key', 'made up' FROM generate_series(1, 100) n;
+      ${vote(OTHER, "approval", "bob")}`,
   },
   {
     refuses: "a request signed once broken glass is countersigned",
@@ -359,6 +410,14 @@ const LINES: readonly Attack[] = [
     twin: CARRIED_OUT,
   },
   {
+    refuses: "a line in the transaction of another approval",
+    given: `${PROTECT}; ${APPROVED}; ${request(OTHER, lines({ do: "resume", identity: "still" }))}; ${vote(OTHER, "approval", "bob")}`,
+    attack: `${CARRIED_OUT}; ${take(OTHER)}; ${setIdentity("still", "status = 'active'")}`,
+    code: MC003,
+    allows: "all lines of one",
+    twin: CARRIED_OUT,
+  },
+  {
     refuses: "a line used up without effect",
     given: `${PROTECT}; ${APPROVED}`,
     attack: `${take(ID)}; ${setIdentity("bare", "status = 'paused'")}`,
@@ -399,4 +458,11 @@ const STAYS: readonly Attack[] = TABLES.flatMap((table) => [
   },
 ]);
 
-export const APPROVAL_ATTACKS: readonly Attack[] = [...REQUESTS, ...ASKS, ...VOTES, ...LINES, ...STAYS];
+export const APPROVAL_ATTACKS: readonly Attack[] = [
+  ...REQUESTS,
+  ...ASKS,
+  ...TRICKS,
+  ...VOTES,
+  ...LINES,
+  ...STAYS,
+];

@@ -14,8 +14,20 @@ import {
   updates,
   vote,
 } from "../approvals.ts";
-import { credentialId, identity, idOf, insert, issue, later, set, setIdentity, setToken } from "../scene.ts";
-import { type Attack, MC005 } from "./attack.ts";
+import {
+  credential,
+  credentialId,
+  hashOf,
+  identity,
+  idOf,
+  insert,
+  issue,
+  later,
+  set,
+  setIdentity,
+  setToken,
+} from "../scene.ts";
+import { ATTACH, type Attack, LEGACY_FACTS, MC004, MC005 } from "./attack.ts";
 
 /** A control change, and the line of an approved plan that allows it. */
 interface Gated {
@@ -37,13 +49,20 @@ const NEW: Line = {
   secret: "new000000001",
   terms: ISSUES,
 };
-const successor = (columns: Readonly<Record<string, string>> = {}): string =>
-  issue("new000000001", "svc", {
+const ISSUED = issue("new000000001", "bare", ENDS);
+const successor = (columns: Readonly<Record<string, string>> = {}, publicId = "new000000001"): string =>
+  issue(publicId, "svc", {
     name: "'active'",
     replacesId: credentialId("active000001"),
     graceSeconds: "60",
     ...ENDS,
     ...columns,
+  });
+/** A predecessor as a line names it, so many changes ago. */
+const replacing = (publicId: string, stale = 0): string =>
+  object({
+    id: `'mc_${publicId}'`,
+    version: `(SELECT version - ${stale} FROM machine_identity_credential WHERE "publicId" = '${publicId}')`,
   });
 const rotation = (terms: Readonly<Record<string, string>> = {}): Line => ({
   ...NEW,
@@ -52,7 +71,7 @@ const rotation = (terms: Readonly<Record<string, string>> = {}): Line => ({
   terms: {
     ...ISSUES,
     name: "'active'",
-    replaces: object({ id: "'mc_active000001'" }),
+    replaces: replacing("active000001"),
     grace: "60",
     revokes: "'[]'::jsonb",
     ...terms,
@@ -108,7 +127,7 @@ const GATED: readonly Gated[] = [
     sql: setIdentity("svc", "status = 'revoked'"),
     line: { do: "revoke", identity: "svc" },
   },
-  { change: "issuing", sql: issue("new000000001", "bare", ENDS), line: NEW },
+  { change: "issuing", sql: ISSUED, line: NEW },
   { change: "rotating", sql: successor(), line: rotation() },
   {
     change: "pausing a credential",
@@ -230,7 +249,7 @@ const LINES: readonly Attack[] = (
   [
     [
       "a rotation of what the line does not replace",
-      rotation({ replaces: object({ id: "'mc_grace0000001'" }) }),
+      rotation({ replaces: replacing("grace0000001") }),
       successor(),
       [rotation(), successor()],
     ],
@@ -252,7 +271,7 @@ const LINES: readonly Attack[] = (
     ...(["pause", "revoke"] as const).flatMap((does): [string, Line, string, [Line, string]][] => {
       const [whole, one]: Line[] = [
         { do: does, identity: "svc" },
-        { do: does, identity: "svc", credential: "active000001" },
+        { do: does, credential: "active000001" },
       ];
       const [all, each] = [
         setIdentity("svc", `status = '${does}d'`),
@@ -269,10 +288,23 @@ const LINES: readonly Attack[] = (
       ];
     }),
     [
-      "a change of an identity that two others came before",
-      { ...update({ owner: "'another'" }), stale: 2 },
+      "a change of an identity that another came before",
+      { ...update({ owner: "'another'" }), stale: 1 },
       setIdentity("svc", "owner = 'another'"),
-      [{ ...update({ owner: "'another'" }), stale: 1 }, setIdentity("svc", "owner = 'another'")],
+      [update({ owner: "'another'" }), setIdentity("svc", "owner = 'another'")],
+    ],
+    ["issuing to an identity that has changed since", { ...NEW, stale: 1 }, ISSUED, [NEW, ISSUED]],
+    [
+      "rotating for an identity that has changed since",
+      { ...rotation(), stale: 1 },
+      successor(),
+      [rotation(), successor()],
+    ],
+    [
+      "a rotation of a predecessor that has changed since",
+      rotation({ replaces: replacing("active000001", 1) }),
+      successor(),
+      [rotation(), successor()],
     ],
     ...(["pause", "revoke"] as const).map((does): [string, Line, string, [Line, string]] => [
       `the ${does} of a credential that another change came before`,
@@ -286,11 +318,90 @@ const LINES: readonly Attack[] = (
   ...{ allows: "what the line says", twin: `${permit(right)}; ${does}` },
 }));
 
+/** Something that a line on the same things may do, and does not do what this one does. */
+function another({ do: does, secret, identity: on, credential }: Line): string {
+  if (secret !== undefined) return "environment.protect";
+  if (on === undefined && credential === undefined)
+    return does === "token.sunset" ? "environment.grant" : "token.sunset";
+  return does === "pause" ? "resume" : "pause";
+}
+
+/** What waits for its first use, and the line that puts it aside. */
+const WAITING = successor({}, "waiting00001");
+const ASIDE = set("waiting00001", `status = 'abandoned', "replacedBy" = 'new000000001'`);
+const MAKES: Line = { ...NEW, identity: "new", terms: { ...ISSUES, create: creation("new") } };
+const MAKES_NEWER: Line = { ...MAKES, identity: "newer", terms: { ...ISSUES, create: creation("newer") } };
+const NEWER = `${permit(MAKES_NEWER)}; ${identity("newer")}; ${issue("new000000001", "newer", ENDS)}`;
+const LEAKED = rotation({ grace: "0", revokes: `'["mc_active000001", "mc_paused000001"]'::jsonb` });
+const REVOKED = set("active000001", "status = 'revoked'");
+const SECOND = successor({ graceSeconds: "0" });
+const TAKEN_IN = `${credential("legacy000001", "bare", { ...LEGACY_FACTS, ...ENDS })}; ${ATTACH}`;
+const takesIn = (does: string): Line => ({
+  do: does,
+  identity: "bare",
+  credential: "legacy000001",
+  terms: {
+    name: "'default'",
+    activateWithin: "86400",
+    create: "NULL::jsonb",
+    token: object({
+      secret: `midctl_commitment('${hashOf("legacy000001")}')`,
+      scopes: `'["cards:read"]'::jsonb`,
+      notAfter: `'${NOT_AFTER}'`,
+    }),
+  },
+});
+
+/** What a line does not say of what comes with the credential that it issues. */
+const WITH: readonly Attack[] = (
+  [
+    [
+      "putting a pending credential aside that no line names",
+      `${WAITING}; ${PROTECT}`,
+      `${permit(rotation())}; ${ASIDE}; ${successor()}`,
+      "the one that it names",
+      `${permit(rotation({ replacesPending: "'mc_waiting00001'" }))}; ${ASIDE}; ${successor()}`,
+    ],
+    [
+      "issuing to an identity that was made otherwise",
+      `${identity("new", { owner: "'another'" })}; ${PROTECT}`,
+      `${permit(MAKES)}; ${issue("new000000001", "new", ENDS)}`,
+      "to the one that the line makes",
+      NEWER,
+    ],
+    [
+      "issuing to an identity that was made before",
+      `${later("-1 hour")}; ${identity("new")}; ${later("0")}; ${PROTECT}`,
+      `${permit(MAKES)}; ${issue("new000000001", "new", ENDS)}`,
+      "to one that is made with it",
+      NEWER,
+    ],
+    [
+      "taking a legacy token in by a line that issues",
+      `${setToken("legacy000001", `"expiresAt" = '2030-01-01'`)}; ${PROTECT}`,
+      `${permit(takesIn("credential.issue"))}; ${TAKEN_IN}`,
+      "by one that adopts",
+      `${permit(takesIn("identity.adopt"))}; ${TAKEN_IN}`,
+    ],
+  ] as const
+).map(([refuses, given, attack, allows, twin]) => ({ refuses, given, attack, code: MC005, allows, twin }));
+
+const HALVES: readonly Attack[] = [
+  {
+    refuses: "a rotation after a leak that revokes half of what it says",
+    given: PROTECT,
+    attack: `${permit(LEAKED)}; ${REVOKED}; ${SECOND}`,
+    code: MC004,
+    allows: "one that revokes what it says",
+    twin: `${permit(LEAKED)}; ${REVOKED}; ${set("paused000001", "status = 'revoked'")}; ${SECOND}`,
+  },
+];
+
 /** A right that is none: of another kind, over another, with another secret, or not used up by this transaction. */
 const MISUSED: readonly { readonly right: string; readonly given: string; readonly gated: Gated }[] = [
   ...GATED.map((gated) => ({
     right: `by a line that says something else, ${gated.change}`,
-    given: permit({ ...gated.line, do: gated.line.do === "pause" ? "resume" : "pause" }),
+    given: permit({ ...gated.line, do: another(gated.line) }),
     gated,
   })),
   ...GATED.filter(({ line }) => line.identity !== undefined).map((gated) => ({
@@ -331,6 +442,8 @@ const GATES: readonly Attack[] = [
     ...{ allows: "what the line says", twin: `${permit(line)}; ${said}` },
   })),
   ...LINES,
+  ...WITH,
+  ...HALVES,
   ...GATED.map(({ change, sql, line }) => ({
     refuses: `${change} in a protected environment`,
     given: PROTECT,
@@ -349,6 +462,8 @@ const GATES: readonly Attack[] = [
   })),
 ];
 
+const OF_BARE: Line = { ...update({ owner: "'another'" }), identity: "bare" };
+
 /** What stays nobody's decision, beside the nearest thing that is somebody's. */
 const FREE: readonly Attack[] = [
   {
@@ -357,6 +472,13 @@ const FREE: readonly Attack[] = [
     attack: `${later("59 minutes")}; ${setIdentity("bare", "status = 'paused'")}`,
     allows: "that of one which is",
     twin: `${later("61 minutes")}; ${setIdentity("bare", "status = 'paused'")}`,
+  },
+  {
+    refuses: "a change of an identity after another",
+    given: `${setIdentity("bare", `"idleTtl" = 3600`)}; ${PROTECT}`,
+    attack: `${permit({ ...OF_BARE, stale: 1 })}; ${setIdentity("bare", "owner = 'another'")}`,
+    allows: "one after what the clock brought",
+    twin: `${later("61 minutes")}; ${permit(OF_BARE)}; ${setIdentity("bare", "status = 'paused'")}; ${setIdentity("bare", "owner = 'another'")}`,
   },
   {
     refuses: "a resume of a credential",
