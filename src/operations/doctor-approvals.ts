@@ -14,11 +14,10 @@ import type { Environment } from "../repository/environment.ts";
 import { type LiveRow, readLiveRows } from "../repository/protection.ts";
 import { toScopes } from "../repository/token-facts.ts";
 import { explainShort } from "./approval/apply.ts";
-import type { PlanLine } from "./approval/plan.ts";
 import { glassFault, judgeRequest, readRequest } from "./approval/read.ts";
 import { weakPermissions } from "./approval/trust-dir.ts";
 import type { Finding } from "./doctor.ts";
-import { isSame, judgeSigned } from "./verifier/receipts.ts";
+import { isSame, judgeSigned } from "./verifier/terms.ts";
 
 /** A trust root, and the directory that it was read from. */
 export interface NamedTrust {
@@ -198,8 +197,8 @@ async function lateFindings(db: Database, { root, dir }: NamedTrust): Promise<Fo
 }
 
 /**
- * What was carried out without signatures that hold. Where it only issued tokens, verifiers refuse these, and they are counted
- * as uncovered. Of break-glass a vote may still be owed.
+ * What was carried out without signatures that hold. Where that only issued tokens, verifiers refuse these, and they are
+ * counted as uncovered. Of break-glass a vote may still be owed.
  */
 async function readForged(
   db: Database,
@@ -211,7 +210,6 @@ async function readForged(
     const what = `${action}, requested by ${requester}`;
     try {
       const found = await readRequest(db, id);
-      if (found.plan.lines.every(onlyCovers)) continue;
       const judgement = judgeRequest(root, found);
       const why = explainShort(judgement);
       const glass = glassFault(root, found.plan, judgement);
@@ -235,19 +233,6 @@ async function readForged(
     }
   }
   return forged;
-}
-
-/** Whether a line comes to nothing but a token, which verifiers judge. */
-function onlyCovers(line: PlanLine): boolean {
-  switch (line.do) {
-    case "credential.issue":
-    case "identity.adopt":
-      return line.create === null;
-    case "credential.rotate":
-      return line.revokes.length === 0;
-    default:
-      return line.do === "environment.protect";
-  }
 }
 
 /**

@@ -55,6 +55,9 @@ const COLUMNS = `'ap_' || a."publicId" AS id, a.digest, a.action, a.requester, a
   midctl_instant(a."requestedAt") AS "requestedAt", midctl_instant(a."approveBy") AS "approveBy",
   midctl_instant(a."executeBy") AS "executeBy", midctl_instant(a."endedAt") AS "endedAt"`;
 
+/** The lines that say of a token what verifiers go by. */
+const COVERS = COVERING.map((does) => `'${does}'`).join(", ");
+
 /** Waiting for a vote, for its execution, or for the countersignature that break-glass owes. */
 const IS_OPEN = `a.status IN ('open', 'approved')
   AND (a."breakGlass" OR (CASE a.status WHEN 'open' THEN a."approveBy" ELSE a."executeBy" END) > midctl_now())`;
@@ -148,7 +151,7 @@ export async function readUncountersigned(
 }
 
 /**
- * Of the last 30 days, what was carried out: newest first.
+ * Of the last 30 days, what was carried out that came to more than tokens, which verifiers judge: newest first.
  * @param before an id; only older ones
  */
 export async function readCarriedOut(
@@ -159,7 +162,8 @@ export async function readCarriedOut(
     `SELECT 'ap_' || a."publicId" AS id, a.action, a.requester FROM midctl_approval a
       WHERE a."requestedAt" > midctl_now() - interval '30 days'
         AND ($1::text IS NULL OR a.id < (SELECT b.id FROM midctl_approval b WHERE b."publicId" = $1::text))
-        AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done')
+        AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done'
+                       AND (l."do" NOT IN (${COVERS}) OR coalesce(l.terms -> 'revokes', '[]') <> '[]'))
       ORDER BY a.id DESC LIMIT $2::int`,
     [before === null ? null : before.slice(3), limit],
   );
@@ -247,9 +251,6 @@ export async function findRequestOf(tx: Tx, secret: string): Promise<Approval | 
   );
   return row ?? null;
 }
-
-/** The lines that say of a token what verifiers go by. */
-const COVERS = COVERING.map((does) => `'${does}'`).join(", ");
 
 /** How many plans a verifier looks at for one token: nobody makes it look at more. */
 const MOST_PLANS = 16;

@@ -12,7 +12,7 @@ import { initDatabase } from "../../src/operations/db-init.ts";
 import { approveLines, type Bench, faultsOf, killAppliers, raceOnce } from "../campaign/forgery/appliers.ts";
 import { createRandom } from "../campaign/random.ts";
 import { postgresDatabases, type TestDatabase } from "../support/databases.ts";
-import { OPERATOR, openTrustDesk, requestSigned, type TrustDesk } from "../support/trust.ts";
+import { OPERATOR, openTrustDesk, requestSigned, type TrustDesk, withoutGuards } from "../support/trust.ts";
 
 /** Few of what `npm run campaign:forgery` does many times. */
 describe.each(postgresDatabases())("appliers, on $name", (factory) => {
@@ -52,6 +52,25 @@ describe.each(postgresDatabases())("appliers, on $name", (factory) => {
 
     expect(again).toMatchObject({ changed: false, results: [], approval: { status: "executed", done: 2 } });
     expect(await faultsOf(bench.db, written)).toEqual([]);
+  });
+
+  test("believe no status that says a plan is executed of which lines are open", async () => {
+    const { plan: made } = await approveLines(bench, 2);
+    await withoutGuards(
+      bench.db,
+      () =>
+        bench.db.query(`UPDATE midctl_approval SET status = 'executed' WHERE "publicId" = $1`, [
+          made.id.slice(3),
+        ]),
+      ["midctl_approval"],
+    );
+
+    const applied = applyApproval(bench.db, OPERATOR, loadTrust(bench.dir), made.id);
+
+    await expect(applied).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringContaining("2 of 2 lines were never carried out"),
+    });
   });
 
   test("break no glass on for whom the policy does not let, and do for whom it does", async () => {

@@ -95,6 +95,30 @@ describe("a gated command", () => {
     expect(await desk.refuse("identity show rehearsed")).toMatchObject({ code: "not_found" });
   });
 
+  it("is refused for a token of another kind of environment, before anybody is asked", async () => {
+    const kind = (await desk.ask("status")).environment.kind === "live" ? "test" : "live";
+    const prepared = await desk.run(`credential prepare --environment ${kind} --token-file ./other-kind`);
+
+    const refused = await desk.refuse([
+      ...[
+        "credential",
+        "issue",
+        "newcomer",
+        "--create",
+        "--owner",
+        "x",
+        "--commitment",
+        prepared.stdout.trim(),
+      ],
+      ...["--key", desk.trust.keyFile("alice")],
+    ]);
+
+    expect(refused).toMatchObject({
+      code: "conflict",
+      message: `The token is a ${kind} token, and this environment is not ${kind}; nothing was requested.`,
+    });
+  });
+
   it("that changes nothing needs no approval", async () => {
     expect(await desk.ask("identity create bot --owner platform --if-not-exists")).toMatchObject({
       created: false,
@@ -125,6 +149,11 @@ describe("issuing", () => {
     ["identity", "credential issue else --name twice --scope cards:* --token-file ./twice"],
     ["name", "credential issue bot --name thrice --scope cards:* --token-file ./twice"],
     ["scopes", "credential issue bot --name twice --scope admin:* --token-file ./twice"],
+    ["expires", "credential issue bot --name twice --scope cards:* --expires 30d --token-file ./twice"],
+    [
+      "activateWithin",
+      "credential issue bot --name twice --scope cards:* --activate-within 1h --token-file ./twice",
+    ],
   ])("refuses a token that a request names already with another %s, and says so", async (what, words) => {
     const { id } = await desk.request(
       "credential issue bot --name twice --scope cards:* --token-file ./twice",
@@ -135,7 +164,7 @@ describe("issuing", () => {
 
     expect(refused).toMatchObject({
       exit: 5,
-      message: `The approval ${id} is open and names this token already, with another ${what}; nothing was requested.`,
+      message: `The approval ${id} is open and names this token already, and differs in: ${what}; nothing was requested.`,
     });
   });
 

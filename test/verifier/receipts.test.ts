@@ -24,7 +24,9 @@ describe("what is remembered of plans", () => {
   /** Statements by the table that they are about. */
   let asked = { digests: 0, plans: 0 };
   let clock = 0;
+  let wall = 0;
   beforeEach(() => {
+    wall = Date.now();
     asked = { digests: 0, plans: 0 };
     clock = 0;
   });
@@ -41,6 +43,7 @@ describe("what is remembered of plans", () => {
     const receipts = new Receipts(db, {
       patience: 10_000,
       now: () => clock,
+      wall: () => wall,
       ...(room === undefined ? {} : { room }),
     });
     return {
@@ -65,6 +68,37 @@ describe("what is remembered of plans", () => {
       { digests: 1, plans: 1 },
       { digests: 1, plans: 1 },
     ]);
+  });
+
+  test("a signed end passes by this clock too, five minutes late, wherever the database's stands", async () => {
+    const ends = Date.now() + 86_400_000;
+    const { token } = await coverOne(database.db, desk, {
+      terms: { notAfter: new Date(ends).toISOString() },
+    });
+    const { ask, receipts } = open();
+    await ask(token);
+
+    wall = ends + 5 * 60_000 - 1;
+    const before = await ask(token);
+    wall = ends + 5 * 60_000;
+    const after = await ask(token);
+
+    expect([before, after]).toEqual(["accepted", "unapproved"]);
+    expect(receipts.counters.verified).toBe(1);
+  });
+
+  test("what is left of a signed end is told by the later of the clocks", async () => {
+    const ends = Date.now() + 86_400_000;
+    const { token } = await coverOne(database.db, desk, {
+      terms: { notAfter: new Date(ends).toISOString() },
+    });
+    const { receipts } = open();
+    wall = ends;
+    const looked = await decide(database.db, token, null);
+
+    const { notAfter, at } = await receipts.judge(loadTrust(desk.dir), quickHash(token), looked, null);
+
+    expect(notAfter - at).toBe(5 * 60_000);
   });
 
   test("tokens that come together are asked for in one statement, and their plan in one", async () => {

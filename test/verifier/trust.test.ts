@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
-import { NAMESPACES } from "../../src/domain/plan.ts";
+import { commitToHash, NAMESPACES } from "../../src/domain/plan.ts";
 import { type Plan, writePlan } from "../../src/operations/approval/plan.ts";
 import { loadTrust } from "../../src/operations/approval/trust-dir.ts";
 import { quickHash } from "../../src/operations/decide.ts";
@@ -81,6 +81,27 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
 
       expect(decision).toEqual({ ...without, approval: written.plan.id });
       expect(Object.isFrozen(decision)).toBe(true);
+    });
+
+    test("a token, however many plans name it in lines that issue nothing", async () => {
+      const { token } = await coverOne(db, desk);
+      const secret = commitToHash(quickHash(token));
+      await withoutGuards(
+        db,
+        () =>
+          db.query(
+            `WITH junk AS (SELECT n, 'junk ' || $1 || n AS plan FROM generate_series(1, 40) n),
+                  plans AS (INSERT INTO midctl_plan (digest, plan) SELECT encode(sha256(convert_to(plan, 'UTF8')), 'hex'), plan FROM junk RETURNING digest),
+                  asked AS (INSERT INTO midctl_approval (digest, quorum, "publicId", action, requester, status, lines, remaining, "requestedAt", "approveBy", "executeBy")
+                            SELECT digest, 1, substr(digest, 1, 12), 'pause', 'mallory', 'executed', 1, 0, now(), now(), now() FROM plans RETURNING id)
+             INSERT INTO midctl_approval_line ("approvalId", line, "do", secret, terms, outcome, used)
+             SELECT id, 1, 'pause', $1, '{}', 'done', true FROM asked`,
+            [secret],
+          ),
+        APPROVAL_TABLES,
+      );
+
+      expect(await decide(token)).toMatchObject({ ok: true });
     });
 
     test("a token until its plan's end, though the row lives on", async () => {
