@@ -58,6 +58,18 @@ describe("a gated command", () => {
     });
   });
 
+  it("is voted on in a dry run as it would be, and nothing is kept", async () => {
+    const { id } = await desk.request("identity update bot --owner someone");
+    const key = ["--key", desk.trust.keyFile("bob")];
+
+    const approved = await desk.ask(["approval", "approve", id, ...key, "--yes", "--dry-run"]);
+    const rejected = await desk.ask(["approval", "reject", id, "--dry-run"]);
+
+    expect(approved).toMatchObject({ changed: true, principal: "bob", approval: { id, status: "approved" } });
+    expect(rejected).toMatchObject({ changed: true, approval: { id, status: "rejected" } });
+    expect(await desk.ask(["approval", "show", id])).toMatchObject({ approval: { status: "open" } });
+  });
+
   it("wants a trust root", async () => {
     const refused = await desk.refuse(["pause", "bot", "--key", desk.trust.keyFile("alice")], {
       env: { MIDCTL_TRUST_DIR: undefined },
