@@ -1,13 +1,13 @@
 -- Approvals, held closer to what people read and sign. Functions of 0010 and one of its triggers' are replaced whole; what differs
 -- is said above each.
 
--- When this transaction began, as rows have it.
-CREATE FUNCTION midctl_began() RETURNS timestamp LANGUAGE sql STABLE SET search_path FROM CURRENT
-AS $$ SELECT date_trunc('milliseconds', transaction_timestamp() AT TIME ZONE 'UTC') $$;
+-- Whether this very transaction has done that to an identity: what waits for the log is of nobody else.
+CREATE FUNCTION midctl_has_done(what text, on_identity text) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$ SELECT EXISTS (SELECT FROM midctl_log_queue q WHERE q.action = what AND q.identity = on_identity) $$;
 
 -- Whether an identity is as it was when a plan was made; or paused since by the clock, in this very transaction.
 CREATE FUNCTION midctl_is_version(i machine_identity, planned integer) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT
-AS $$ SELECT i.version = planned OR (i.version = planned + 1 AND i.status = 'paused' AND i."pausedAt" >= midctl_began()) $$;
+AS $$ SELECT i.version = planned OR (i.version = planned + 1 AND i.status = 'paused' AND midctl_has_done('identity.pause', i."publicId")) $$;
 
 -- New: which of identity and credential a line names, and that only what issues or covers names a token.
 CREATE OR REPLACE FUNCTION midctl_approval_born() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
@@ -29,6 +29,14 @@ BEGIN
                          WHEN l."do" IN ('credential.issue', 'credential.rotate', 'identity.adopt') THEN l.identity IS NOT NULL AND l.credential IS NOT NULL
                          ELSE true END) IS NOT TRUE) THEN
     PERFORM midctl_refuse('MC003', 'a line names an identity or a credential, where it needs one, and never one of each to halt or end; nothing was requested');
+  END IF;
+  -- As people read it: what says at_ is a legacy token.
+  IF EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = NEW.id
+               AND CASE WHEN l."do" IN ('credential.issue', 'credential.rotate') THEN l.terms #>> '{credential,id}' NOT LIKE 'mc\_%'
+                        WHEN l."do" IN ('pause', 'resume', 'revoke') AND l.credential IS NOT NULL THEN (l.terms #>> '{credential,id}' LIKE 'mc\_%') <>
+                          EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = l.credential)
+                        ELSE false END) THEN
+    PERFORM midctl_refuse('MC003', 'a line calls a credential a legacy token, or the other way round; nothing was requested');
   END IF;
   -- Verifiers look for plans by the token that a line issues or covers, and look at no others.
   IF EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = NEW.id AND coalesce(l.terms -> 'token', 'null') <> 'null'
@@ -67,8 +75,8 @@ BEGIN
      (OLD.id, OLD."publicId", OLD.digest, OLD.action, OLD.requester, OLD.quorum, OLD."breakGlass", OLD.lines, OLD."requestedAt", OLD."approveBy", OLD."executeBy", OLD."endedAt") THEN
     PERFORM midctl_refuse('MC003', format('what %s asks for never changes; nothing was changed', ref), 'request it anew');
   END IF;
-  IF pg_trigger_depth() < 2 AND NEW.remaining <> OLD.remaining THEN
-    PERFORM midctl_refuse('MC003', format('the lines of %s are counted as they end, never by hand; nothing was changed', ref));
+  IF pg_trigger_depth() < 2 AND (NEW.remaining <> OLD.remaining OR NEW.status <> 'cancelled') THEN
+    PERFORM midctl_refuse('MC003', format('%s is decided by votes and carried out by its lines, never by hand; nothing was changed', ref));
   END IF;
   IF NEW.status = OLD.status THEN RETURN NEW; END IF;
   IF OLD.status NOT IN ('open', 'approved') OR (OLD."breakGlass" AND NEW.status = 'cancelled') THEN
@@ -80,9 +88,9 @@ BEGIN
       WHEN 'approved' THEN agreed AND NOT OLD."breakGlass"
       WHEN 'countersigned' THEN agreed AND OLD."breakGlass"
       WHEN 'rejected' THEN EXISTS (SELECT FROM midctl_approval_vote v WHERE v."approvalId" = OLD.id AND v.kind = 'rejection')
-      WHEN 'executed' THEN NOT EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = OLD.id AND l.outcome IS NULL)
+      WHEN 'executed' THEN NOT OLD."breakGlass" AND NOT EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = OLD.id AND l.outcome IS NULL)
         AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = OLD.id AND l.outcome = 'done')
-      WHEN 'superseded' THEN NOT EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = OLD.id AND l.outcome IS DISTINCT FROM 'superseded')
+      WHEN 'superseded' THEN NOT OLD."breakGlass" AND NOT EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = OLD.id AND l.outcome IS DISTINCT FROM 'superseded')
       ELSE false END) THEN
     PERFORM midctl_refuse('MC003', format('%s is not %s by its votes and lines; nothing was changed', ref, NEW.status));
   END IF;
@@ -183,7 +191,7 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- New: a rotation after a leak is done when all that it says is revoked.
+-- New: a rotation after a leak is done when nothing is alive of what it says it revokes.
 CREATE OR REPLACE FUNCTION midctl_approval_line_used() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 AS $$
 DECLARE alive text;
@@ -193,7 +201,7 @@ BEGIN
   END IF;
   IF NEW."do" = 'credential.rotate' THEN
     SELECT r.ref INTO alive FROM jsonb_array_elements_text(NEW.terms -> 'revokes') r(ref)
-     WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = substr(r.ref, 4) AND c.status IN ('revoked', 'abandoned')) LIMIT 1;
+     WHERE EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = substr(r.ref, 4) AND midctl_is_live(c, midctl_now())) LIMIT 1;
     IF FOUND THEN
       PERFORM midctl_refuse('MC004', format('line %s revokes %s too, which was not done; it was not used up', NEW.line, alive));
     END IF;
@@ -250,7 +258,7 @@ BEGIN
              FROM machine_identity_credential r WHERE r.id = NEW."replacesId") = (l.terms #>> '{replaces,version}')::int)
       AND NOT EXISTS (SELECT FROM machine_identity_credential p WHERE p."machineIdentityId" = NEW."machineIdentityId" AND p.name = NEW.name
              AND p."replacedBy" = NEW."publicId" AND 'mc_' || p."publicId" IS DISTINCT FROM l.terms ->> 'replacesPending')
-      AND CASE WHEN jsonb_typeof(l.terms -> 'create') = 'object' THEN midctl_is_created(i, l.terms) AND i."createdAt" >= midctl_began()
+      AND CASE WHEN jsonb_typeof(l.terms -> 'create') = 'object' THEN midctl_has_done('identity.create', i."publicId")
                ELSE midctl_is_version(i, (l.terms #>> '{identity,version}')::int) END
       AND NEW.adopted = (l."do" = 'identity.adopt')
       AND (NEW.adopted OR NEW."activationDeadline" <= midctl_now() + make_interval(secs => (l.terms ->> 'activateWithin')::float8 + 1)), 'issuing ' || ref);
@@ -272,4 +280,74 @@ BEGIN
     PERFORM midctl_mark(l);
   END IF;
   RETURN NEW;
+END $$;
+
+-- Whether a line that this transaction has carried out is about that; one that is about no identity and no token is about all.
+CREATE FUNCTION midctl_by_leave(on_identity text, on_credential text, on_token text) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT num_nonnulls(on_identity, on_credential, on_token) = 0
+      OR EXISTS (SELECT FROM midctl_approval_line l WHERE l.transaction = pg_current_xact_id() AND l.credential IN (on_credential, on_token) AND midctl_is_now(l))
+      OR EXISTS (SELECT FROM midctl_approval_line l WHERE l.transaction = pg_current_xact_id() AND midctl_is_now(l)
+                    AND (l.identity = on_identity AND (on_credential IS NULL AND l.credential IS NULL
+                           OR l."do" IN ('revoke', 'credential.issue', 'credential.rotate', 'identity.adopt'))
+                         OR num_nonnulls(l.identity, l.credential) = 0))
+$$;
+
+-- New: an entry names the approval where its line is about what changed, and else none.
+CREATE OR REPLACE FUNCTION midctl_log_append() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan TO off
+AS $$
+DECLARE
+  queued bigint;
+  base bigint;
+  half text;
+  leave text;
+BEGIN
+  -- Other transactions' rows are never visible: each empties its own before it commits.
+  SELECT count(*) INTO queued FROM midctl_log_queue WHERE id >= NEW.id;
+  IF queued = 0 THEN RETURN NULL; END IF;
+
+  -- Half-made things do not commit: a credential has its one token, a replaced one its successor.
+  SELECT q.credential INTO half FROM midctl_log_queue q
+    JOIN machine_identity_credential c ON c."publicId" = q.credential
+   WHERE q.id >= NEW.id AND q.action IN ('credential.issue', 'credential.adopt')
+     AND NOT EXISTS (SELECT FROM agent_token t
+                      WHERE t."publicId" = c."publicId" AND t."tokenHash" = c."tokenHash" AND t."machineIdentityId" = c."machineIdentityId");
+  IF FOUND THEN
+    PERFORM midctl_refuse('MC003', format('mc_%s has no agent token of its own; nothing was changed', half),
+      'write credential and token in one transaction');
+  END IF;
+  SELECT q.credential INTO half FROM midctl_log_queue q
+    JOIN machine_identity_credential c ON c."publicId" = q.credential
+   WHERE q.id >= NEW.id AND q.action = 'credential.abandon' AND c."replacedBy" IS NOT NULL
+     AND NOT EXISTS (SELECT FROM machine_identity_credential s
+                       JOIN midctl_log_queue b ON b.id >= NEW.id AND b.credential = s."publicId" AND b.action IN ('credential.issue', 'credential.adopt')
+                      WHERE s."publicId" = c."replacedBy" AND s."machineIdentityId" = c."machineIdentityId" AND s.name = c.name);
+  IF FOUND THEN
+    PERFORM midctl_refuse('MC001', format('what replaces mc_%s was not issued; nothing was changed', half));
+  END IF;
+
+  -- By whose leave: what was used up says so, and nobody need be believed.
+  SELECT 'ap_' || a."publicId" INTO leave FROM midctl_approval_line l JOIN midctl_approval a ON a.id = l."approvalId"
+   WHERE l.transaction = pg_current_xact_id() AND midctl_is_now(l) LIMIT 1;
+
+  -- The head last: from here to the end of the commit writers take turns.
+  -- By its key: a scan that is switched off is priced so high that PostgreSQL before 18 would compile it each time.
+  UPDATE midctl_log_head SET size = size + queued WHERE "only" RETURNING size - queued INTO base;
+  IF NOT FOUND THEN
+    PERFORM midctl_refuse('MC003', 'the log has no head, so nothing can be recorded; nothing was changed', 'run midctl db migrate');
+  END IF;
+  WITH mine AS (DELETE FROM midctl_log_queue WHERE id >= NEW.id RETURNING *)
+  INSERT INTO midctl_log ("index", entry, "leafHash")
+  SELECT e.at_index, e.entry, sha256(decode('00', 'hex') || convert_to(e.entry, 'UTF8'))
+    FROM (
+      SELECT q.at_index, jsonb_build_object(
+               'v', 1, 'index', q.at_index, 'at', midctl_instant(q.at), 'action', q.action,
+               'actor', coalesce(q.context::jsonb -> 'actor', jsonb_build_object('kind', 'sql', 'name', session_user)),
+               'sessionUser', session_user, 'identity', q.identity, 'slug', q.slug, 'credential', q.credential, 'token', q.token,
+               'reason', q.context::jsonb -> 'reason', 'approval', CASE WHEN q.action LIKE 'approval.%' THEN q.context::jsonb -> 'approval'
+                                                            WHEN midctl_by_leave(q.identity, q.credential, q.token) THEN to_jsonb(leave) END, 'details', q.details)::text AS entry
+        FROM (SELECT *, base + row_number() OVER (ORDER BY id) - 1 AS at_index FROM mine) q
+    ) e
+   ORDER BY e.at_index;
+  RETURN NULL;
 END $$;

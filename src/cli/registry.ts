@@ -51,6 +51,8 @@ export const registry: readonly RegistryEntry[] = [
     load: async () => (await import("./verbs/approval-list.ts")).approvalList,
     isDefault: true,
   },
+  { path: "runbook resume", load: async () => (await import("./verbs/runbook-resume.ts")).runbookResume },
+  { path: "runbook status", load: async () => (await import("./verbs/runbook-status.ts")).runbookStatus },
   { path: "approval show", load: async () => (await import("./verbs/approval-show.ts")).approvalShow },
   {
     path: "approval approve",

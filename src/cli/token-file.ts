@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { MidctlError } from "../domain/errors.ts";
-import { containsSecret, parseToken, TOKEN_LENGTH, type Token } from "../domain/token.ts";
-import { quote } from "../domain/visible.ts";
+import { parseToken, TOKEN_LENGTH, type Token } from "../domain/token.ts";
+import { asUndeliverable, errnoOf, isOurs, locate, type Target } from "./token-file-place.ts";
 
 /**
  * Delivery of a secret into a file, and safe retry (SPEC §4). All calls are synchronous, so that no signal handler
@@ -30,8 +30,6 @@ export interface TokenFile {
 
 const TEMPORARY_PREFIX = ".midctl-token-";
 const PRIVATE_MODE = 0o600;
-const WORLD_WRITABLE = 0o002;
-const STICKY = 0o1000;
 
 /**
  * Looks at PATH before anything else happens: where it already holds a token in our own 0600 file, that one is synced
@@ -55,84 +53,22 @@ export function openTokenFile(file: string): TokenFile {
   };
 }
 
-/** Where the file lies: its directory with every link resolved and judged, and its name in it. */
-interface Target {
-  readonly shown: string;
-  readonly directory: string;
-  readonly path: string;
-}
-
-function locate(file: string): Target {
-  if (containsSecret(file) || file.startsWith("mid_")) {
-    throw new MidctlError("usage", "A token was given as --token-file; nothing was changed.", {
-      hint: "Give the path of a file. Treat that token as leaked: midctl revoke --token-stdin",
-    });
-  }
-  if (file === "-") {
-    throw new MidctlError("usage", "--token-file takes the path of a file.", {
-      hint: "Leave it out, and the token goes to standard output.",
-    });
-  }
-  const name = path.basename(file);
-  if (file === "" || file.includes("\0") || /[/]$|(?:^|\/)\.{1,2}$/.test(file)) {
-    throw new MidctlError("usage", `${quote(file)} is not the path of a file.`, {
-      hint: "Give a file's name, such as ./codex.token.",
-    });
-  }
-  const shown = quote(file);
-  const directory = resolveDirectory(path.dirname(file), shown);
-  return { shown, directory, path: path.join(directory, name) };
-}
-
 /**
- * The directory without links. O_NOFOLLOW guards the last name only, so every link on the way must belong to root or
- * to us: another's link could lead the secret elsewhere. A directory that anyone may write to must be sticky.
+ * Puts a file that `openTokenFile` wrote in the place of another, or where nothing stands: whoever looks finds the old secret
+ * or the new one, whole. Returns when that is on disk; also where another run has done it already.
+ * @throws MidctlError `conflict` for what stands there and is no token file of ours, `undeliverable` where the disk refuses
  */
-function resolveDirectory(directory: string, shown: string): string {
+export function renameTokenFile(from: string, to: string, token: Token): void {
+  const [source, target] = [locate(from), locate(to)];
+  if (source.directory !== target.directory) throw new Error("a token file is renamed within its directory");
+  const standing = readExisting(target);
   try {
-    // Name by name, as the kernel walks: `link/..` is the parent of where the link leads.
-    let resolved = path.isAbsolute(directory) ? path.parse(directory).root : process.cwd();
-    const rest = directory.split(path.sep).filter(Boolean);
-    for (let links = 0; rest.length > 0; ) {
-      const next = path.resolve(resolved, rest.shift() as string);
-      const stats = fs.lstatSync(next);
-      if (!stats.isSymbolicLink()) {
-        resolved = next;
-        continue;
-      }
-      if (!isTrustedOwner(stats.uid) || ++links > 40) {
-        throw new MidctlError(
-          "conflict",
-          `The path ${shown} leads through a link of another user: ${quote(next)}.`,
-          {
-            hint: "Give the path of the directory itself. No token was written.",
-          },
-        );
-      }
-      const destination = fs.readlinkSync(next);
-      if (path.isAbsolute(destination)) resolved = path.parse(destination).root;
-      rest.unshift(...destination.split(path.sep).filter(Boolean));
-    }
-    const stats = fs.statSync(resolved);
-    if (!stats.isDirectory()) throw missingDirectory(directory, shown);
-    if ((stats.mode & WORLD_WRITABLE) !== 0 && (stats.mode & STICKY) === 0) {
-      throw new MidctlError("conflict", `Anyone may replace files in the directory of ${shown}.`, {
-        hint: `No token was written. Use a private directory, or: chmod o-w ${quote(directory)}`,
-      });
-    }
-    return resolved;
+    fs.renameSync(source.path, target.path);
   } catch (error) {
-    const code = errnoOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") throw missingDirectory(directory, shown);
-    if (code === "ENAMETOOLONG") throw new MidctlError("usage", `The path ${shown} is too long.`);
-    throw asUndeliverable(error, shown);
+    if (errnoOf(error) === "ENOENT" && readExisting(target)?.text === token.text) return;
+    throw asUndeliverable(error, target.shown);
   }
-}
-
-function missingDirectory(directory: string, shown: string): MidctlError {
-  return new MidctlError("usage", `The directory of ${shown} does not exist. No token was written.`, {
-    hint: `Make it first: mkdir -m 700 ${quote(directory)}`,
-  });
+  if (standing?.text !== token.text) syncDirectory(target.directory);
 }
 
 /** The token that PATH holds, synced; null where there is no PATH. Anything else is a conflict. */
@@ -306,43 +242,6 @@ function syncDirectory(directory: string): void {
   }
 }
 
-function asUndeliverable(error: unknown, shown: string): MidctlError {
-  if (error instanceof MidctlError) return error;
-  const code = errnoOf(error);
-  if (code === null) throw error;
-  return new MidctlError(
-    "undeliverable",
-    `${shown} cannot be written: ${REASONS[code] ?? code}. No token was written.`,
-    {
-      hint: "Nothing that can authenticate was left behind. Make room or rights, or give another --token-file.",
-      details: { errno: code },
-    },
-  );
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full (ENOSPC)",
-  EDQUOT: "the disk quota is used up (EDQUOT)",
-  EFBIG: "the file size limit is reached (EFBIG)",
-  EIO: "the disk reports an error (EIO)",
-  EROFS: "the file system is read-only (EROFS)",
-  EACCES: "permission denied (EACCES)",
-  EPERM: "the operation is not permitted there (EPERM)",
-};
-
-function errnoOf(error: unknown): string | null {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  return error instanceof Error && typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : null;
-}
-
 function isSameFile(a: fs.Stats, b: fs.Stats): boolean {
   return a.ino === b.ino && a.dev === b.dev;
-}
-
-function isOurs(uid: number): boolean {
-  return uid === (process.geteuid?.() ?? uid);
-}
-
-function isTrustedOwner(uid: number): boolean {
-  return uid === 0 || isOurs(uid);
 }

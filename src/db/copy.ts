@@ -27,7 +27,7 @@ const PARTS = [
 export type CopiedTable = (typeof PARTS)[number]["table"];
 export const COPIED_TABLES: readonly CopiedTable[] = PARTS.map(({ table }) => table);
 /**
- * What stays: requests are made again where the database goes, leases are of verifiers that ask here, the queue is always empty, rights are of this server's roles, and each
+ * What stays: requests are made and campaigns begun again where the database goes, leases are of verifiers that ask here, the queue is always empty, rights are of this server's roles, and each
  * schema has a history of its own.
  */
 export const LEFT_TABLES = [
@@ -35,6 +35,8 @@ export const LEFT_TABLES = [
   "midctl_approval",
   "midctl_approval_line",
   "midctl_approval_vote",
+  "midctl_campaign",
+  "midctl_campaign_target",
   "midctl_verifier",
   "midctl_log_queue",
   "midctl_grant",

@@ -51,12 +51,19 @@ export const SHARED_TABLES = [
   "machine_identity_credential",
 ];
 /** Those whose rows are numbered, and which somebody of ours may write. */
-export const NUMBERED_TABLES = [...SHARED_TABLES, "midctl_approval", "midctl_approval_vote"];
+export const NUMBERED_TABLES = [
+  ...SHARED_TABLES,
+  "midctl_approval",
+  "midctl_approval_vote",
+  "midctl_campaign",
+];
 export const TABLES = [
   ...SHARED_TABLES,
   "midctl_approval",
   "midctl_approval_line",
   "midctl_approval_vote",
+  "midctl_campaign",
+  "midctl_campaign_target",
   "midctl_environment",
   "midctl_grant",
   "midctl_identity_label",
@@ -100,6 +107,7 @@ const READING = [
   ...on("SELECT", "machine_identity", "midctl_identity_label", "midctl_environment", "midctl_log_head"),
   ...on("SELECT", "midctl_migration", "midctl_grant", "midctl_verifier", "midctl_refused_use"),
   ...on("SELECT", "midctl_approval", "midctl_approval_line", "midctl_approval_vote"),
+  ...on("SELECT", "midctl_campaign", "midctl_campaign_target"),
   ...onColumns("SELECT", "midctl_plan", ["digest", "plan"]),
   ...onColumns("SELECT", "machine_identity_credential", CREDENTIAL),
   ...onColumns("SELECT", "agent_token", TOKEN),
@@ -124,7 +132,10 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
     ...on("SELECT", "midctl_log", "machine_identity_credential", "agent_token", "midctl_plan"),
     ...on("INSERT", "machine_identity", "machine_identity_credential", "agent_token"),
     ...on("INSERT", "midctl_plan", "midctl_approval", "midctl_approval_vote"),
+    ...on("INSERT", "midctl_campaign", "midctl_campaign_target"),
     ...onColumns("UPDATE", "midctl_approval", ["status"]),
+    ...onColumns("UPDATE", "midctl_campaign", ["status", "problem"]),
+    ...onColumns("UPDATE", "midctl_campaign_target", ["state", "successor", "problem"]),
     ...onColumns("UPDATE", "midctl_approval_line", ["outcome"]),
     ...onColumns("UPDATE", "machine_identity", [
       "status",
@@ -137,7 +148,7 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
     ...onColumns("UPDATE", "machine_identity_credential", ["status", "replacedBy", "expiresAt"]),
     ...onColumns("UPDATE", "agent_token", ["machineIdentityId"]),
     ...count("machine_identity", "machine_identity_credential", "agent_token"),
-    ...count("midctl_approval", "midctl_approval_vote"),
+    ...count("midctl_approval", "midctl_approval_vote", "midctl_campaign"),
     // Who waits until verifiers have let go takes the lease of one that is dead.
     ...on("DELETE", "midctl_verifier"),
   ],

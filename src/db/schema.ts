@@ -25,6 +25,7 @@ import {
 } from "drizzle-orm/pg-core";
 
 export { approval, approvalLine, approvalVote, plan } from "./schema-approvals.ts";
+export { campaign, campaignTarget } from "./schema-campaigns.ts";
 
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 const oid = customType<{ data: number }>({ dataType: () => "oid" });

@@ -58,6 +58,10 @@ const COLUMNS = `'ap_' || a."publicId" AS id, a.digest, a.action, a.requester, a
 /** The lines that say of a token what verifiers go by. */
 const COVERS = COVERING.map((does) => `'${does}'`).join(", ");
 
+/** Whether the token of a line `l` is alive. */
+const NAMES_LIVE = `(EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = l.credential AND ${IS_LIVE})
+  OR EXISTS (SELECT FROM agent_token t WHERE t."publicId" = l.credential AND ${LEGACY_IN_FORCE}))`;
+
 /** Waiting for a vote, for its execution, or for the countersignature that break-glass owes. */
 const IS_OPEN = `a.status IN ('open', 'approved')
   AND (a."breakGlass" OR (CASE a.status WHEN 'open' THEN a."approveBy" ELSE a."executeBy" END) > midctl_now())`;
@@ -151,7 +155,8 @@ export async function readUncountersigned(
 }
 
 /**
- * Of the last 30 days, what was carried out that came to more than tokens, which verifiers judge: newest first.
+ * Of the last 30 days, what was carried out, newest first; but not what came to tokens alone that are alive, since verifiers
+ * judge them.
  * @param before an id; only older ones
  */
 export async function readCarriedOut(
@@ -163,7 +168,7 @@ export async function readCarriedOut(
       WHERE a."requestedAt" > midctl_now() - interval '30 days'
         AND ($1::text IS NULL OR a.id < (SELECT b.id FROM midctl_approval b WHERE b."publicId" = $1::text))
         AND EXISTS (SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.outcome = 'done'
-                       AND (l."do" NOT IN (${COVERS}) OR coalesce(l.terms -> 'revokes', '[]') <> '[]'))
+                       AND (l."do" NOT IN (${COVERS}) OR coalesce(l.terms -> 'revokes', '[]') <> '[]' OR NOT ${NAMES_LIVE}))
       ORDER BY a.id DESC LIMIT $2::int`,
     [before === null ? null : before.slice(3), limit],
   );
@@ -292,9 +297,7 @@ export async function readLivePlans(
     `SELECT a.id::text AS position, a.digest FROM midctl_approval a
       WHERE ($1::text IS NULL OR a.id < $1::text::bigint)
         AND EXISTS (
-          SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.used AND l."do" IN (${COVERS}) AND (
-            EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = l.credential AND ${IS_LIVE})
-            OR EXISTS (SELECT FROM agent_token t WHERE t."publicId" = l.credential AND ${LEGACY_IN_FORCE})))
+          SELECT FROM midctl_approval_line l WHERE l."approvalId" = a.id AND l.used AND l."do" IN (${COVERS}) AND ${NAMES_LIVE})
       ORDER BY a.id DESC LIMIT $2::int`,
     [before, limit],
   );

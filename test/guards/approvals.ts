@@ -49,7 +49,7 @@ function line({ do: does, identity, reads, credential, secret, stale = 0, terms 
       credential === undefined
         ? NOTHING
         : object({
-            id: `'mc_${credential}'`,
+            id: `'${credential.startsWith("legacy") ? "at" : "mc"}_${credential}'`,
             version: versionOf("machine_identity_credential", credential),
           }),
     token: secret === undefined ? NOTHING : tokenTerms(`midctl_commitment('${hashOf(secret)}')`),

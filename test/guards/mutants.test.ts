@@ -243,8 +243,8 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     "a line of glass broken unsigned",
   ],
   [
-    `pg_trigger_depth() < 2 AND NEW.remaining <> OLD.remaining`,
-    `false`,
+    `NEW.remaining <> OLD.remaining OR NEW.status <> 'cancelled'`,
+    `NEW.status <> 'cancelled'`,
     "a cancellation that counts lines off",
   ],
   [`OR (OLD."breakGlass" AND NEW.status = 'cancelled')`, "", "cancelling broken glass"],
@@ -317,15 +317,34 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     "putting a pending credential aside that no line names",
   ],
   [
-    `midctl_is_created(i, l.terms) AND i."createdAt"`,
-    `i."createdAt"`,
-    "issuing to an identity that was made otherwise",
+    `THEN midctl_has_done('identity.create', i."publicId")`,
+    `THEN true`,
+    "issuing to an identity that was made before",
   ],
-  [`AND i."createdAt" >= midctl_began()`, ``, "issuing to an identity that was made before"],
+  [
+    `AND midctl_has_done('identity.pause', i."publicId")`,
+    ``,
+    "a change of an identity after a pause by somebody else",
+  ],
+  [
+    `'executed' THEN NOT OLD."breakGlass" AND`,
+    `'executed' THEN`,
+    "broken glass that is executed by a trigger of somebody's own",
+  ],
+  [
+    `'superseded' THEN NOT OLD."breakGlass" AND`,
+    `'superseded' THEN`,
+    "broken glass that is superseded by a trigger of somebody's own",
+  ],
+  [
+    `THEN l.terms #>> '{credential,id}' NOT LIKE`,
+    `THEN false AND l.terms #>> '{credential,id}' NOT LIKE`,
+    "a plan that issues what it calls a legacy token",
+  ],
   [`AND NEW.adopted = (l."do" = 'identity.adopt')`, ``, "taking a legacy token in by a line that issues"],
   [
-    `AND c.status IN ('revoked', 'abandoned')`,
-    ``,
+    `AND midctl_is_live(c, midctl_now())) LIMIT 1`,
+    `AND false) LIMIT 1`,
     "a rotation after a leak that revokes half of what it says",
   ],
   [
@@ -345,7 +364,7 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
     "a request that nobody voted on that is approved by a trigger of somebody's own",
   ],
   [
-    `WHEN 'executed' THEN NOT EXISTS`,
+    `WHEN 'executed' THEN NOT OLD."breakGlass" AND NOT EXISTS`,
     `WHEN 'executed' THEN true OR NOT EXISTS`,
     "a request of which nothing was done that is executed by a trigger of somebody's own",
   ],

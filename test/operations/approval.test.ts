@@ -122,6 +122,23 @@ describe.each(databases())("an approved line, on $name", (factory) => {
     ).toBe(`ap_${id}`);
   });
 
+  test("is named by no entry of what else its transaction does", async () => {
+    const id = nextId();
+    const [line, change] = ownedBy("by leave too");
+
+    await commit(db, set("active000001", "status = 'active'"), permitAs(id, line), change);
+
+    expect(
+      await db.query(
+        `SELECT action, entry::jsonb ->> 'approval' AS approval FROM midctl_log
+          WHERE action IN ('credential.activate', 'identity.update') ORDER BY "index" DESC LIMIT 2`,
+      ),
+    ).toEqual([
+      { action: "identity.update", approval: `ap_${id}` },
+      { action: "credential.activate", approval: null },
+    ]);
+  });
+
   test("is named by each entry of the log that a request, a vote and a supersession leave", async () => {
     const id = nextId();
     await commit(db, approved(id, ownedBy("nobody")[0]), take(id, "'superseded'"));
@@ -136,6 +153,35 @@ describe.each(databases())("an approved line, on $name", (factory) => {
       "approval.approve",
       "approval.supersede",
     ]);
+  });
+});
+
+describe.each(postgresDatabases())("a transaction that began before a change, on $name", (factory) => {
+  test("carries no line out that was made on what was before it", async () => {
+    const database = await factory.create();
+    const { db } = database;
+    await initDatabase(db, ALICE, PROTECTED);
+    const [asked, pausing] = [nextId(), nextId()];
+    const [line, change] = ownedBy("late");
+    await commit(db, permitAs(nextId(), ISSUE), identity("svc"), issue("active000001", "svc", ENDS));
+    await commit(db, approved(asked, line));
+    const other = openPostgres({ url: database.url ?? "" });
+
+    const refused = await db
+      .transaction(async (tx) => {
+        await tx.script("SELECT 1");
+        await commit(
+          other,
+          permitAs(pausing, { do: "pause", identity: "svc" }),
+          setIdentity("svc", "status = 'paused'"),
+        );
+        await tx.script(`${take(asked)}; ${change}`);
+      })
+      .catch((error: unknown) => error);
+
+    expect(refused).toMatchObject({ code: "approval_required" });
+    await other.close();
+    await database.dispose();
   });
 });
 

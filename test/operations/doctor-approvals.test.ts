@@ -190,6 +190,32 @@ describe.each(databases())("doctor on approvals on $name", (factory) => {
       ]);
     });
 
+    test("names what issued a token by forged votes once that is dead, and can no more be counted", async () => {
+      const { draft } = await draftNewToken(db, "ghost");
+      const written = await requestSigned(db, desk, [draft], { approvers: [] });
+      await db.query(
+        `INSERT INTO midctl_approval_vote ("approvalId", kind, principal, "keyFingerprint", signature)
+         SELECT id, 'approval', 'bob', 'SHA256:forged', 'forged' FROM midctl_approval WHERE digest = $1`,
+        [written.digest],
+      );
+      await carryOut(db, written);
+      const alive = await examine(db, desk);
+      await withoutGuards(db, () =>
+        db.query(
+          `UPDATE machine_identity_credential SET "activationDeadline" = midctl_now() - interval '1 s'`,
+        ),
+      );
+
+      const dead = await examine(db, desk);
+
+      expect(alive).toEqual([expect.stringContaining("1 live token is covered by no plan")]);
+      expect(dead).toEqual([
+        expect.stringMatching(
+          new RegExp(`^warning: ${written.plan.id} .credential.issue,.* was carried out`),
+        ),
+      ]);
+    });
+
     test("names break-glass that was carried out without a signed request", async () => {
       await issueApproved(db, desk, "deploy-bot");
       const written = await breakGlass(db, desk, "deploy-bot", null);

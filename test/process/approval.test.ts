@@ -180,6 +180,19 @@ describe("issuing", () => {
     });
   });
 
+  it("refuses a rotation's token for one after a leak, and says so", async () => {
+    await desk.carryThrough("credential issue bot --name leaky --scope cards:* --token-file ./leaky");
+    await desk.ask("credential activate --token-file ./leaky");
+    await desk.request("credential rotate bot --name leaky --grace 0s --token-file ./leaky-next");
+
+    const refused = await desk.refuse([
+      ...["credential", "rotate", "bot", "--name", "leaky", "--compromised", "--token-file", "./leaky-next"],
+      ...["--yes", "--key", desk.trust.keyFile("alice")],
+    ]);
+
+    expect(refused).toMatchObject({ exit: 5, message: expect.stringContaining("differs in: compromised;") });
+  });
+
   it("rotates under an approval; the old credential ends by the new one's first use", async () => {
     await desk.carryThrough("credential issue bot --name turn --token-file ./turn");
     await desk.ask("credential activate --token-file ./turn");

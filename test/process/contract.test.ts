@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import * as z from "zod/mini";
@@ -12,6 +12,7 @@ let desk: Desk;
 let token: string;
 let spare: string;
 let id: string;
+let campaign: string;
 /** Of the embedded engine: a database that has moved is no place for anything else. */
 let store: string;
 /** Where it is pushed. */
@@ -37,6 +38,10 @@ beforeAll(async () => {
   await desk.identity("child", "--parent", "bot");
   ({ token, id } = await desk.activeCredential("bot", "--scope", "cards:*"));
   spare = (await desk.issue("child")).token;
+  await desk.identity("fleet");
+  await desk.activeCredential("fleet");
+  mkdirSync(join(desk.directory, "secrets"));
+  ({ id: campaign } = (await desk.ask("credential rotate fleet --token-file-dir ./secrets --yes")).campaign);
   await desk.sql(
     `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ('legacy000001', 'old', 'kan', repeat('0a', 32))`,
   );
@@ -87,6 +92,8 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   list: { words: "list" },
   "audit list": { words: "audit" },
   verify: { words: "verify", stdin: () => token },
+  "runbook resume": { words: "runbook resume {campaign}" },
+  "runbook status": { words: "runbook status" },
   "approval list": { words: "approval list", protected: true },
   "approval show": { words: "approval show {open}", protected: true },
   "approval approve": { words: "approval approve {approved} --key {key} --yes", protected: true },
@@ -128,7 +135,7 @@ function run(path: string, ...more: string[]) {
     return production.run([...named.split(" "), ...more]);
   }
   const subject = path === "credential show" ? [id] : [];
-  return desk.run([...words.split(" "), ...subject, ...more], {
+  return desk.run([...words.replace("{campaign}", campaign).split(" "), ...subject, ...more], {
     stdin: stdin?.() ?? "",
     env: embedded ? { MIDCTL_DATABASE_URL: undefined, MIDCTL_DATA_DIR: store } : {},
   });

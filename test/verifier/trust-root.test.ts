@@ -52,6 +52,21 @@ describe.each(databases())("a trust root that changes, on $name", ({ create }) =
     pass(ms: number): void;
   }
 
+  test("decides nothing by a source that is another at every look, and goes on", async () => {
+    const desk = openTrustDesk(OWNERS);
+    const { token } = await coverOne(db, desk);
+    const real = watchTrust(desk.dir);
+    const current = () => ({ ...real.current() }) as ReturnType<typeof real.current>;
+    const { authenticate } = createAuthenticator({
+      db,
+      cache: false,
+      trust: { current, fault: null, generation: 0 },
+    });
+
+    expect(await authenticate(token)).toEqual(UNAVAILABLE);
+    desk.dispose();
+  });
+
   test("a signer who is taken out is believed for a second at most, by the cache too", () =>
     open(async ({ desk, verifier, token, pass }) => {
       desk.write(["alice", "carol"]);

@@ -29,8 +29,7 @@ export class Approvals {
 
   /** The root to decide by now, or null: nothing can be decided. Where it is another, the cache is emptied. */
   root(): TrustRoot | null {
-    const root = currentRoot(this.#source);
-    const { generation } = this.#source;
+    const { root, generation } = currentRoot(this.#source);
     if (root !== this.#root || generation !== this.#generation) {
       this.#root = root;
       this.#generation = generation;
@@ -41,23 +40,29 @@ export class Approvals {
 
   /**
    * As `Receipts.judge`, by the root that is in force when it returns.
-   * @throws MidctlError `unavailable` where there is none, or the database cannot be asked
+   * @param again how often it may be another by then
+   * @throws MidctlError `unavailable` where there is none, or another each time; or the database cannot be asked
    */
-  judge(hash: string, looked: Looked, scope: string | null): Looked | Promise<Looked> {
+  judge(hash: string, looked: Looked, scope: string | null, again = AGAIN): Looked | Promise<Looked> {
     const root = this.root();
-    if (root === null) throw untrusted();
+    if (root === null || again === 0) throw untrusted();
     const judged = this.#receipts.judge(root, hash, looked, scope);
     if (!(judged instanceof Promise)) return judged;
-    return judged.then((later) => (this.root() === root ? later : this.judge(hash, looked, scope)));
+    return judged.then((later) =>
+      this.root() === root ? later : this.judge(hash, looked, scope, again - 1),
+    );
   }
 }
 
+/** A trust root that is another at every look is none to decide by. */
+const AGAIN = 5;
+
 /** A source of a host's own that throws is none to be believed. */
-function currentRoot(source: TrustSource): TrustRoot | null {
+function currentRoot(source: TrustSource): { readonly root: TrustRoot | null; readonly generation: number } {
   try {
-    return source.current();
+    return { root: source.current(), generation: source.generation };
   } catch {
-    return null;
+    return { root: null, generation: Number.NaN };
   }
 }
 

@@ -1,6 +1,7 @@
 import { APPROVAL_ATTACKS } from "./approval.ts";
 import { DRESSES_ATTACKS } from "./around.ts";
 import type { Attack } from "./attack.ts";
+import { CAMPAIGN_ATTACKS } from "./campaign.ts";
 import { CREDENTIAL_BIRTH_ATTACKS } from "./credential-birth.ts";
 import { CREDENTIAL_CHANGE_ATTACKS } from "./credential-life.ts";
 import { ENVIRONMENT_ATTACKS } from "./environment.ts";
@@ -25,6 +26,7 @@ export const ATTACKS: Readonly<Record<string, readonly Attack[]>> = {
   "the environment": ENVIRONMENT_ATTACKS,
   approvals: APPROVAL_ATTACKS,
   "what needs an approval": GATE_ATTACKS,
+  "the journal of campaigns": CAMPAIGN_ATTACKS,
   "the log": LOG_ATTACKS,
   "ways around the triggers": DRESSES_ATTACKS,
 };

@@ -1,4 +1,4 @@
-import { approvalId, at, lines, open, PROTECT, request, take, vote } from "../approvals.ts";
+import { approvalId, at, lines, object, open, PROTECT, request, take, vote } from "../approvals.ts";
 import { later, setIdentity } from "../scene.ts";
 import { type Attack, immutable, MC001, MC002, MC003, MC004, MC005, UNIQUE } from "./attack.ts";
 
@@ -68,6 +68,29 @@ const REQUESTS: readonly Attack[] = [
       [
         "a plan that pauses and names a token",
         request(ID, lines({ do: "pause", identity: "bare", secret: "active000001" })),
+      ],
+      [
+        "a plan that calls a credential a legacy token",
+        request(ID, lines({ do: "pause", terms: { credential: object({ id: "'at_active000001'" }) } })),
+      ],
+      [
+        "a plan that issues what it calls a legacy token",
+        request(
+          ID,
+          lines({
+            ...{
+              do: "credential.issue",
+              identity: "bare",
+              credential: "new000000001",
+              secret: "new000000001",
+            },
+            terms: { credential: object({ id: "'at_new000000001'" }) },
+          }),
+        ),
+      ],
+      [
+        "a plan that calls a legacy token a credential",
+        request(ID, lines({ do: "revoke", terms: { credential: object({ id: "'mc_legacy000001'" }) } })),
       ],
       ["a plan of nobody", request(ID, PAUSE, { fields: { requester: "''" } })],
       ["a plan without an id", request(ID, PAUSE, { fields: { id: "'ap_x'" } })],
@@ -230,6 +253,24 @@ const TRICKS: readonly Attack[] = [
     ...{ allows: "a vote", twin: `${request(OTHER, PAUSE)}; ${vote(OTHER, "approval", "carol")}` },
   })),
 ];
+
+/** What is never carried out by hand is not called so either. */
+const GLASS: readonly Attack[] = (
+  [
+    ["executed", `${PROTECT}; ${SIGNED}; ${CARRIED_OUT}`],
+    ["superseded", `${PROTECT}; ${SIGNED}; ${take(ID, "'superseded'")}`],
+  ] as const
+).flatMap(([status, given]) =>
+  (
+    [
+      ["by hand", approval(`status = '${status}'`)],
+      ["by a trigger of somebody's own", tricked(approval(`status = '${status}'`))],
+    ] as const
+  ).map(([how, attack]) => ({
+    ...{ refuses: `broken glass that is ${status} ${how}`, given, attack, code: MC003 },
+    ...{ allows: "a countersignature", twin: vote(ID, "approval", "bob") },
+  })),
+);
 
 const VOTES: readonly Attack[] = [
   {
@@ -462,6 +503,7 @@ export const APPROVAL_ATTACKS: readonly Attack[] = [
   ...REQUESTS,
   ...ASKS,
   ...TRICKS,
+  ...GLASS,
   ...VOTES,
   ...LINES,
   ...STAYS,

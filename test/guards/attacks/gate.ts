@@ -333,6 +333,10 @@ const MAKES: Line = { ...NEW, identity: "new", terms: { ...ISSUES, create: creat
 const MAKES_NEWER: Line = { ...MAKES, identity: "newer", terms: { ...ISSUES, create: creation("newer") } };
 const NEWER = `${permit(MAKES_NEWER)}; ${identity("newer")}; ${issue("new000000001", "newer", ENDS)}`;
 const LEAKED = rotation({ grace: "0", revokes: `'["mc_active000001", "mc_paused000001"]'::jsonb` });
+const LEAKED_BOTH = rotation({
+  grace: "0",
+  revokes: `'["mc_active000001", "mc_grace0000001"]'::jsonb`,
+});
 const REVOKED = set("active000001", "status = 'revoked'");
 const SECOND = successor({ graceSeconds: "0" });
 const TAKEN_IN = `${credential("legacy000001", "bare", { ...LEGACY_FACTS, ...ENDS })}; ${ATTACH}`;
@@ -344,6 +348,7 @@ const takesIn = (does: string): Line => ({
     name: "'default'",
     activateWithin: "86400",
     create: "NULL::jsonb",
+    credential: object({ id: does === "identity.adopt" ? "'at_legacy000001'" : "'mc_legacy000001'" }),
     token: object({
       secret: `midctl_commitment('${hashOf("legacy000001")}')`,
       scopes: `'["cards:read"]'::jsonb`,
@@ -371,7 +376,7 @@ const WITH: readonly Attack[] = (
     ],
     [
       "issuing to an identity that was made before",
-      `${later("-1 hour")}; ${identity("new")}; ${later("0")}; ${PROTECT}`,
+      `${identity("new")}; ${PROTECT}`,
       `${permit(MAKES)}; ${issue("new000000001", "new", ENDS)}`,
       "to one that is made with it",
       NEWER,
@@ -387,6 +392,14 @@ const WITH: readonly Attack[] = (
 ).map(([refuses, given, attack, allows, twin]) => ({ refuses, given, attack, code: MC005, allows, twin }));
 
 const HALVES: readonly Attack[] = [
+  {
+    refuses: "a rotation after a leak that leaves what is in its grace",
+    given: PROTECT,
+    attack: `${permit(LEAKED_BOTH)}; ${REVOKED}; ${SECOND}`,
+    code: MC004,
+    allows: "one once the grace has ended by itself",
+    twin: `${later("2 hours")}; ${permit(LEAKED_BOTH)}; ${REVOKED}; ${SECOND}`,
+  },
   {
     refuses: "a rotation after a leak that revokes half of what it says",
     given: PROTECT,
@@ -479,6 +492,13 @@ const FREE: readonly Attack[] = [
     attack: `${permit({ ...OF_BARE, stale: 1 })}; ${setIdentity("bare", "owner = 'another'")}`,
     allows: "one after what the clock brought",
     twin: `${later("61 minutes")}; ${permit(OF_BARE)}; ${setIdentity("bare", "status = 'paused'")}; ${setIdentity("bare", "owner = 'another'")}`,
+  },
+  {
+    refuses: "a change of an identity after a pause by somebody else",
+    given: `${setIdentity("bare", "status = 'paused'")}; ${PROTECT}`,
+    attack: `${permit({ ...OF_BARE, stale: 1 })}; ${setIdentity("bare", "owner = 'another'")}`,
+    allows: "one that knows of it",
+    twin: `${permit(OF_BARE)}; ${setIdentity("bare", "owner = 'another'")}`,
   },
   {
     refuses: "a resume of a credential",

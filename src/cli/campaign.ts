@@ -1,0 +1,152 @@
+/** Rotating many: how its words become terms, how it runs, and what it comes to. */
+
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Database } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { type PlaceTemplate, parsePlaceTemplate } from "../domain/place-template.ts";
+import { quote } from "../domain/visible.ts";
+import { beginCampaign, type ChosenTargets, chooseTargets } from "../operations/campaign/begin.ts";
+import { type Delivery, requireCampaign, requireTerms, runCampaign } from "../operations/campaign/run.ts";
+import type { CampaignTerms } from "../operations/campaign/terms.ts";
+import type { Selection } from "../operations/selection.ts";
+import { type Campaign, readCampaignTargets } from "../repository/campaign.ts";
+import { deliverToCommand, deliverToFiles } from "./campaign-delivery.ts";
+import type { CampaignDocument } from "./campaign-document.ts";
+import { runCommand } from "./command.ts";
+import type { VerbContext } from "./context.ts";
+import { endInOrder } from "./interruption.ts";
+import { splitCommand } from "./password-command.ts";
+import { requestFrom } from "./request.ts";
+import type { Outcome } from "./verb.ts";
+
+const PAGE = 1_000;
+/** Between two looks at who has moved, ms. */
+const LOOK = 1_000;
+
+/** Begins a campaign and runs it. @param template of `--token-file-dir`; null where a command takes the secrets */
+export async function rotateMany(
+  context: VerbContext,
+  selection: Selection,
+  terms: CampaignTerms,
+  template: string | null,
+  waitProof: number | undefined,
+): Promise<Outcome<CampaignDocument>> {
+  const db = await context.database();
+  const places = template === null ? null : readTemplate(template);
+  const chosen = await chooseTargets(db, terms.name, selection, places);
+  const { targets, without } = chosen;
+  for (const slug of without.slice(0, 10)) {
+    context.notice(`${slug} holds no current credential named ${terms.name}, and is left out.`);
+  }
+  if (without.length > 10) context.notice(`${without.length - 10} more are left out for the same reason.`);
+  await context.confirm({ action: `rotate ${targets.length}`, name: `rotate ${targets.length}` });
+  const campaign = await beginCampaign(db, requestFrom(context), terms, chosen);
+  if (context.dryRun) return { document: foretell(campaign, chosen) };
+  context.notice(`${campaign.id} rotates ${campaign.targets}.`);
+  return goOn(context, db, campaign, waitProof);
+}
+
+/** What a dry run has to say: who would be rotated, and into which files. */
+function foretell({ terms: _, ...campaign }: Campaign, { targets }: ChosenTargets): CampaignDocument {
+  const nothing = { credential: null, state: "open", proven: false, problem: null } as const;
+  return {
+    campaign,
+    results: targets.map(({ slug, replaces, place }) => ({
+      ...{ identity: slug, replaces, tokenFile: place, ...nothing },
+    })),
+  };
+}
+
+/** Runs what is left of a campaign. */
+export async function goOn(
+  context: VerbContext,
+  db: Database,
+  campaign: Campaign,
+  waitProof: number | undefined,
+): Promise<Outcome<CampaignDocument>> {
+  const { id } = campaign;
+  const terms = requireTerms(campaign);
+  let interrupted = false;
+  endInOrder(() => {
+    interrupted = true;
+  });
+  context.standBy(`what was rotated by then stays so; the rest: midctl runbook resume ${id}`);
+  let ended = await runCampaign(db, requestFrom(context), id, deliveryOf(terms), {
+    health: () => checkHealth(terms),
+    onProgress: ({ delivered, failed, targets }) =>
+      context.notice(
+        `${delivered} of ${targets} have their new secret${failed === 0 ? "" : `, ${failed} failed`}.`,
+      ),
+    stopping: () => interrupted,
+  });
+  if (waitProof !== undefined && ended.status === "done") {
+    ended = await awaitProof(db, ended, waitProof, () => interrupted);
+    if (ended.proven < ended.targets)
+      context.notice(`${ended.targets - ended.proven} have not used their new secret yet.`);
+  }
+  if (ended.status === "stopped") {
+    context.notice(`${id} stopped: ${ended.problem}. midctl runbook resume ${id} goes on.`);
+  }
+  const short = ended.status !== "done" || (waitProof !== undefined && ended.proven < ended.targets);
+  const document = await describe(db, ended);
+  return short ? { document, exit: 8 } : { document };
+}
+
+/** A campaign with all its targets. */
+export async function describe(db: Database, campaign: Campaign): Promise<CampaignDocument> {
+  const results: CampaignDocument["results"] = [];
+  for (let after = 0; ; ) {
+    const page = await readCampaignTargets(db, campaign.id, { after, limit: PAGE, undelivered: false });
+    for (const { slug, replaces, successor, place, state, proven, problem } of page) {
+      results.push({
+        ...{ identity: slug, replaces, credential: successor, tokenFile: place, state, proven, problem },
+      });
+    }
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE) break;
+    after = last.position;
+  }
+  const { terms: _, ...shown } = campaign;
+  return { campaign: shown, results };
+}
+
+function deliveryOf({ delivery, name }: CampaignTerms): Delivery {
+  return delivery.to === "files"
+    ? deliverToFiles()
+    : deliverToCommand(delivery.command, name, delivery.timeout * 1000);
+}
+
+async function checkHealth({ health }: CampaignTerms): Promise<string | null> {
+  if (health === null) return null;
+  const { problem } = await runCommand(splitCommand(health.command), {
+    input: null,
+    patience: health.timeout * 1000,
+  });
+  return problem === null ? null : `the health check ${problem}`;
+}
+
+async function awaitProof(
+  db: Database,
+  campaign: Campaign,
+  seconds: number,
+  stopping: () => boolean,
+): Promise<Campaign> {
+  const until = performance.now() + seconds * 1000;
+  for (let seen = campaign; ; seen = await requireCampaign(db, campaign.id)) {
+    const left = until - performance.now();
+    if (seen.proven >= seen.targets || left <= 0 || stopping()) return seen;
+    await wait(Math.min(LOOK, left));
+  }
+}
+
+/** Its directory absolute, so that it means the same to whoever goes on from another one. */
+function readTemplate(text: string): PlaceTemplate {
+  const template = parsePlaceTemplate(text);
+  const root = resolve(template.root);
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === true) return { ...template, root };
+  throw new MidctlError("usage", `the directory ${quote(root)} does not exist; nothing was changed`, {
+    hint: `make it first: mkdir -m 700 ${quote(root)}`,
+  });
+}

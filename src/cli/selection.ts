@@ -1,0 +1,103 @@
+/** Commands for many: identities by name, by what they have in common, or named on standard input. */
+import { MidctlError } from "../domain/errors.ts";
+import { parseLabel } from "../domain/labels.ts";
+import { parseOwner, parseProvider } from "../domain/names.ts";
+import type { Selection } from "../operations/selection.ts";
+import type { VerbContext } from "./context.ts";
+import { duration, parseIdentityReference } from "./options.ts";
+import { readWith } from "./parse.ts";
+
+/** A slug, or `-` for those on standard input. */
+export const referenceOrStdin = readWith((text) => (text === "-" ? text : parseIdentityReference(text)));
+
+export const selectionOptions = {
+  label: {
+    value: "K=V",
+    summary: "all that have this label; several must all fit",
+    repeat: true,
+    schema: readWith(parseLabel),
+  },
+  owner: { value: "WHO", summary: "all of this owner", schema: readWith(parseOwner) },
+  provider: { value: "NAME", summary: "all threads of this provider", schema: readWith(parseProvider) },
+  expiringWithin: { value: "7d", summary: "all that end so soon", schema: duration },
+  unusedFor: { value: "30d", summary: "all that were not used for so long", schema: duration },
+  all: { summary: "all there are" },
+} as const;
+
+export interface SelectionWords {
+  readonly label: readonly { readonly key: string; readonly value: string }[];
+  readonly owner: string | undefined;
+  readonly provider: string | undefined;
+  readonly expiringWithin: number | undefined;
+  readonly unusedFor: number | undefined;
+  readonly all: boolean;
+}
+
+/** Bytes of references on standard input: some 100,000 slugs. */
+const LONGEST_INPUT = 8 * 1_048_576;
+
+/**
+ * What the words select: the references given, those on standard input, or what the flags say. Null where nothing of it was given.
+ * @throws MidctlError `usage` where two of these were, and for a line that is no slug, by its number
+ */
+export async function readSelection(
+  refs: readonly string[],
+  words: SelectionWords,
+  context: VerbContext,
+): Promise<Selection | null> {
+  const { label, owner, provider, expiringWithin, unusedFor, all } = words;
+  const filters = [owner, provider, expiringWithin, unusedFor].filter((value) => value !== undefined);
+  const filtered = label.length > 0 || filters.length > 0;
+  if ([refs.length > 0, filtered, all].filter(Boolean).length > 1) {
+    throw new MidctlError(
+      "usage",
+      "who is meant was said in more than one way: by name, by flags, or by --all; nothing was changed",
+      { hint: "give one of them" },
+    );
+  }
+  if (refs.length > 0) return { slugs: refs.includes("-") ? await readReferences(refs, context) : refs };
+  if (!filtered && !all) return null;
+  return {
+    filter: {
+      status: [],
+      labels: label,
+      owner: owner ?? null,
+      provider: provider ?? null,
+      expiringWithin: expiringWithin ?? null,
+      unusedFor: unusedFor ?? null,
+    },
+  };
+}
+
+async function readReferences(refs: readonly string[], context: VerbContext): Promise<string[]> {
+  if (refs.length > 1) {
+    throw new MidctlError(
+      "usage",
+      "- stands alone: references are read from standard input; nothing was changed",
+    );
+  }
+  if (context.terminal.stdinIsTerminal) {
+    throw new MidctlError(
+      "usage",
+      "references are read from standard input, which is a terminal; nothing was changed",
+      {
+        hint: "midctl list --json | jq -r '.identities[].slug' | midctl … -",
+      },
+    );
+  }
+  const text = (await context.terminal.readInput(LONGEST_INPUT)).replace(/^\ufeff/, "");
+  const slugs = text.split(/\r?\n/).flatMap((line, index) => {
+    const word = line.trim();
+    if (word === "") return [];
+    try {
+      return [parseIdentityReference(word)];
+    } catch (error) {
+      if (!(error instanceof MidctlError)) throw error;
+      throw new MidctlError("usage", `line ${index + 1} of standard input: ${error.message}`, {
+        hint: error.hint ?? "a slug a line; nothing was changed",
+      });
+    }
+  });
+  if (slugs.length > 0) return slugs;
+  throw new MidctlError("usage", "standard input names nobody; nothing was changed");
+}

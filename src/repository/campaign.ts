@@ -1,0 +1,154 @@
+import type { Tx } from "../db/database.ts";
+
+/** The journal of campaigns. It says how far each target has come; what a credential is, its own row says. */
+
+export type CampaignStatus = "running" | "stopped" | "done";
+export type TargetState = "open" | "issued" | "delivered" | "failed";
+
+export interface Campaign {
+  /** `rb_…` */
+  readonly id: string;
+  /** JSON. */
+  readonly terms: string;
+  readonly status: CampaignStatus;
+  /** Why it stopped. */
+  readonly problem: string | null;
+  readonly startedAt: string;
+  readonly startedBy: string;
+  readonly changedAt: string;
+  readonly targets: number;
+  readonly delivered: number;
+  readonly failed: number;
+  /** Whose new credential has been used. */
+  readonly proven: number;
+}
+
+export interface CampaignTarget {
+  readonly position: number;
+  readonly slug: string;
+  /** `mc_…`: current when the campaign began. */
+  readonly replaces: string;
+  /** The file that its secret goes to; null where a command takes it. */
+  readonly place: string | null;
+  readonly state: TargetState;
+  /** `mc_…` */
+  readonly successor: string | null;
+  readonly problem: string | null;
+  /** Whether the successor has been used. */
+  readonly proven: boolean;
+}
+
+/** Who can be rotated, with what a path can be made of. */
+export interface Candidate {
+  readonly slug: string;
+  readonly provider: string | null;
+  readonly threadId: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  /** `mc_…` that is current under the name asked for; null where none is. */
+  readonly current: string | null;
+}
+
+const SUCCESSOR = `LEFT JOIN machine_identity_credential s ON s."publicId" = t.successor`;
+const COLUMNS = `'rb_' || c."publicId" AS id, c.terms, c.status, c.problem, midctl_instant(c."startedAt") AS "startedAt", c."startedBy",
+  midctl_instant(c."changedAt") AS "changedAt", n.targets, n.delivered, n.failed, n.proven`;
+const COUNTED = `midctl_campaign c CROSS JOIN LATERAL (
+  SELECT count(*)::int AS targets, count(*) FILTER (WHERE t.state = 'delivered')::int AS delivered,
+         count(*) FILTER (WHERE t.state = 'failed')::int AS failed,
+         count(*) FILTER (WHERE s."activatedAt" IS NOT NULL)::int AS proven
+    FROM midctl_campaign_target t ${SUCCESSOR} WHERE t."campaignId" = c.id) n`;
+
+export async function insertCampaign(
+  tx: Tx,
+  campaign: { readonly id: string; readonly terms: string; readonly startedBy: string },
+  targets: readonly { readonly slug: string; readonly replaces: string; readonly place: string | null }[],
+): Promise<void> {
+  await tx.query(
+    `WITH made AS (INSERT INTO midctl_campaign ("publicId", terms, "startedBy", "startedAt", "changedAt")
+                   VALUES ($1, $2, $3, midctl_now(), midctl_now()) RETURNING id)
+     INSERT INTO midctl_campaign_target ("campaignId", position, slug, replaces, place)
+     SELECT made.id, t.position, t.item ->> 'slug', substr(t.item ->> 'replaces', 4), t.item ->> 'place'
+       FROM made, jsonb_array_elements($4::text::jsonb) WITH ORDINALITY AS t(item, position)`,
+    [campaign.id.slice(3), campaign.terms, campaign.startedBy, JSON.stringify(targets)],
+  );
+}
+
+export async function findCampaign(tx: Tx, id: string): Promise<Campaign | null> {
+  const [row] = await tx.query<Campaign>(`SELECT ${COLUMNS} FROM ${COUNTED} WHERE c."publicId" = $1`, [
+    id.slice(3),
+  ]);
+  return row ?? null;
+}
+
+/** Newest first. */
+export async function readCampaigns(tx: Tx, limit: number): Promise<Campaign[]> {
+  return tx.query<Campaign>(`SELECT ${COLUMNS} FROM ${COUNTED} ORDER BY c.id DESC LIMIT $1::int`, [limit]);
+}
+
+/**
+ * Targets in their order.
+ * @param after a position; only later ones
+ * @param undelivered only those that have not got their secret
+ */
+export async function readCampaignTargets(
+  tx: Tx,
+  id: string,
+  {
+    after,
+    limit,
+    undelivered,
+  }: { readonly after: number; readonly limit: number; readonly undelivered: boolean },
+): Promise<CampaignTarget[]> {
+  return tx.query<CampaignTarget>(
+    `SELECT t.position, t.slug, 'mc_' || t.replaces AS replaces, t.place, t.state, 'mc_' || t.successor AS successor, t.problem,
+            s."activatedAt" IS NOT NULL AS proven
+       FROM midctl_campaign c JOIN midctl_campaign_target t ON t."campaignId" = c.id ${SUCCESSOR}
+      WHERE c."publicId" = $1 AND t.position > $2::int ${undelivered ? `AND t.state <> 'delivered'` : ""}
+      ORDER BY t.position LIMIT $3::int`,
+    [id.slice(3), after, limit],
+  );
+}
+
+/** Writes how far targets have come, in one statement. */
+export async function setCampaignTargets(
+  tx: Tx,
+  id: string,
+  changes: readonly {
+    readonly position: number;
+    readonly state: TargetState;
+    /** `mc_…`; null: as it is. */
+    readonly successor: string | null;
+    readonly problem: string | null;
+  }[],
+): Promise<void> {
+  await tx.query(
+    `UPDATE midctl_campaign_target t SET state = n.state, successor = coalesce(substr(n.successor, 4), t.successor), problem = n.problem
+       FROM jsonb_to_recordset($2::text::jsonb) AS n(position int, state text, successor text, problem text)
+      WHERE t."campaignId" = (SELECT id FROM midctl_campaign WHERE "publicId" = $1) AND t.position = n.position`,
+    [id.slice(3), JSON.stringify(changes)],
+  );
+}
+
+export async function setCampaignStatus(
+  tx: Tx,
+  id: string,
+  status: CampaignStatus,
+  problem: string | null,
+): Promise<void> {
+  await tx.query(`UPDATE midctl_campaign SET status = $2, problem = $3::text WHERE "publicId" = $1`, [
+    id.slice(3),
+    status,
+    problem,
+  ]);
+}
+
+/** What these identities hold under a name, by slug; those that there are not are left out. */
+export async function readCandidates(tx: Tx, slugs: readonly string[], name: string): Promise<Candidate[]> {
+  return tx.query<Candidate>(
+    `SELECT i.slug, i.provider, i."threadId", i.labels,
+            (SELECT 'mc_' || c."publicId" FROM machine_identity_credential c
+              WHERE c."machineIdentityId" = i.id AND c.name = $2 AND c.status IN ('active', 'paused')
+                AND coalesce(c."expiresAt" > midctl_now(), true)) AS current
+       FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb)) ORDER BY i.slug`,
+    [JSON.stringify(slugs), name],
+  );
+}
