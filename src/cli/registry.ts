@@ -15,6 +15,7 @@ export const registry: readonly RegistryEntry[] = [
   { path: "identity create", load: async () => (await import("./verbs/identity-create.ts")).identityCreate },
   { path: "identity show", load: async () => (await import("./verbs/identity-show.ts")).identityShow },
   { path: "identity update", load: async () => (await import("./verbs/identity-update.ts")).identityUpdate },
+  { path: "identity import", load: async () => (await import("./verbs/identity-import.ts")).identityImport },
   { path: "identity adopt", load: async () => (await import("./verbs/identity-adopt.ts")).identityAdopt },
   {
     path: "credential issue",

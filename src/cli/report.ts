@@ -10,12 +10,22 @@ export function errorAsJson(error: unknown): string {
   return `${visibleJson(redact(JSON.stringify(document)))}\n`;
 }
 
-/** `error: …` and `hint: …`. */
+/** Lines of a file that are told one by one to a person; a program gets them all in the details. */
+const TOLD = 20;
+
+/** `error: …` and `hint: …`; in between what is wrong with which line, where the details say so. */
 export function errorAsText(error: unknown): string {
-  const { message, hint } = asMidctlError(error);
+  const { message, hint, details } = asMidctlError(error);
   const lines = [`error: ${visible(redact(asSentence(message)))}`];
+  for (const [line, what] of failedLines(details)) lines.push(`  line ${line}: ${visible(redact(what))}`);
+  const more = Number(details.failedTotal ?? 0) - TOLD;
+  if (more > 0) lines.push(`  and ${more} more`);
   if (hint !== null) lines.push(`hint: ${visible(redact(hint))}`);
   return `${lines.join("\n")}\n`;
+}
+
+function failedLines({ failed }: MidctlError["details"]): (readonly [line: number, what: string])[] {
+  return Array.isArray(failed) ? failed.slice(0, TOLD).map(({ line, message }) => [line, message]) : [];
 }
 
 /** The stack of an error and its causes, for --debug. */

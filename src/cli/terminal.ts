@@ -24,6 +24,8 @@ export interface Terminal {
   writeMessage(text: string): void;
   /** All of stdin as text; usage error beyond `limit` bytes. */
   readInput(limit: number): Promise<string>;
+  /** stdin as it comes, to its end. */
+  readChunks(): AsyncIterable<Buffer>;
 }
 
 /** stdout did not take what was written. */
@@ -61,6 +63,7 @@ export function openTerminal(): Terminal {
       }
     },
     readInput: (limit) => readWhole(limit),
+    readChunks,
   };
 }
 
@@ -86,19 +89,23 @@ async function writeWhole(descriptor: number, text: string): Promise<void> {
 }
 
 /** By the event loop: a blocking read would keep Ctrl-C waiting for the end of input. */
-async function readWhole(limit: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
+async function* readChunks(): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of process.stdin) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length > limit) break;
-    }
+    for await (const chunk of process.stdin) yield chunk;
   } catch (error) {
     throw new MidctlError("usage", `stdin cannot be read (${errnoOf(error)}); nothing was done`, {
       cause: error,
     });
+  }
+}
+
+async function readWhole(limit: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of readChunks()) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > limit) break;
   }
   if (length > limit)
     throw new MidctlError("usage", `stdin holds more than ${limit} bytes; nothing was done`);

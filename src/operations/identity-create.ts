@@ -164,7 +164,8 @@ function canonical(labels: Readonly<Record<string, string>>): string {
   return JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function requireWorkspace({ hosted, exists }: Workspace, slug: string | null): void {
+/** What speaks against a new identity in that workspace. Throws `usage`, `not_found`. */
+export function requireWorkspace({ hosted, exists }: Workspace, slug: string | null): void {
   if (hosted && slug === null) {
     throw new MidctlError(
       "usage",

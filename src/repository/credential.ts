@@ -108,6 +108,65 @@ export async function insertCredential(tx: Tx, credential: NewCredential): Promi
   return rows.length > 0;
 }
 
+/**
+ * Writes many credentials with their tokens in one statement, in the order given; how many: those whose environment is of the
+ * other kind by now are left out.
+ * @param credentials JSON texts: `publicId`, `tokenHash`, `environment`, `identity` (slug), `name`, `scopes` (a JSON text itself), and in seconds
+ *   `expiresIn` (null for never) and `activateWithin`
+ */
+export async function insertCredentials(
+  tx: Tx,
+  credentials: readonly string[],
+  issuedBy: string,
+): Promise<number> {
+  const [row] = await tx.query<{ made: number }>(
+    `WITH given AS MATERIALIZED (
+       SELECT * FROM ROWS FROM (jsonb_to_recordset($1::text::jsonb)
+         AS ("publicId" text, "tokenHash" text, environment text, identity text, name text, scopes text, "expiresIn" float8, "activateWithin" float8))
+         WITH ORDINALITY),
+     made AS (
+       INSERT INTO machine_identity_credential
+         ("publicId", "machineIdentityId", name, "tokenHash", scopes, "issuedBy", "activationDeadline", "expiresAt")
+       SELECT g."publicId", i.id, g.name, g."tokenHash", g.scopes, $2,
+              midctl_now() + make_interval(secs => LEAST(g."activateWithin", g."expiresIn")),
+              CASE WHEN g."expiresIn" IS NOT NULL THEN midctl_now() + make_interval(secs => g."expiresIn") END
+         FROM given g JOIN machine_identity i ON i.slug = g.identity
+         JOIN midctl_environment e ON e.live = (g.environment = 'live')
+        ORDER BY g.ordinality
+       RETURNING id, "publicId", "machineIdentityId", "tokenHash", name, scopes, "issuedAt", "expiresAt"),
+     tokens AS (
+       INSERT INTO agent_token ("publicId", "workspaceId", name, "tokenPrefix", "tokenHash", scopes, "createdAt", "expiresAt", "machineIdentityId")
+       SELECT made."publicId", i."workspaceId", i.slug || '/' || made.name, CASE WHEN e.live THEN 'mid_live' ELSE 'mid_test' END, made."tokenHash", made.scopes, made."issuedAt", made."expiresAt", i.id
+         FROM made JOIN machine_identity i ON i.id = made."machineIdentityId" CROSS JOIN midctl_environment e
+        ORDER BY made.id
+       RETURNING 1)
+     SELECT count(*)::float8 AS made FROM tokens`,
+    [`[${credentials.join(",")}]`, issuedBy],
+  );
+  return row?.made ?? 0;
+}
+
+/**
+ * The credentials that were issued with one of these secrets, or have the public id of one, each with that public id as `given`;
+ * where both are there, the one with the secret comes last.
+ */
+export async function readIssued(
+  tx: Tx,
+  secrets: readonly { readonly publicId: string; readonly hash: string }[],
+): Promise<(Credential & { readonly given: string })[]> {
+  const given = JSON.stringify(secrets.map(({ publicId, hash }) => ({ publicId, hash })));
+  return tx.query(
+    `WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS g("publicId" text, hash text)),
+     found AS (
+       SELECT c.id, g."publicId" AS given, true AS same FROM given g JOIN machine_identity_credential c ON c."tokenHash" = g.hash
+       UNION
+       SELECT c.id, g."publicId", false FROM given g JOIN machine_identity_credential c ON c."publicId" = g."publicId" AND c."tokenHash" <> g.hash)
+     SELECT ${CREDENTIAL_COLUMNS}, f.given FROM found f JOIN machine_identity_credential c ON c.id = f.id
+       JOIN machine_identity i ON i.id = c."machineIdentityId" ORDER BY f.same`,
+    [given],
+  );
+}
+
 /** A token to be adopted, by public id: whose credential it becomes, and under which name. */
 export interface NewAdoption {
   readonly token: string;

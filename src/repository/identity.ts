@@ -86,6 +86,38 @@ export async function insertIdentity(tx: Tx, identity: NewIdentity): Promise<boo
   return rows.length > 0;
 }
 
+/**
+ * Inserts many identities in one statement, in the order given; how many were made: one whose slug or thread is there
+ * already, or whose parent is not, is left out.
+ * @param identities JSON texts, each a `NewIdentity` without `createdBy` and `expiresAt`; null is the slug as display name, or no label
+ */
+export async function insertIdentities(
+  tx: Tx,
+  identities: readonly string[],
+  createdBy: string,
+): Promise<number> {
+  const [row] = await tx.query<{ made: number }>(
+    `WITH given AS MATERIALIZED (
+       SELECT * FROM ROWS FROM (jsonb_to_recordset($1::text::jsonb)
+         AS ("publicId" text, slug text, "displayName" text, kind text, provider text, "threadId" text, owner text, labels jsonb,
+             parent text, workspace text, "expiresIn" float8, "idleTtl" bigint)) WITH ORDINALITY),
+     places AS MATERIALIZED (SELECT w.workspace, midctl_workspace_id(w.workspace) AS id FROM (SELECT DISTINCT workspace FROM given) w),
+     made AS (
+       INSERT INTO machine_identity
+         ("publicId", slug, "displayName", kind, provider, "threadId", owner, labels, "parentId", "workspaceId", "expiresAt", "idleTtl", "registeredBy")
+       SELECT g."publicId", g.slug, coalesce(g."displayName", g.slug), g.kind, g.provider, g."threadId", g.owner, coalesce(nullif(g.labels, 'null'), '{}'),
+              p.id, w.id, CASE WHEN g."expiresIn" IS NOT NULL THEN midctl_now() + make_interval(secs => g."expiresIn") END, g."idleTtl", $2
+         FROM given g JOIN places w ON w.workspace IS NOT DISTINCT FROM g.workspace
+         LEFT JOIN machine_identity p ON p.slug = g.parent
+        WHERE g.parent IS NULL OR p.id IS NOT NULL
+        ORDER BY g.ordinality
+       ON CONFLICT DO NOTHING RETURNING 1)
+     SELECT count(*)::float8 AS made FROM made`,
+    [`[${identities.join(",")}]`, createdBy],
+  );
+  return row?.made ?? 0;
+}
+
 /** What a set of new identities shares: services without parent or end, each in the workspace of a token. */
 export interface NewService {
   readonly publicId: string;
@@ -156,6 +188,19 @@ export async function findIdentity(tx: Tx, slug: string): Promise<Identity | nul
     [slug],
   );
   return row ?? null;
+}
+
+/** Of these threads those that are identities already. @param threads `<provider>-<threadId>` */
+export async function readThreads(
+  tx: Tx,
+  threads: readonly { readonly provider: string; readonly threadId: string }[],
+): Promise<{ readonly slug: string; readonly provider: string; readonly threadId: string }[]> {
+  return tx.query(
+    `SELECT i.slug, i.provider, i."threadId"
+       FROM jsonb_to_recordset($1::text::jsonb) AS g(provider text, "threadId" text)
+       JOIN machine_identity i ON i.provider = g.provider AND i."threadId" = g."threadId"`,
+    [JSON.stringify(threads)],
+  );
 }
 
 export async function findThread(tx: Tx, provider: string, threadId: string): Promise<Identity | null> {

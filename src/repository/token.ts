@@ -28,6 +28,22 @@ export async function findTokenIdByHash(tx: Tx, tokenHash: string): Promise<stri
   return row?.publicId ?? null;
 }
 
+/** Public ids of the tokens that have one of these public ids, or are kept as one of these hashes, and are no credential. */
+export async function readTokensLike(
+  tx: Tx,
+  secrets: readonly { readonly publicId: string; readonly hash: string }[],
+): Promise<string[]> {
+  const given = JSON.stringify(secrets.map(({ publicId, hash }) => ({ publicId, hash })));
+  const rows = await tx.query<{ publicId: string }>(
+    `WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS g("publicId" text, hash text))
+     SELECT g."publicId" FROM given g JOIN agent_token t ON t."publicId" = g."publicId" WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = t."publicId")
+     UNION
+     SELECT g."publicId" FROM given g JOIN agent_token t ON t."tokenHash" = g.hash WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = t."publicId")`,
+    [given],
+  );
+  return rows.map(({ publicId }) => publicId);
+}
+
 export async function findLegacyToken(tx: Tx, publicId: string): Promise<LegacyToken | null> {
   const [row] = await tx.query<LegacyToken>(
     `SELECT ${LEGACY_COLUMNS} FROM agent_token t WHERE t."publicId" = $1 AND t."machineIdentityId" IS NULL`,

@@ -16,9 +16,11 @@ import type { Rotation } from "../credential-rotate.ts";
 import type { GrantInput } from "../db-grant.ts";
 import { type Adoption, previewAdoption } from "../identity-adopt.ts";
 import type { IdentitySpec } from "../identity-create.ts";
+import { type ImportOptions, issuanceOf, previewImport } from "../identity-import.ts";
 import { type IdentityUpdate, relabel } from "../identity-update.ts";
+import type { ImportFile } from "../import-file.ts";
 import { type Issuance, requireKind, type Seen } from "../issuance.ts";
-import { notFound } from "../lookup.ts";
+import { notFound, requireEnvironment } from "../lookup.ts";
 import type { Creation, IdentityTarget, LineOf, PlanLine } from "./plan.ts";
 
 /** What a gated command would do, as lines of a plan: every default said, every duration a moment. */
@@ -117,6 +119,46 @@ export async function draftIssue(tx: Tx, issuance: Issuance, seen: Seen): Promis
     },
     hash: issuance.secret.hash,
   };
+}
+
+/**
+ * The lines of an import that would make something, each a line of the plan: so a parent must be there before, and one plan
+ * either creates or issues.
+ */
+export async function draftImport(tx: Tx, file: ImportFile, options: ImportOptions): Promise<Draft[]> {
+  const refuse = (what: string, hint: string): MidctlError =>
+    new MidctlError("usage", `Where approvals are needed ${what}; nothing was requested.`, { hint });
+  if (options.keepGoing) {
+    throw refuse("every line of an import is right, or none is asked for", "Leave out --keep-going.");
+  }
+  if (file.credentials === "some") {
+    throw refuse(
+      "either every line of an import has a credential, or none has",
+      "Import those without one by themselves, and then the others.",
+    );
+  }
+  const lines = await previewImport(tx, file, options);
+  const made = new Map(lines.map(({ line, spec }) => [spec.slug, line]));
+  const environment = await requireEnvironment(tx);
+  const drafts: Draft[] = [];
+  for (const { line, spec, credential } of lines) {
+    const parent = spec.parent === null ? undefined : made.get(spec.parent);
+    if (parent !== undefined) {
+      throw refuse(
+        `each line stands alone, and line ${line} needs its parent ${spec.parent} from line ${parent}`,
+        "Import the parents first, and their children when that is carried out.",
+      );
+    }
+    drafts.push(
+      credential === null
+        ? await draftCreation(tx, spec)
+        : await draftIssue(tx, issuanceOf(spec, credential), {
+            environment,
+            holders: { current: null, pending: null },
+          }),
+    );
+  }
+  return drafts;
 }
 
 export async function draftRotation(tx: Tx, rotation: Rotation, seen: Seen): Promise<Draft> {

@@ -39,6 +39,9 @@ export function makeWorld(options: WorldOptions = {}) {
       written.stderr += text;
     },
     readInput: async () => options.stdin ?? "",
+    async *readChunks() {
+      yield Buffer.from(options.stdin ?? "");
+    },
   };
   const world: World = {
     env: { TERM: "dumb", XDG_CONFIG_HOME: "/nonexistent", ...options.env },
