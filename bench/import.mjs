@@ -186,7 +186,9 @@ try {
   });
   if (options.profile) await profile(fleet);
   else {
-    startTable(`Import: PostgreSQL ${server.major}, ${lines} identities with credential, token and log entries`);
+    startTable(
+      `Import: PostgreSQL ${server.major}, ${lines} identities with credential, token and log entries`,
+    );
     let peak = 0;
     const figures = await takeTurns(
       {

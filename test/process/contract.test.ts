@@ -79,6 +79,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "identity create": { words: "identity create fresh --owner x --expires 30d --idle-ttl 24h" },
   "identity show": { words: "identity show bot" },
   "identity update": { words: "identity update child --owner y --label a=b" },
+  "identity import": { words: "identity import", stdin: () => '{"slug":"imported","owner":"x"}' },
   "identity adopt": { words: "identity adopt at_legacy000001 --slug adopted --owner x" },
   "credential issue": { words: "credential issue fresh" },
   "credential rotate": { words: "credential rotate bot" },
