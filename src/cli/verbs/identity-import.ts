@@ -1,6 +1,8 @@
 import * as z from "zod/mini";
 import type { Database } from "../../db/database.ts";
-import { type ImportOptions, importIdentities } from "../../operations/identity-import.ts";
+import type { Draft } from "../../operations/approval/draft.ts";
+import type { Request } from "../../operations/change.ts";
+import { importIdentities } from "../../operations/identity-import.ts";
 import { ImportFile } from "../../operations/import-file.ts";
 import { gated, gateOptions } from "../gate.ts";
 import { readImport } from "../import-lines.ts";
@@ -61,10 +63,17 @@ export const identityImport = defineVerb({
       file.seal();
       const db = await context.database();
       const options = { ifNotExists: input.ifNotExists, keepGoing: input.keepGoing };
+      let drafts: readonly Draft[] = [];
       const document = await gated(context, db, input, {
         action: file.credentials === "none" ? "identity.create" : "credential.issue",
-        draft: (tx) => draft(tx, file, options),
-        run: (request) => importIdentities(db, request, file, options),
+        draft: async (tx) => {
+          drafts = await (await import("../../operations/approval/draft.ts")).draftImport(tx, file, options);
+          return drafts;
+        },
+        run: (request) =>
+          request.envelope === undefined
+            ? importIdentities(db, request, file, options)
+            : tryLines(db, request, drafts, file.total),
       });
       return document.failedTotal > 0 ? { document, exit: 8 } : { document };
     } finally {
@@ -74,6 +83,24 @@ export const identityImport = defineVerb({
   view: viewIdentityImport,
 });
 
-async function draft(tx: Database, file: ImportFile, options: ImportOptions) {
-  return (await import("../../operations/approval/draft.ts")).draftImport(tx, file, options);
+/**
+ * A dry run where the environment is protected: each line of the plan as it would be carried out, by itself, to the moments
+ * that the plan says.
+ */
+async function tryLines(
+  db: Database,
+  { actor, reason }: Request,
+  drafts: readonly Draft[],
+  total: number,
+): Promise<IdentityImportDocument> {
+  const { rehearseLine } = await import("../../operations/approval/rehearse.ts");
+  for (const draft of drafts) await rehearseLine(db, { actor, reason }, draft);
+  return {
+    imported: drafts.length,
+    unchanged: total - drafts.length,
+    identities: drafts.filter(({ line }) => "create" in line && line.create !== null).length,
+    credentials: drafts.filter(({ hash }) => hash !== null).length,
+    failed: [],
+    failedTotal: 0,
+  };
 }
