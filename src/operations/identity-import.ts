@@ -13,15 +13,8 @@ import {
 import { readTokensLike } from "../repository/token.ts";
 import { change, type Request } from "./change.ts";
 import { differencesFrom, requireWorkspace } from "./identity-create.ts";
-import {
-  type Entry,
-  Failures,
-  type ImportCredential,
-  type ImportFile,
-  type ImportLine,
-  type LineFailure,
-  refuseImport,
-} from "./import-file.ts";
+import { Failures, type LineFailure, refuseImport } from "./import-failures.ts";
+import type { Entry, ImportCredential, ImportFile, ImportLine } from "./import-file.ts";
 import { retried } from "./issuance.ts";
 import { requireEnvironment } from "./lookup.ts";
 

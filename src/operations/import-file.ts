@@ -1,6 +1,6 @@
-import { type ErrorCode, MidctlError } from "../domain/errors.ts";
 import type { Commitment } from "../domain/token.ts";
 import type { IdentitySpec } from "./identity-create.ts";
+import { Failures, type LineFailure } from "./import-failures.ts";
 
 /** The lines of an import before the database has seen them: kept small, ordered parents first, judged by themselves. */
 
@@ -28,41 +28,10 @@ export interface ImportCredential {
   readonly activateWithin: number;
 }
 
-/** What is wrong with a line. */
-export interface LineFailure {
-  readonly line: number;
-  readonly code: ErrorCode;
-  readonly message: string;
-}
-
 /** Where the text of lines is kept meanwhile; positions and sizes are in bytes. */
 export interface Spool {
   append(text: string): { readonly position: number; readonly size: number };
   read(position: number, size: number): string;
-}
-
-/** So many failures are told one by one; the rest are counted. */
-export const MOST_FAILURES = 1_000;
-
-/** What is wrong, each line once. */
-export class Failures {
-  readonly #told: LineFailure[];
-  total: number;
-
-  constructor(from?: Failures) {
-    this.#told = from === undefined ? [] : [...from.#told];
-    this.total = from?.total ?? 0;
-  }
-
-  add(failure: LineFailure): void {
-    this.total++;
-    if (this.#told.length < MOST_FAILURES) this.#told.push(failure);
-  }
-
-  /** In the order of the file; at most `MOST_FAILURES`. */
-  get told(): LineFailure[] {
-    return this.#told.toSorted((a, b) => a.line - b.line);
-  }
 }
 
 const NONE = -1;
@@ -335,20 +304,4 @@ export interface Entry {
   readonly workspace: string | null;
   readonly secret: Commitment | null;
   readonly sizes: readonly [number, number];
-}
-
-/** One error for all lines that cannot be imported: with the code of the gravest, and each with its number. */
-export function refuseImport(failures: Failures, total: number): MidctlError {
-  const { told } = failures;
-  const code =
-    (["usage", "conflict", "not_found"] as const).find((grave) => told.some((each) => each.code === grave)) ??
-    "usage";
-  return new MidctlError(
-    code,
-    `${failures.total} of ${total} line${total === 1 ? "" : "s"} cannot be imported; nothing was imported.`,
-    {
-      hint: "Mend these lines, or leave them out with --keep-going, and import again.",
-      details: { failed: told, failedTotal: failures.total, lines: total },
-    },
-  );
 }
