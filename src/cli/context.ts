@@ -167,6 +167,7 @@ function missingArgument(missing: Missing): MidctlError {
     "usage",
     `${missing.name} is missing: ${missing.summary}${choices}; nothing was done`,
     {
+      ...(missing.hint === undefined ? {} : { hint: missing.hint }),
       details: { missing: missing.name },
     },
   );

@@ -23,6 +23,10 @@ export interface Missing {
   readonly name: string;
   readonly summary: string;
   readonly choices?: readonly string[];
+  /** The answer of whoever only presses Enter. */
+  readonly offered?: string;
+  /** What the usage error advises where nobody can be asked. */
+  readonly hint?: string;
   /** What is wrong with an answer, or undefined. */
   readonly problem?: (answer: string) => string | undefined;
 }

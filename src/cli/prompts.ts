@@ -17,7 +17,9 @@ export async function askText(missing: Missing): Promise<string> {
     return interruptible((place) => select({ message, choices }, place));
   }
   const validate = (answer: string): true | string => missing.problem?.(answer.trim()) ?? true;
-  return (await interruptible((place) => input({ message, validate }, place))).trim();
+  const question =
+    missing.offered === undefined ? { message, validate } : { message, validate, default: missing.offered };
+  return (await interruptible((place) => input(question, place))).trim();
 }
 
 /** Whether the name was typed. */

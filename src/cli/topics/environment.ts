@@ -8,6 +8,7 @@ A flag outranks the environment, that a context, and that the default.
 
 VARIABLES
 ${lines.join("\n")}
+  ${"CODEX_THREAD_ID".padEnd(width)}  the thread an agent claims to be: offered, never taken
   ${"NO_COLOR".padEnd(width)}  no colours
   ${"PGPASSWORD".padEnd(width)}  the database's password
   ${"PGPASSFILE".padEnd(width)}  PostgreSQL's password file, else ~/.pgpass

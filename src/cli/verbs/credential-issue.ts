@@ -10,10 +10,10 @@ import {
   issuanceOptions,
   ownerOption,
   parseIdentityReference,
-  slugOf,
 } from "../options.ts";
 import { readWith } from "../parse.ts";
 import { openSecret } from "../secret-source.ts";
+import { nameIdentity } from "../thread-claim.ts";
 import { defineVerb } from "../verb.ts";
 import { viewIssued } from "../views/credential-issue.ts";
 
@@ -54,10 +54,12 @@ export const credentialIssue = defineVerb({
   output: issuedOutput,
   changes: true,
   async run(input, context) {
-    const words = { ...input, slug: input.ref, expires: input.identityExpires };
-    const slug =
-      slugOf(words) ??
-      parseIdentityReference(await context.ask({ name: "REF", summary: "the identity's slug" }));
+    const words = await nameIdentity(
+      context,
+      { ...input, slug: input.ref, expires: input.identityExpires },
+      { name: "REF", summary: "the identity's slug", parse: parseIdentityReference },
+    );
+    const { slug } = words;
     if (!input.create) refuseCreationFlags(input);
     const db = await context.database();
     const seen = await previewIssuance(db, slug, input.name);

@@ -1,9 +1,10 @@
 import * as z from "zod/mini";
-import { MidctlError } from "../../domain/errors.ts";
+import { parseSlug } from "../../domain/slug.ts";
 import { createIdentity } from "../../operations/identity-create.ts";
 import { identitySchema } from "../documents.ts";
 import { gated, gateOptions } from "../gate.ts";
-import { duration, identityOptions, identitySpecOf, ownerOption, slugOf } from "../options.ts";
+import { duration, identityOptions, identitySpecOf, ownerOption } from "../options.ts";
+import { nameIdentity } from "../thread-claim.ts";
 import { defineVerb } from "../verb.ts";
 import { viewIdentityCreate } from "../views/identity-create.ts";
 
@@ -14,7 +15,7 @@ export const identityCreate = defineVerb({
   path: ["identity", "create"],
   summary: "Create a machine identity",
   description:
-    "A machine identity is the stable actor: it outlives its credentials, and the audit names it. Slug, kind, thread and parent never change.",
+    "A machine identity is the stable actor: it outlives its credentials, and the audit names it. Slug, kind, thread and parent never change. On a terminal the thread of CODEX_THREAD_ID is offered where none was named.",
   examples: [
     { command: "midctl identity create deploy-bot --owner platform", does: "a service" },
     {
@@ -39,11 +40,12 @@ export const identityCreate = defineVerb({
   output: identityCreateOutput,
   changes: true,
   async run(input, context) {
-    const slug =
-      slugOf(input) ??
-      slugOf({ ...input, slug: await context.ask({ name: "SLUG", summary: "the identity's slug" }) });
-    if (slug === undefined) throw new MidctlError("usage", "SLUG is missing; nothing was created");
-    const spec = identitySpecOf(slug, input);
+    const words = await nameIdentity(context, input, {
+      name: "SLUG",
+      summary: "the identity's slug",
+      parse: parseSlug,
+    });
+    const spec = identitySpecOf(words.slug, words);
     const db = await context.database();
     const { created, identity } = await gated(context, db, input, {
       action: "identity.create",
