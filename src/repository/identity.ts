@@ -285,33 +285,6 @@ export async function suggestSlugs(tx: Tx, prefix: string, limit = 50): Promise<
   return rows.map((row) => row.slug);
 }
 
-/** The line upward: parent first, up to the root. */
-export async function readAncestors(tx: Tx, slug: string): Promise<string[]> {
-  const rows = await tx.query<{ slug: string }>(
-    `WITH RECURSIVE line AS (
-       SELECT "parentId", 0 AS depth, slug FROM machine_identity WHERE slug = $1
-       UNION ALL
-       SELECT p."parentId", line.depth + 1, p.slug FROM line JOIN machine_identity p ON p.id = line."parentId"
-     )
-     SELECT slug FROM line WHERE depth > 0 ORDER BY depth`,
-    [slug],
-  );
-  return rows.map((row) => row.slug);
-}
-
-/** Direct children, in slug order. */
-export async function readChildren(
-  tx: Tx,
-  slug: string,
-  limit: number,
-): Promise<Pick<Identity, "slug" | "effectiveStatus">[]> {
-  return tx.query(
-    `SELECT i.slug, midctl_identity_state(i.id, midctl_now()) AS "effectiveStatus" FROM machine_identity i
-      WHERE i."parentId" = (SELECT id FROM machine_identity WHERE slug = $1) ORDER BY i.slug LIMIT $2::int`,
-    [slug, limit],
-  );
-}
-
 /** Whether this database has workspaces, as Kan's does: then every identity belongs to one. */
 export interface Workspace {
   readonly hosted: boolean;
