@@ -66,6 +66,7 @@ export const registry: readonly RegistryEntry[] = [
   { path: "approval export", load: async () => (await import("./verbs/approval-export.ts")).approvalExport },
   { path: "approval import", load: async () => (await import("./verbs/approval-import.ts")).approvalImport },
   { path: "status", load: async () => (await import("./verbs/status.ts")).status },
+  { path: "sweep", load: async () => (await import("./verbs/sweep.ts")).sweep },
   { path: "doctor", load: async () => (await import("./verbs/doctor.ts")).doctor },
   { path: "db migrate", load: async () => (await import("./verbs/db-migrate.ts")).dbMigrate },
   { path: "db init", load: async () => (await import("./verbs/db-init.ts")).dbInit },

@@ -105,6 +105,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "approval export": { words: "approval export {open} --out exported.json", protected: true },
   "approval import": { words: "approval import {imported} --signature bob.sig", protected: true },
   status: { words: "status" },
+  sweep: { words: "sweep --revoke-idle-after 30d" },
   // The tests' server runs without fsync, which is a finding.
   doctor: { words: "doctor", exit: 9 },
   "db migrate": { words: "db migrate" },

@@ -1,0 +1,46 @@
+import * as z from "zod/mini";
+import { parseDuration } from "../../domain/duration.ts";
+import { SOONEST_REVOCATION, sweep as sweepAll } from "../../operations/sweep.ts";
+import { readWith } from "../parse.ts";
+import { requestFrom } from "../request.ts";
+import { defineVerb } from "../verb.ts";
+import { viewSweep } from "../views/sweep.ts";
+
+export const sweepOutput = z.object({
+  abandoned: z.number(),
+  paused: z.number(),
+  revoked: z.number(),
+  heldBack: z.number(),
+  expired: z.object({ identities: z.number(), credentials: z.number(), approvals: z.number() }),
+  expiredWithin: z.number(),
+});
+export type SweepDocument = z.infer<typeof sweepOutput>;
+
+export const sweep = defineVerb({
+  path: ["sweep"],
+  summary: "Store what the clock has decided, for a timer or cron",
+  description:
+    "Abandons pending credentials whose deadline has passed and pauses identities idle past their idle life: they are refused already, and this writes it down, with a log entry for each. Counts what expired within a day, of which nothing is stored. Works in short transactions and passes over what others hold, so that any number of hosts may sweep at once; interrupted, what was done stands. Exit 0, also when nothing was due. In a protected environment revocation needs an approval: those that are due are left paused, counted as heldBack, and a message says so.",
+  examples: [
+    { command: "midctl sweep --dry-run", does: "how much is due" },
+    { command: "midctl sweep --revoke-idle-after 30d", does: "and end what nobody resumed for a month" },
+  ],
+  options: {
+    revokeIdleAfter: {
+      value: "30d",
+      summary: "revoke what has been paused for idleness for so long, at least 1h; default: never",
+      schema: readWith((text) => parseDuration(text, { atLeast: SOONEST_REVOCATION })),
+    },
+  },
+  output: sweepOutput,
+  changes: true,
+  async run({ revokeIdleAfter }, context) {
+    const db = await context.database();
+    const document = await sweepAll(db, requestFrom(context), {
+      revokeIdleAfter: revokeIdleAfter ?? null,
+      onStored: () => context.standBy("what was swept so far stands; the next sweep goes on"),
+    });
+    return { document };
+  },
+  view: viewSweep,
+});
