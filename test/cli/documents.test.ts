@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -68,6 +69,23 @@ test("docs/approvals.md shows each command of approvals", () => {
   for (const { path } of registry.filter((entry) => entry.path.startsWith("approval "))) {
     expect(text).toContain(`midctl ${path}`);
   }
+});
+
+const analyze = spawnSync("systemd-analyze", ["--version"]).error === undefined;
+
+test.runIf(analyze)("the units in docs/systemd are good ones, as systemd says", () => {
+  const units = ["service", "timer"].map((kind) => `${ROOT}docs/systemd/midctl-sweep.${kind}`);
+
+  const { status, stderr } = spawnSync("systemd-analyze", ["verify", ...units], { encoding: "utf8" });
+
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+test("the unit's command is one, with these options", async () => {
+  const unit = readFileSync(`${ROOT}docs/systemd/midctl-sweep.service`, "utf8");
+  const [, command = ""] = /^ExecStart=.* exec \S*\/(midctl [^']*)'$/m.exec(unit) ?? [];
+
+  await expect(accept(wordsOf(command))).resolves.toBeUndefined();
 });
 
 function readdirOrFile(path: string): void {
