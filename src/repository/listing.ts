@@ -109,8 +109,9 @@ export async function listIdentityRows(
   if (filter.owner !== null) where.add(`i.owner = ${where.bind(filter.owner)}`);
   if (filter.provider !== null) where.add(`i.provider = ${where.bind(filter.provider)}`);
   if (filter.expiringWithin !== null) {
+    // As of credentials: what is revoked ends no more.
     where.add(
-      `${forever("i")} > midctl_now() AND ${forever("i")} <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)`,
+      `i.status <> 'revoked' AND ${forever("i")} > midctl_now() AND ${forever("i")} <= midctl_now() + make_interval(secs => ${where.bind(filter.expiringWithin)}::float8)`,
     );
   }
   if (filter.unusedFor !== null) {

@@ -71,6 +71,17 @@ describe.each(databases())("a filtered list on $name", (factory) => {
     expect(slugs).toEqual(expected);
   });
 
+  test("finds what ends soon and still matters: not what is revoked already", async () => {
+    await create(database.db, "soon", { expiresIn: 86_400 });
+    await create(database.db, "later", { expiresIn: 30 * 86_400 });
+    await create(database.db, "gone", { expiresIn: 86_400 });
+    await database.db.query("UPDATE machine_identity SET status = 'revoked' WHERE slug = 'gone'");
+
+    expect(await readAll(database.db, { ...EVERYTHING, expiringWithin: 7 * 86_400 }, false)).toEqual([
+      "soon",
+    ]);
+  });
+
   test("finds what has expired by itself and by its parent", async () => {
     await create(database.db, "mayfly", { expiresIn: 0.3 });
     await create(database.db, "mayfly-child", { parent: "mayfly" });
