@@ -3,18 +3,19 @@ import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
 import { readSchemaState } from "../db/migrate.ts";
 import { formatToken } from "../domain/reference.ts";
 import { readEnvironment } from "../repository/environment.ts";
+import { readHygiene } from "../repository/hygiene.ts";
 import {
   type LegacyFacts,
   type LegacyFinding,
   type LogFacts,
   readGuards,
-  readHygiene,
   readLegacyFacts,
   readLogFacts,
   readServer,
 } from "../repository/overview.ts";
 import { readStanding } from "../repository/rights.ts";
 import { approvalFindings, type NamedTrust } from "./doctor-approvals.ts";
+import { hygieneFindings } from "./doctor-hygiene.ts";
 import { rightsFindings } from "./doctor-rights.ts";
 import { goThere } from "./moved.ts";
 
@@ -146,26 +147,7 @@ export async function diagnose(
         ]
       : []),
   ]);
-  check("hygiene", [
-    ...(hygiene.withoutEnd > 0
-      ? [
-          {
-            severity: "warning" as const,
-            message: `${hygiene.withoutEnd} current credential${hygiene.withoutEnd === 1 ? " has" : "s have"} no end.`,
-            mend: "midctl list credentials --sort expires --desc, then midctl credential rotate REF",
-          },
-        ]
-      : []),
-    ...(hygiene.unusedForNinetyDays > 0
-      ? [
-          {
-            severity: "warning" as const,
-            message: `${hygiene.unusedForNinetyDays} live token${hygiene.unusedForNinetyDays === 1 ? " was" : "s were"} not used for 90 days.`,
-            mend: "midctl list tokens --unused-for 90d, then midctl revoke REF",
-          },
-        ]
-      : []),
-  ]);
+  check("hygiene", hygieneFindings(hygiene));
   check("approvals", await approvalFindings(db, environment, options.trust ?? null, server.clock));
   // Who may not read the log does not know of a sunset either.
   if (log !== null) check("legacy tokens", legacyFindings(await readLegacyFacts(db)));

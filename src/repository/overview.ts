@@ -132,23 +132,6 @@ export async function readGuards(tx: Tx): Promise<StandingGuards> {
   };
 }
 
-/** Active credentials and identities that deserve a word in `doctor`. */
-export interface Hygiene {
-  readonly neverUsedOverdue: number;
-  readonly withoutEnd: number;
-  readonly unusedForNinetyDays: number;
-}
-
-export async function readHygiene(tx: Tx): Promise<Hygiene> {
-  const [row] = await tx.query<Hygiene>(
-    `SELECT (SELECT count(*)::float8 FROM machine_identity_credential c WHERE c.status = 'pending' AND c."activationDeadline" <= midctl_now()) AS "neverUsedOverdue",
-            (SELECT count(*)::float8 FROM machine_identity_credential c WHERE c.status IN ('active', 'paused') AND c."expiresAt" IS NULL) AS "withoutEnd",
-            (SELECT count(*)::float8 FROM agent_token t WHERE t."revokedAt" IS NULL AND coalesce(t."expiresAt" > midctl_now(), true)
-               AND coalesce(t."lastUsedAt", t."createdAt") <= midctl_now() - interval '90 days') AS "unusedForNinetyDays"`,
-  );
-  return row ?? { neverUsedOverdue: 0, withoutEnd: 0, unusedForNinetyDays: 0 };
-}
-
 /** A legacy token that deserves a word in `doctor`. */
 export interface LegacyFinding {
   /** Public id. */
