@@ -16,10 +16,12 @@ import { diagnose } from "../../src/operations/doctor.ts";
 import { listCredentials, listIdentities, listTokens } from "../../src/operations/list.ts";
 import { resumeTarget } from "../../src/operations/resume.ts";
 import { readStatus } from "../../src/operations/status.ts";
+import { sweep } from "../../src/operations/sweep.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
 import { EVERYTHING } from "../support/lists.ts";
 import { migrationsUpTo } from "../support/migrations.ts";
+import { withoutGuards } from "../support/trust.ts";
 import { ALICE, issueActive, issuePending, openVerifier, pause, revoke, until } from "../verifier/scene.ts";
 
 const KAN = readFileSync(new URL("../guards/kan.sql", import.meta.url), "utf8");
@@ -219,6 +221,29 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       const target = await readTarget(operator, "operated");
       expect(await resumeTarget(operator, ALICE, target)).toMatchObject({ changed: true });
       expect(await revoke(operator, "operated")).toMatchObject({ changed: true });
+    });
+
+    test("sweeps: what is due is stored, and what is not is looked at", async () => {
+      const operator = connect("operator");
+      await issueActive(operator, "forsaken");
+      await issuePending(operator, "lost");
+      await withoutGuards(database.db, (owner) =>
+        owner.query(
+          `UPDATE machine_identity SET "idleTtl" = 60, "createdAt" = "createdAt" - interval '1 day', "lastUsedAt" = NULL WHERE slug = 'forsaken'`,
+        ),
+      );
+      await withoutGuards(database.db, (owner) =>
+        owner.query(
+          `UPDATE machine_identity_credential SET "activationDeadline" = "issuedAt"
+            WHERE "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = 'lost')`,
+        ),
+      );
+
+      expect(await sweep(operator, ALICE, { revokeIdleAfter: 3600 })).toMatchObject({
+        abandoned: 1,
+        paused: 1,
+        revoked: 0,
+      });
     });
 
     test.each([
