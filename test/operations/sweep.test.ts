@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { viewSweep } from "../../src/cli/views/sweep.ts";
 import type { Database } from "../../src/db/database.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { protectEnvironment } from "../../src/operations/db-protect.ts";
@@ -212,11 +213,12 @@ describe.each(databases())("a sweep of a protected environment on $name", ({ cre
     await overdue("true");
     await protectEnvironment(db, OPERATOR, []);
 
-    expect(await run({ revokeIdleAfter: MONTH })).toMatchObject({
-      abandoned: 1,
-      paused: 1,
-      revoked: 0,
-      heldBack: 1,
+    const done = await run({ revokeIdleAfter: MONTH });
+
+    expect(done).toMatchObject({ abandoned: 1, paused: 1, revoked: 0, heldBack: 1 });
+    expect(viewSweep(done)).toContainEqual({
+      kind: "notice",
+      text: expect.stringMatching(/^1 identity was due for revocation and left paused: .* needs an approval/),
     });
     expect(await statuses()).toEqual(["paused", "paused"]);
   });
