@@ -69,6 +69,12 @@ export const machineIdentity = pgTable(
     index("machine_identity_workspace_idx").on(t.workspaceId).where(sql`"workspaceId" IS NOT NULL`),
     index("machine_identity_expiry_idx").on(sql`coalesce("expiresAt", 'infinity'::timestamp)`, t.id),
     index("machine_identity_idle_idx").on(t.slug).where(sql`"idleTtl" IS NOT NULL`),
+    index("machine_identity_idle_at_idx")
+      .on(sql`(GREATEST("createdAt", "resumedAt") + make_interval(secs => "idleTtl"))`, t.id)
+      .where(sql`"status" = 'active' AND "idleTtl" IS NOT NULL`),
+    index("machine_identity_paused_at_idx")
+      .on(t.pausedAt, t.id)
+      .where(sql`"status" = 'paused' AND "idleTtl" IS NOT NULL`),
     check("machine_identity_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
     check("machine_identity_slug_check", sql`"slug" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
     check("machine_identity_status_check", sql`"status" IN ('active', 'paused', 'revoked')`),
@@ -124,6 +130,16 @@ export const machineIdentityCredential = pgTable(
       sql`coalesce("expiresAt", 'infinity'::timestamp)`,
       t.id,
     ),
+    index("machine_identity_credential_deadline_idx")
+      .on(t.activationDeadline, t.id)
+      .where(sql`"status" = 'pending'`),
+    index("machine_identity_credential_age_idx")
+      .on(t.issuedAt, t.id)
+      .where(sql`"status" IN ('active', 'paused')`),
+    index("machine_identity_credential_endless_idx")
+      .on(t.id)
+      .where(sql`"status" IN ('active', 'paused') AND "expiresAt" IS NULL`),
+    index("machine_identity_credential_any_scope_idx").on(t.id).where(sql`"scopes" LIKE '%"*"%'`),
     index("machine_identity_credential_replaces_idx").on(t.replacesId).where(sql`"replacesId" IS NOT NULL`),
     check("machine_identity_credential_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
     check("machine_identity_credential_name_check", sql`"name" ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'`),
