@@ -47,13 +47,13 @@ export const registry: readonly RegistryEntry[] = [
   { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
   { path: "serve", load: async () => (await import("./verbs/serve.ts")).serve },
   { path: "mcp", load: async () => (await import("./verbs/mcp.ts")).mcp },
+  { path: "runbook resume", load: async () => (await import("./verbs/runbook-resume.ts")).runbookResume },
+  { path: "runbook status", load: async () => (await import("./verbs/runbook-status.ts")).runbookStatus },
   {
     path: "approval list",
     load: async () => (await import("./verbs/approval-list.ts")).approvalList,
     isDefault: true,
   },
-  { path: "runbook resume", load: async () => (await import("./verbs/runbook-resume.ts")).runbookResume },
-  { path: "runbook status", load: async () => (await import("./verbs/runbook-status.ts")).runbookStatus },
   { path: "approval show", load: async () => (await import("./verbs/approval-show.ts")).approvalShow },
   {
     path: "approval approve",

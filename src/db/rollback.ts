@@ -151,7 +151,7 @@ async function remove(
   // One that a build left behind has no comment yet.
   const indexes = await tx.query<{ name: string }>(
     `SELECT i.indexrelid::regclass::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-      WHERE i.indrelid IN (to_regclass('agent_token'), to_regclass('agent_audit_event'))
+      WHERE i.indrelid IN (to_regclass('agent_token'), to_regclass('agent_audit_event'), to_regclass('machine_identity'), to_regclass('machine_identity_credential'))
         AND (obj_description(i.indexrelid, 'pg_class') = $1 OR (NOT i.indisvalid AND c.relname = ANY ($2::text[])))`,
     [MADE_BY_US, `{${readIndexNames().join(",")}}`],
   );

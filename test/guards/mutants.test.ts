@@ -92,8 +92,8 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
   ],
   [`OR NEW."activationDeadline" <= at`, "", "a credential born past its deadline"],
   [
-    `c.status = 'pending' AND midctl_is_live(c, at)`,
-    `c.status = 'pending' AND false`,
+    `(c.status = 'pending') IS TRUE AND midctl_is_live(c, at)`,
+    `false`,
     "a second pending credential of a name",
   ],
   [
