@@ -16,7 +16,7 @@ import { deliverToCommand, deliverToFiles } from "./campaign-delivery.ts";
 import type { CampaignDocument } from "./campaign-document.ts";
 import { runCommand } from "./command.ts";
 import type { VerbContext } from "./context.ts";
-import { endInOrder } from "./interruption.ts";
+import { endInOrder, type Signal } from "./interruption.ts";
 import { splitCommand } from "./password-command.ts";
 import { requestFrom } from "./request.ts";
 import type { Outcome } from "./verb.ts";
@@ -68,10 +68,11 @@ export async function goOn(
 ): Promise<Outcome<CampaignDocument>> {
   const { id } = campaign;
   const terms = requireTerms(campaign);
-  let interrupted = false;
-  endInOrder(() => {
-    interrupted = true;
+  let signal: Signal | null = null;
+  endInOrder((by) => {
+    signal = by;
   });
+  const stopping = (): boolean => signal !== null;
   context.standBy(`what was rotated by then stays so; the rest: midctl runbook resume ${id}`);
   let ended = await runCampaign(db, requestFrom(context), id, deliveryOf(terms), {
     health: () => checkHealth(terms),
@@ -79,19 +80,31 @@ export async function goOn(
       context.notice(
         `${delivered} of ${targets} have their new secret${failed === 0 ? "" : `, ${failed} failed`}.`,
       ),
-    stopping: () => interrupted,
+    stopping,
   });
   if (waitProof !== undefined && ended.status === "done") {
-    ended = await awaitProof(db, ended, waitProof, () => interrupted);
+    ended = await awaitProof(db, ended, waitProof, stopping);
     if (ended.proven < ended.targets)
       context.notice(`${ended.targets - ended.proven} have not used their new secret yet.`);
   }
+  if (signal !== null) throw interrupted(ended, signal);
   if (ended.status === "stopped") {
     context.notice(`${id} stopped: ${ended.problem}. midctl runbook resume ${id} goes on.`);
   }
   const short = ended.status !== "done" || (waitProof !== undefined && ended.proven < ended.targets);
   const document = await describe(db, ended);
   return short ? { document, exit: 8 } : { document };
+}
+
+function interrupted({ id, delivered, targets }: Campaign, signal: Signal): MidctlError {
+  return new MidctlError(
+    "interrupted",
+    `interrupted; ${delivered} of ${targets} have their new secret, and that stands`,
+    {
+      hint: `midctl runbook resume ${id} goes on; midctl runbook status ${id} shows each`,
+      details: { signal, campaign: id },
+    },
+  );
 }
 
 /** A campaign with all its targets. */

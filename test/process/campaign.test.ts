@@ -312,6 +312,24 @@ describe("afterwards", () => {
     expect(stderr).toContain("1 have not used their new secret yet.");
   });
 
+  it("interrupted between batches it stops, says so, and resume goes on: exit 143", async () => {
+    const fleet = await makeFleet(3);
+    const health = script(
+      "interrupts",
+      `[ -e "${secrets}/once" ] || { touch "${secrets}/once"; kill -TERM $PPID; }`,
+    );
+
+    const refusal = await desk.refuse(toFiles("--batch", "1", "--health", health, "--quiet"));
+    const { campaign } = await desk.ask(["runbook", "resume", String(refusal.details.campaign)]);
+
+    expect(refusal).toMatchObject({
+      exit: 143,
+      message: expect.stringContaining("1 of 3 have their new secret"),
+    });
+    expect(campaign).toMatchObject({ status: "done", delivered: 3 });
+    for (const { slug } of fleet) expect(await verify(secretOf(slug))).toMatchObject({ ok: true });
+  });
+
   it("a campaign that is done is done: resume changes nothing", async () => {
     await makeFleet(1);
     const { campaign } = await desk.ask(toFiles());
