@@ -1,9 +1,10 @@
 /** How the secrets of a campaign get to where they are used: into a file each, or to a command. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
 import { createToken, type Token } from "../domain/token.ts";
+import { quote } from "../domain/visible.ts";
 import type { Delivery } from "../operations/campaign/run.ts";
 import type { CampaignTarget } from "../repository/campaign.ts";
 import type { Environment } from "../repository/environment.ts";
@@ -14,11 +15,12 @@ import { openTokenFile, renameTokenFile } from "./token-file.ts";
 /**
  * Into the file of each target, which always holds one whole secret: the new one is written beside it, and takes its name in one
  * step once its row is committed. What an interrupted run left there is used again.
+ * @param root the directory that no secret leaves, whatever the journal says
  */
-export function deliverToFiles(): Delivery {
+export function deliverToFiles(root: string): Delivery {
   return {
     prepare(target, campaign, environment) {
-      const place = placeOf(target);
+      const place = placeOf(target, root);
       makeDirectory(place);
       // Whatever stands there must be a secret of ours, or nothing: it will be replaced.
       const standing = openTokenFile(place);
@@ -49,7 +51,7 @@ export function deliverToFiles(): Delivery {
  * @param patience ms
  */
 export function deliverToCommand(command: string, name: string, patience: number): Delivery {
-  const words = splitCommand(command);
+  const words = splitCommand(command, "--deliver-exec");
   return {
     prepare(target, _campaign, environment) {
       const token = makeToken(environment);
@@ -85,9 +87,13 @@ function makeToken(environment: Environment): Token {
   return createToken(environment.kind, randomBytes);
 }
 
-function placeOf({ place, slug }: CampaignTarget): string {
-  if (place !== null) return place;
-  throw new MidctlError("conflict", `The campaign knows no file for ${slug}; nothing was issued.`);
+function placeOf({ place, slug }: CampaignTarget, root: string): string {
+  if (place !== null && resolve(place) === place && place.startsWith(root === "/" ? root : `${root}/`))
+    return place;
+  throw new MidctlError(
+    "conflict",
+    `The campaign has no file for ${slug} in ${quote(root)}; nothing was issued.`,
+  );
 }
 
 function otherKind(path: string, token: Token, environment: Environment): MidctlError {

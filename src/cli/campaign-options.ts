@@ -10,9 +10,6 @@ import { duration } from "./options.ts";
 import { readWith } from "./parse.ts";
 
 const DEFAULT_BATCH = 50;
-/** Seconds. */
-const DEFAULT_TIMEOUT = 30;
-
 const count = (atLeast: number) =>
   readWith((text) => {
     const value = /^\d{1,6}$/.test(text) ? Number(text) : -1;
@@ -20,7 +17,8 @@ const count = (atLeast: number) =>
     throw new MidctlError("usage", `a whole number from ${atLeast} on`);
   });
 
-export const campaignOptions = {
+/** How secrets are delivered and health is asked for: said again by whoever goes on. */
+export const deliveryOptions = {
   tokenFileDir: {
     value: "DIR",
     summary:
@@ -32,14 +30,18 @@ export const campaignOptions = {
       "of many: run for each, the secret on its standard input; {slug}, {credential} and {name} in its words are filled in; without a shell",
   },
   deliverTimeout: { value: "30s", summary: "of many: for each such command; default: 30s", schema: duration },
+  health: { value: "CMD", summary: "of many: run between two batches; anything but exit 0 stops" },
+  healthTimeout: { value: "30s", summary: "of many: for the health check; default: 30s", schema: duration },
+} as const;
+
+export const campaignOptions = {
+  ...deliveryOptions,
   batch: { value: "N", summary: "of many: so many between two health checks; default: 50", schema: count(1) },
   batchPause: {
     value: "10s",
     summary: "of many: between two batches; default: none",
     schema: readWith((text) => parseDuration(text, { atLeast: 0 })),
   },
-  health: { value: "CMD", summary: "of many: run between two batches; anything but exit 0 stops" },
-  healthTimeout: { value: "30s", summary: "of many: for the health check; default: 30s", schema: duration },
   maxFailures: {
     value: "N",
     summary: "of many: stop when more than so many failed; default: 0",
@@ -52,19 +54,22 @@ export const campaignOptions = {
   },
 } as const;
 
-export interface CampaignWords {
+export interface DeliveryWords {
+  readonly tokenFileDir: string | undefined;
+  readonly deliverExec: string | undefined;
+  readonly deliverTimeout: number | undefined;
+  readonly health: string | undefined;
+  readonly healthTimeout: number | undefined;
+}
+
+export interface CampaignWords extends DeliveryWords {
   readonly name: string;
   readonly scope: readonly string[];
   readonly expires: number | "never" | undefined;
   readonly activateWithin: number | undefined;
   readonly grace: number | undefined;
-  readonly tokenFileDir: string | undefined;
-  readonly deliverExec: string | undefined;
-  readonly deliverTimeout: number | undefined;
   readonly batch: number | undefined;
   readonly batchPause: number | undefined;
-  readonly health: string | undefined;
-  readonly healthTimeout: number | undefined;
   readonly maxFailures: number | undefined;
   readonly waitProof: number | undefined;
 }
@@ -81,6 +86,18 @@ interface WordsOfOne {
 /** Whether anything was said that only a campaign has. */
 export function saysMany(words: CampaignWords): boolean {
   return Object.keys(campaignOptions).some((key) => words[key as keyof typeof campaignOptions] !== undefined);
+}
+
+/** @throws MidctlError `usage` unless exactly one way of delivery is said */
+export function requireDelivery({ tokenFileDir, deliverExec }: DeliveryWords): void {
+  if ((tokenFileDir === undefined) !== (deliverExec === undefined)) return;
+  throw new MidctlError(
+    "usage",
+    tokenFileDir === undefined
+      ? "nothing says where the secrets of many go; nothing was changed"
+      : "--token-file-dir and --deliver-exec are two ways of delivery; nothing was changed",
+    { hint: "--token-file-dir DIR, or --deliver-exec CMD" },
+  );
 }
 
 /** @throws MidctlError `usage` for what does not go with a campaign, and where nothing says how secrets are delivered */
@@ -100,32 +117,18 @@ export function campaignTermsOf(words: CampaignWords & WordsOfOne, reason: strin
       `${single[0]} is for one identity, and this is for many; nothing was changed`,
     );
   }
-  const { tokenFileDir, deliverExec } = words;
-  if ((tokenFileDir === undefined) === (deliverExec === undefined)) {
-    throw new MidctlError(
-      "usage",
-      tokenFileDir === undefined
-        ? "nothing says where the secrets of many go; nothing was changed"
-        : "--token-file-dir and --deliver-exec are two ways of delivery; nothing was changed",
-      { hint: "--token-file-dir DIR, or --deliver-exec CMD" },
-    );
-  }
+  requireDelivery(words);
+  const { deliverExec } = words;
   return {
     name: words.name,
     scopes: words.scope.length === 0 ? null : parseScopes(words.scope),
     expiresIn: words.expires ?? DEFAULT_LIFE,
     activateWithin: words.activateWithin ?? DEFAULT_ACTIVATION,
     grace: words.grace ?? DEFAULT_GRACE,
-    delivery:
-      deliverExec === undefined
-        ? { to: "files" }
-        : { to: "command", command: deliverExec, timeout: words.deliverTimeout ?? DEFAULT_TIMEOUT },
+    delivery: deliverExec === undefined ? "files" : "command",
     batch: words.batch ?? DEFAULT_BATCH,
     pause: words.batchPause ?? 0,
-    health:
-      words.health === undefined
-        ? null
-        : { command: words.health, timeout: words.healthTimeout ?? DEFAULT_TIMEOUT },
+    checked: words.health !== undefined,
     maxFailures: words.maxFailures ?? 0,
     reason,
   };

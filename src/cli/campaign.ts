@@ -14,6 +14,7 @@ import type { Selection } from "../operations/selection.ts";
 import { type Campaign, readCampaignTargets } from "../repository/campaign.ts";
 import { deliverToCommand, deliverToFiles } from "./campaign-delivery.ts";
 import type { CampaignDocument } from "./campaign-document.ts";
+import { type DeliveryWords, requireDelivery } from "./campaign-options.ts";
 import { runCommand } from "./command.ts";
 import type { VerbContext } from "./context.ts";
 import { endInOrder, type Signal } from "./interruption.ts";
@@ -25,16 +26,19 @@ const PAGE = 1_000;
 /** Between two looks at who has moved, ms. */
 const LOOK = 1_000;
 
-/** Begins a campaign and runs it. @param template of `--token-file-dir`; null where a command takes the secrets */
+/** Seconds. */
+const DEFAULT_TIMEOUT = 30;
+
+/** Begins a campaign and runs it. */
 export async function rotateMany(
   context: VerbContext,
   selection: Selection,
   terms: CampaignTerms,
-  template: string | null,
-  waitProof: number | undefined,
+  words: DeliveryWords & { readonly waitProof: number | undefined },
 ): Promise<Outcome<CampaignDocument>> {
   const db = await context.database();
-  const places = template === null ? null : readTemplate(template);
+  const means = readMeans(words, terms.name);
+  const places = words.tokenFileDir === undefined ? null : readTemplate(words.tokenFileDir);
   const chosen = await chooseTargets(db, terms.name, selection, places);
   const { targets, without } = chosen;
   for (const slug of without.slice(0, 10)) {
@@ -45,7 +49,52 @@ export async function rotateMany(
   const campaign = await beginCampaign(db, requestFrom(context), terms, chosen);
   if (context.dryRun) return { document: foretell(campaign, chosen) };
   context.notice(`${campaign.id} rotates ${campaign.targets}.`);
-  return goOn(context, db, campaign, waitProof);
+  return goOn(context, db, campaign, means, words.waitProof);
+}
+
+/** How secrets get where they are used, and what is asked between two batches: by the words of whoever runs it. */
+export interface Means {
+  readonly delivery: Delivery;
+  /** Null where all is well, else what is not. */
+  readonly health: () => Promise<string | null>;
+  /** What has to be said again to go on. */
+  readonly again: string;
+}
+
+/** @throws MidctlError `usage` unless they say one way of delivery, in words that can be taken apart */
+export function readMeans(words: DeliveryWords, name: string): Means {
+  requireDelivery(words);
+  const { tokenFileDir, deliverExec, deliverTimeout = DEFAULT_TIMEOUT } = words;
+  const { health, healthTimeout = DEFAULT_TIMEOUT } = words;
+  const check = health === undefined ? null : splitCommand(health, "--health");
+  const delivery =
+    deliverExec === undefined
+      ? deliverToFiles(readTemplate(tokenFileDir ?? "").root)
+      : deliverToCommand(deliverExec, name, deliverTimeout * 1000);
+  return {
+    delivery,
+    health: async () => (check === null ? null : checkHealth(check, healthTimeout)),
+    again: `${deliverExec === undefined ? "--token-file-dir DIR" : "--deliver-exec CMD"}${check === null ? "" : " --health CMD"}`,
+  };
+}
+
+/** As `readMeans`, for what was begun before: how it went on then is how it goes on. */
+export function readMeansAgain(words: DeliveryWords, campaign: Campaign): Means {
+  const { name, delivery, checked } = requireTerms(campaign);
+  const means = readMeans(words, name);
+  if ((words.deliverExec === undefined) !== (delivery === "files")) {
+    throw new MidctlError(
+      "usage",
+      `the secrets of ${campaign.id} go ${delivery === "files" ? "to files" : "to a command"}; nothing was changed`,
+      {
+        hint: delivery === "files" ? "--token-file-dir DIR" : "--deliver-exec CMD",
+      },
+    );
+  }
+  if (!checked || words.health !== undefined) return means;
+  throw new MidctlError("usage", `${campaign.id} is checked between its batches; nothing was changed`, {
+    hint: "--health CMD; --health true where nothing is to be asked any more",
+  });
 }
 
 /** What a dry run has to say: who would be rotated, and into which files. */
@@ -64,18 +113,18 @@ export async function goOn(
   context: VerbContext,
   db: Database,
   campaign: Campaign,
+  { delivery, health, again }: Means,
   waitProof: number | undefined,
 ): Promise<Outcome<CampaignDocument>> {
   const { id } = campaign;
-  const terms = requireTerms(campaign);
   let signal: Signal | null = null;
   endInOrder((by) => {
     signal = by;
   });
   const stopping = (): boolean => signal !== null;
-  context.standBy(`what was rotated by then stays so; the rest: midctl runbook resume ${id}`);
-  let ended = await runCampaign(db, requestFrom(context), id, deliveryOf(terms), {
-    health: () => checkHealth(terms),
+  context.standBy(`what was rotated by then stays so; the rest: midctl runbook resume ${id} ${again}`);
+  let ended = await runCampaign(db, requestFrom(context), id, delivery, {
+    health,
     onProgress: ({ delivered, failed, targets }) =>
       context.notice(
         `${delivered} of ${targets} have their new secret${failed === 0 ? "" : `, ${failed} failed`}.`,
@@ -87,21 +136,21 @@ export async function goOn(
     if (ended.proven < ended.targets)
       context.notice(`${ended.targets - ended.proven} have not used their new secret yet.`);
   }
-  if (signal !== null) throw interrupted(ended, signal);
+  if (signal !== null) throw interrupted(ended, signal, again);
   if (ended.status === "stopped") {
-    context.notice(`${id} stopped: ${ended.problem}. midctl runbook resume ${id} goes on.`);
+    context.notice(`${id} stopped: ${ended.problem}. midctl runbook resume ${id} ${again} goes on.`);
   }
   const short = ended.status !== "done" || (waitProof !== undefined && ended.proven < ended.targets);
   const document = await describe(db, ended);
   return short ? { document, exit: 8 } : { document };
 }
 
-function interrupted({ id, delivered, targets }: Campaign, signal: Signal): MidctlError {
+function interrupted({ id, delivered, targets }: Campaign, signal: Signal, again: string): MidctlError {
   return new MidctlError(
     "interrupted",
     `interrupted; ${delivered} of ${targets} have their new secret, and that stands`,
     {
-      hint: `midctl runbook resume ${id} goes on; midctl runbook status ${id} shows each`,
+      hint: `midctl runbook resume ${id} ${again} goes on; midctl runbook status ${id} shows each`,
       details: { signal, campaign: id },
     },
   );
@@ -125,18 +174,8 @@ export async function describe(db: Database, campaign: Campaign): Promise<Campai
   return { campaign: shown, results };
 }
 
-function deliveryOf({ delivery, name }: CampaignTerms): Delivery {
-  return delivery.to === "files"
-    ? deliverToFiles()
-    : deliverToCommand(delivery.command, name, delivery.timeout * 1000);
-}
-
-async function checkHealth({ health }: CampaignTerms): Promise<string | null> {
-  if (health === null) return null;
-  const { problem } = await runCommand(splitCommand(health.command), {
-    input: null,
-    patience: health.timeout * 1000,
-  });
+async function checkHealth(command: readonly [string, ...string[]], seconds: number): Promise<string | null> {
+  const { problem } = await runCommand(command, { input: null, patience: seconds * 1000 });
   return problem === null ? null : `the health check ${problem}`;
 }
 

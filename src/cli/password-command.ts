@@ -13,11 +13,11 @@ const LEFT = 500;
  * says `sh -c '…'`.
  * @throws MidctlError `usage` for no word or an open quote
  */
-export function splitCommand(text: string): readonly [string, ...string[]] {
+export function splitCommand(text: string, what = "the password command"): readonly [string, ...string[]] {
   const words = text.match(/(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+/gs) ?? [];
   const [program = "", ...args] = words.map(unquote);
   if (program !== "" && isWhole(text)) return [program, ...args];
-  throw new MidctlError("usage", "the password command is empty or leaves a quote open; nothing was done");
+  throw new MidctlError("usage", `${what} is empty or leaves a quote open; nothing was done`);
 }
 
 function isWhole(text: string): boolean {

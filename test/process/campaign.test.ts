@@ -41,6 +41,14 @@ async function makeFleet(
 
 const rotate = (...words: string[]) => ["credential", "rotate", "--label", `team=${team}`, "--yes", ...words];
 const toFiles = (...words: string[]) => rotate("--token-file-dir", secrets, ...words);
+const resume = (id: string, ...words: string[]) => [
+  "runbook",
+  "resume",
+  id,
+  "--token-file-dir",
+  secrets,
+  ...words,
+];
 const fileOf = (slug: string) => join(secrets, `${slug}.token`);
 const secretOf = (slug: string) => readFileSync(fileOf(slug), "utf8").trim();
 const verify = async (token: string) =>
@@ -249,7 +257,13 @@ describe("to a command", () => {
     );
     const stopped = JSON.parse((await desk.run(rotate("--deliver-exec", command, "--json"))).stdout);
 
-    const { campaign } = await desk.ask(["runbook", "resume", stopped.campaign.id]);
+    const { campaign } = await desk.ask([
+      "runbook",
+      "resume",
+      stopped.campaign.id,
+      "--deliver-exec",
+      command,
+    ]);
 
     expect(campaign).toMatchObject({ status: "done", delivered: 1, failed: 0 });
     expect(await verify(readFileSync(taken, "utf8").trim())).toMatchObject({ actor: { slug: one?.slug } });
@@ -265,7 +279,7 @@ describe("between batches", () => {
     const stopped = await desk.run(toFiles("--batch", "1", "--health", health, "--json"));
     const first = JSON.parse(stopped.stdout);
     writeFileSync(healthy, "");
-    const rest = await desk.ask(["runbook", "resume", first.campaign.id]);
+    const rest = await desk.ask(resume(first.campaign.id, "--health", health));
 
     expect([stopped.code, first.campaign]).toMatchObject([
       8,
@@ -320,7 +334,7 @@ describe("afterwards", () => {
     );
 
     const refusal = await desk.refuse(toFiles("--batch", "1", "--health", health, "--quiet"));
-    const { campaign } = await desk.ask(["runbook", "resume", String(refusal.details.campaign)]);
+    const { campaign } = await desk.ask(resume(String(refusal.details.campaign), "--health", health));
 
     expect(refusal).toMatchObject({
       exit: 143,
@@ -335,7 +349,7 @@ describe("afterwards", () => {
     const { campaign } = await desk.ask(toFiles());
     const before = readFileSync(fileOf(`${team}-1`), "utf8");
 
-    expect((await desk.ask(["runbook", "resume", campaign.id])).campaign).toMatchObject({
+    expect((await desk.ask(resume(campaign.id))).campaign).toMatchObject({
       status: "done",
       changedAt: campaign.changedAt,
     });
@@ -345,5 +359,63 @@ describe("afterwards", () => {
   it("status of one that there is not is exit 3", async () => {
     expect(await desk.refuse("runbook status rb_000000000000")).toMatchObject({ exit: 3 });
     expect(await desk.refuse("runbook resume campaign")).toMatchObject({ exit: 2 });
+  });
+});
+
+describe("going on", () => {
+  let id: string;
+  beforeEach(async () => {
+    await makeFleet(2);
+    const health = script("never", "exit 1");
+    const stopped = await desk.run(toFiles("--batch", "1", "--health", health, "--json"));
+    ({ id } = JSON.parse(stopped.stdout).campaign);
+  });
+
+  it.each([
+    ["without a word on where the secrets go", [], /^Nothing says where the secrets/],
+    ["with another way of delivery", ["--deliver-exec", "true", "--health", "true"], /go to files/],
+    [
+      "without the health check that it had",
+      ["--token-file-dir", "{secrets}"],
+      /is checked between its batches/,
+    ],
+  ])("is refused %s", async (_, words, message) => {
+    const said = words.map((word) => word.replace("{secrets}", secrets));
+
+    expect(await desk.refuse(["runbook", "resume", id, ...said])).toMatchObject({
+      exit: 2,
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it("writes no secret outside the directory that is said, whatever the journal says", async () => {
+    const other = mkdtempSync(join(desk.directory, "other-"));
+
+    const { code, stdout } = await desk.run([
+      "runbook",
+      "resume",
+      id,
+      "--token-file-dir",
+      other,
+      "--health",
+      "true",
+      "--json",
+    ]);
+
+    expect(code).toBe(8);
+    expect(JSON.parse(stdout).results[1]).toMatchObject({
+      state: "failed",
+      problem: expect.stringContaining("has no file for"),
+    });
+    expect(readdirSync(secrets)).toHaveLength(1);
+    expect(readdirSync(other)).toEqual([]);
+  });
+
+  it("finds no command in the database", async () => {
+    const [row] = await desk.sql<{ terms: string }>(
+      `SELECT terms FROM midctl_campaign WHERE "publicId" = '${id.slice(3)}'`,
+    );
+
+    expect(row?.terms).not.toContain("never");
   });
 });

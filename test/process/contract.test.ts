@@ -93,7 +93,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   list: { words: "list" },
   "audit list": { words: "audit" },
   verify: { words: "verify", stdin: () => token },
-  "runbook resume": { words: "runbook resume {campaign}" },
+  "runbook resume": { words: "runbook resume {campaign} --token-file-dir ./secrets" },
   "runbook status": { words: "runbook status" },
   "approval list": { words: "approval list", protected: true },
   "approval show": { words: "approval show {open}", protected: true },

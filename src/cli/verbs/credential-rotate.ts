@@ -68,7 +68,7 @@ export const credentialRotate = defineVerb({
     if (selection !== null && !(named && !saysMany(input))) {
       const terms = campaignTermsOf(input, context.reason);
       const { rotateMany } = await import("../campaign.ts");
-      return rotateMany(context, selection, terms, input.tokenFileDir ?? null, input.waitProof);
+      return rotateMany(context, selection, terms, input);
     }
     if (saysMany(input)) {
       throw new MidctlError("usage", "nobody is named to rotate; nothing was changed", {

@@ -12,15 +12,14 @@ export const campaignTerms = z.strictObject({
   expiresIn: z.union([count, z.literal("never")]),
   activateWithin: count,
   grace: count,
-  delivery: z.discriminatedUnion("to", [
-    z.strictObject({ to: z.literal("files") }),
-    z.strictObject({ to: z.literal("command"), command: z.string(), timeout: count }),
-  ]),
+  /** Which command is not kept: what the database says is never run. */
+  delivery: z.enum(["files", "command"]),
   /** So many between two health checks. */
   batch: z.int().check(z.positive()),
   /** Seconds between two batches. */
   pause: count,
-  health: z.nullable(z.strictObject({ command: z.string(), timeout: count })),
+  /** Whether something is asked between two batches. */
+  checked: z.boolean(),
   /** It stops when more than so many have failed. */
   maxFailures: count,
   reason: z.nullable(z.string()),

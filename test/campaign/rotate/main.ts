@@ -141,13 +141,13 @@ async function killAndResume(stage: Stage, kills: number, violations: string[]):
       await untilProven(db);
       campaigns++;
     }
-    const words = open === null ? begin : ["runbook", "resume", open];
+    const words = open === null ? begin : ["runbook", "resume", open, "--token-file-dir", secrets];
     const end = await run(stage, words, random.unit() * whole.ms * 1.1);
     if (end.killed) killed++;
     else if (end.code !== 0) violations.push(`${words[0]} exited ${end.code}: ${end.stderr}`);
   }
   for (let open = await openCampaign(db); open !== null; open = await openCampaign(db)) {
-    const end = await run(stage, ["runbook", "resume", open], null);
+    const end = await run(stage, ["runbook", "resume", open, "--token-file-dir", stage.secrets], null);
     if (end.code !== 0) {
       violations.push(`the last resume exited ${end.code}: ${end.stderr}`);
       break;
