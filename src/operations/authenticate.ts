@@ -6,6 +6,7 @@ import {
   type Decision,
   endOf,
   judge,
+  judgeOpen,
   type Looked,
   noteEvery,
   quickHash,
@@ -197,7 +198,7 @@ class CachingAuthenticator {
     const judged =
       this.#approvals === null
         ? judge(found.reading, wanted, scope)
-        : this.#approvals.judge(wanted.hash, judge(found.reading, wanted, null), scope);
+        : this.#approvals.judge(wanted.hash, judgeOpen(found.reading, wanted, null), scope);
     const looked = judged instanceof Promise ? await judged : judged;
     const { decision, publicId } = looked;
     if (publicId === null) return decision;

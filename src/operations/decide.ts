@@ -146,6 +146,13 @@ function hiddenRows(): MidctlError {
  * @throws MidctlError `unavailable` for a token that is missing where no token is shown at all
  */
 export function judge(reading: Reading, wanted: Wanted, scope: string | null): Looked {
+  const looked = judgeOpen(reading, wanted, scope);
+  Object.freeze(looked.decision);
+  return looked;
+}
+
+/** The same, whose decision is not frozen yet: for who has something to add to it, and freezes it then. */
+export function judgeOpen(reading: Reading, wanted: Wanted, scope: string | null): Looked {
   const known = reading.tokens.get(wanted.hash);
   if (known === undefined) {
     if (reading.hidden) throw hiddenRows();
@@ -193,7 +200,7 @@ export function endOf(known: TokenFacts): number {
 
 function acceptOwn(known: OwnToken, effectiveStatus: EffectiveStatus): Accepted {
   const { credential, identity } = known;
-  return freeze({
+  return freezeParts({
     ok: true,
     actor: {
       kind: "machine_identity",
@@ -218,7 +225,7 @@ function endText({ credential, facts, chain }: OwnToken): string | null {
 }
 
 function acceptLegacy(known: HostToken): Accepted {
-  return freeze({
+  return freezeParts({
     ok: true,
     actor: {
       kind: "legacy_token",
@@ -236,7 +243,7 @@ function acceptLegacy(known: HostToken): Accepted {
 }
 
 /** What one caller wrote into it would be the next one's answer. */
-function freeze(decision: Accepted): Accepted {
+function freezeParts(decision: Accepted): Accepted {
   const { actor, credential, identity, scopes } = decision;
   Object.freeze(scopes);
   Object.freeze(actor);
@@ -245,7 +252,7 @@ function freeze(decision: Accepted): Accepted {
     Object.freeze(identity.labels);
     Object.freeze(identity);
   }
-  return Object.freeze(decision);
+  return decision;
 }
 
 /** The decision that refuses by this code. */

@@ -29,7 +29,15 @@ export class Approvals {
 
   /** The root to decide by now, or null: nothing can be decided. Where it is another, the cache is emptied. */
   root(): TrustRoot | null {
-    const { root, generation } = currentRoot(this.#source);
+    let root: TrustRoot | null = null;
+    let generation = Number.NaN;
+    try {
+      root = this.#source.current();
+      generation = this.#source.generation;
+    } catch {
+      // A source of a host's own that throws is none to be believed.
+      root = null;
+    }
     if (root !== this.#root || generation !== this.#generation) {
       this.#root = root;
       this.#generation = generation;
@@ -56,15 +64,6 @@ export class Approvals {
 
 /** A trust root that is another at every look is none to decide by. */
 const AGAIN = 5;
-
-/** A source of a host's own that throws is none to be believed. */
-function currentRoot(source: TrustSource): { readonly root: TrustRoot | null; readonly generation: number } {
-  try {
-    return { root: source.current(), generation: source.generation };
-  } catch {
-    return { root: null, generation: Number.NaN };
-  }
-}
 
 function untrusted(): MidctlError {
   return new MidctlError(

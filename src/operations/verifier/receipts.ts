@@ -93,6 +93,11 @@ export class Receipts {
     const at = Math.max(looked.at, this.#wall() - AHEAD);
     const { identity, scopes, credential } = decision;
     const row = { publicId, identity, scopes, issuedAt: credential?.issuedAt ?? null };
+    const seen = this.#seen.get(hash);
+    if (seen !== undefined && at < seen.terms.notAfter && isSame(seen.terms, row)) {
+      seen.plan.used = true;
+      return held(looked, at, decision, seen.terms, scope);
+    }
     const fits = (terms: Terms): boolean => at < terms.notAfter && isSame(terms, row);
     const known = this.#find(hash, fits);
     if (known !== null) return held(looked, at, decision, known, scope);
@@ -113,12 +118,9 @@ export class Receipts {
   }
 
   #find(hash: string, fits: (terms: Terms) => boolean): Terms | null {
-    let seen = this.#seen.get(hash);
-    if (seen === undefined || !fits(seen.terms)) {
-      seen = this.#search(commitToHash(hash), fits);
-      if (seen === undefined) return null;
-      this.#seen.set(hash, seen);
-    }
+    const seen = this.#search(commitToHash(hash), fits);
+    if (seen === undefined) return null;
+    this.#seen.set(hash, seen);
     seen.plan.used = true;
     return seen.terms;
   }

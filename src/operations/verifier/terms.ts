@@ -132,6 +132,13 @@ export function held(
 function underTerms(decision: Accepted, { approval, notAfter, notAfterText }: Terms): Accepted {
   const { actor, credential, identity, scopes, workspace, expiresAt } = decision;
   const sooner = expiresAt !== null && Date.parse(expiresAt) <= notAfter;
+  if (!Object.isFrozen(decision)) {
+    // Made for this answer alone, and given to nobody yet.
+    const open = decision as { -readonly [Key in keyof Accepted]: Accepted[Key] };
+    if (!sooner) open.expiresAt = notAfterText;
+    open.approval = approval;
+    return Object.freeze(open);
+  }
   return Object.freeze({
     ok: true,
     actor,
