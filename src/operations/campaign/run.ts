@@ -13,6 +13,7 @@ import {
 } from "../../repository/campaign.ts";
 import { findCredential } from "../../repository/credential.ts";
 import type { Environment } from "../../repository/environment.ts";
+import { lockIdentities } from "../../repository/identity.ts";
 import { change, type Request } from "../change.ts";
 import { withdrawCredential } from "../credential-issue.ts";
 import { rotateWithin } from "../credential-rotate.ts";
@@ -232,6 +233,11 @@ function issueTogether(
   ready: readonly Ready[],
 ): Promise<void> {
   return change(db, request, async (tx) => {
+    // All at once, in the order in which verifiers note uses: each waiting for the other, agents would wait too.
+    await lockIdentities(
+      tx,
+      ready.map(({ target }) => target.slug),
+    );
     for (const { target, prepared } of ready) {
       // A secret that was lost is made anew, in the place of the one that this campaign issued; of no other.
       const { successor } = target;
