@@ -1,4 +1,4 @@
-/** Rotating many: how its words become terms, how it runs, and what it comes to. */
+/** Rotating many: how it begins, runs and goes on, and what it comes to. */
 
 import { statSync } from "node:fs";
 import { resolve } from "node:path";

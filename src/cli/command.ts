@@ -30,8 +30,10 @@ export function runCommand(
     let unread = false;
     let killing: NodeJS.Timeout | undefined;
     const signal = (name: NodeJS.Signals): void => {
+      // Of what never started there is no group; 0 would be our own.
+      if (child.pid === undefined) return;
       try {
-        process.kill(-(child.pid ?? 0), name);
+        process.kill(-child.pid, name);
       } catch {
         // It has ended.
       }

@@ -61,14 +61,14 @@ export function openTokenFile(file: string): TokenFile {
 export function renameTokenFile(from: string, to: string, token: Token): void {
   const [source, target] = [locate(from), locate(to)];
   if (source.directory !== target.directory) throw new Error("a token file is renamed within its directory");
-  const standing = readExisting(target);
+  readExisting(target);
   try {
     fs.renameSync(source.path, target.path);
   } catch (error) {
     if (errnoOf(error) === "ENOENT" && readExisting(target)?.text === token.text) return;
     throw asUndeliverable(error, target.shown);
   }
-  if (standing?.text !== token.text) syncDirectory(target.directory);
+  syncDirectory(target.directory);
 }
 
 /** The token that PATH holds, synced; null where there is no PATH. Anything else is a conflict. */

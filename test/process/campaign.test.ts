@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -302,6 +303,27 @@ describe("between batches", () => {
     expect(stopped.campaign).toMatchObject({ status: "stopped", failed: 1, delivered: 0 });
     expect(tolerated.campaign).toMatchObject({ status: "stopped", failed: 2, delivered: 2 });
     expect(tolerated.results[0].problem).toContain("it is not a regular file");
+  });
+});
+
+describe("what failed", () => {
+  it("is all tried again by resume, batch by batch, and a campaign is done when nothing of it is left", async () => {
+    await makeFleet(3);
+    for (const at of [2, 3]) mkdirSync(fileOf(`${team}-${at}`));
+    const stopped = await desk.run(toFiles("--batch", "1", "--max-failures", "3", "--json"));
+    const { id } = JSON.parse(stopped.stdout).campaign;
+    rmdirSync(fileOf(`${team}-2`));
+
+    const half = JSON.parse((await desk.run([...resume(id), "--json"])).stdout);
+    rmdirSync(fileOf(`${team}-3`));
+    const whole = await desk.ask(resume(id));
+
+    expect(half.campaign).toMatchObject({
+      status: "stopped",
+      delivered: 2,
+      problem: expect.stringContaining("1 could not"),
+    });
+    expect(whole.campaign).toMatchObject({ status: "done", delivered: 3, failed: 0 });
   });
 });
 

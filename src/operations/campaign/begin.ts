@@ -25,10 +25,7 @@ export interface ChosenTargets {
   readonly without: readonly string[];
 }
 
-/**
- * Writes down who is to be rotated, and where each secret goes; nobody is rotated yet.
- * @throws MidctlError `usage` where the environment is protected
- */
+/** Writes down who is to be rotated, and where each secret goes; nobody is rotated yet. */
 export async function beginCampaign(
   db: Database,
   request: Request,

@@ -69,7 +69,7 @@ export async function runCampaign(
   const terms = requireTerms(begun);
   const environment = await requireEnvironment(db);
   if (begun.status === "done") return begun;
-  const acting: Request = { ...request, reason: reasonOf(terms, id), noWait: true };
+  const acting: Request = { ...request, reason: reasonOf(request, terms, id), noWait: true };
   await change(db, acting, (tx) => setCampaignStatus(tx, id, "running", null));
   let failures = 0;
   for (let after = 0; ; ) {
@@ -85,14 +85,16 @@ export async function runCampaign(
     }
     const campaign = await requireCampaign(db, id);
     hooks.onProgress(campaign);
-    if (campaign.delivered + campaign.failed >= campaign.targets) break;
+    const next = await readCampaignTargets(db, id, { after, limit: 1, undelivered: true });
+    if (next.length === 0) break;
     const problem = await hooks.health();
     if (problem !== null) return stop(db, acting, id, problem);
     if (hooks.stopping()) return stop(db, acting, id, "it was interrupted");
     if (terms.pause > 0) await wait(terms.pause * 1000);
   }
-  const problem = failures === 0 ? null : `${failures} could not be rotated`;
-  return finish(db, acting, id, failures === 0 ? "done" : "stopped", problem);
+  const { targets, delivered } = await requireCampaign(db, id);
+  if (delivered === targets) return finish(db, acting, id, "done", null);
+  return stop(db, acting, id, `${targets - delivered} could not be rotated`);
 }
 
 /** @throws MidctlError `not_found` */
@@ -116,7 +118,8 @@ export function requireTerms(campaign: Campaign): CampaignTerms {
 }
 
 /** The log's entries name the campaign. */
-function reasonOf({ reason }: CampaignTerms, id: string): string {
+function reasonOf(request: Request, terms: CampaignTerms, id: string): string {
+  const reason = request.reason ?? terms.reason;
   return reason === null ? id : `${reason} (${id})`;
 }
 
