@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { Database } from "../../../src/db/database.ts";
 import { openPostgres } from "../../../src/db/postgres.ts";
@@ -67,7 +67,7 @@ export async function runCampaign({ fleet, kills, seed, program }: CampaignOptio
     const probers = startProbers(db, secrets, slugs, violations);
     const stage = { db, url, scratch, secrets, program, random };
     say(await killAndResume(stage, kills, violations));
-    say(`probes: ${await probers.stop()}`);
+    say(`probes: ${await probers.stop()} of a file's secret, while it was rotated`);
     violations.push(...(await faultsOf(db, secrets, slugs)));
     await db.close();
   } finally {
@@ -88,27 +88,22 @@ function startProbers(db: Database, secrets: string, slugs: readonly string[], v
   const verifier = createAuthenticator({ db });
   let probing = true;
   let probes = 0;
-  let unavailable = 0;
   const probe = async (from: number): Promise<void> => {
     for (let at = from; probing; at = (at + PROBERS) % slugs.length) {
       const slug = slugs[at] as string;
       const token = readFileSync(join(secrets, `${slug}.token`), "utf8").trim();
-      let decision = await verifier.authenticate(token);
-      // Nothing was decided, as a 503 says: a client asks again.
-      for (let again = 0; again < 3 && !decision.ok && decision.code === "unavailable"; again++) {
-        unavailable++;
-        decision = await verifier.authenticate(token);
-      }
+      const decision = await verifier.authenticate(token);
       probes++;
       if (!decision.ok) violations.push(`${slug}: its file's secret is ${decision.code}`);
       else if (decision.actor.slug !== slug)
         violations.push(`${slug}: its file's secret is ${decision.actor.slug}'s`);
-      if (at % 16 === 0) await delay(1);
+      // An answer from the cache lets nothing else of this process have its turn, the database's answers included.
+      await nextTurn();
     }
   };
   const all = Array.from({ length: PROBERS }, (_, at) => probe(at));
   return {
-    async stop(): Promise<string> {
+    async stop(): Promise<number> {
       // Each once more, so that whatever was delivered last has been used.
       await delay(500);
       probing = false;
@@ -119,7 +114,7 @@ function startProbers(db: Database, secrets: string, slugs: readonly string[], v
         if (!decision.ok) violations.push(`${slug}: in the end its file's secret is ${decision.code}`);
       }
       await verifier.close();
-      return `${probes} of a file's secret, while it was rotated; ${unavailable} times nothing could be decided, and it was asked again`;
+      return probes;
     },
   };
 }
