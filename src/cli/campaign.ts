@@ -2,16 +2,16 @@
 
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import type { Database } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { type PlaceTemplate, parsePlaceTemplate } from "../domain/place-template.ts";
 import { quote } from "../domain/visible.ts";
 import { beginCampaign, type ChosenTargets, chooseTargets } from "../operations/campaign/begin.ts";
-import { type Delivery, requireCampaign, requireTerms, runCampaign } from "../operations/campaign/run.ts";
+import { awaitProof, readAllTargets, requireTerms } from "../operations/campaign/read.ts";
+import { type Delivery, runCampaign } from "../operations/campaign/run.ts";
 import type { CampaignTerms } from "../operations/campaign/terms.ts";
 import type { Selection } from "../operations/selection.ts";
-import { type Campaign, readCampaignTargets } from "../repository/campaign.ts";
+import type { Campaign } from "../repository/campaign.ts";
 import { deliverToCommand, deliverToFiles } from "./campaign-delivery.ts";
 import type { CampaignDocument } from "./campaign-document.ts";
 import { type DeliveryWords, requireDelivery } from "./campaign-options.ts";
@@ -21,10 +21,6 @@ import { endInOrder, type Signal } from "./interruption.ts";
 import { splitCommand } from "./password-command.ts";
 import { requestFrom } from "./request.ts";
 import type { Outcome } from "./verb.ts";
-
-const PAGE = 1_000;
-/** Between two looks at who has moved, ms. */
-const LOOK = 1_000;
 
 /** Seconds. */
 const DEFAULT_TIMEOUT = 30;
@@ -132,7 +128,7 @@ export async function goOn(
     stopping,
   });
   if (waitProof !== undefined && ended.status === "done") {
-    ended = await awaitProof(db, ended, waitProof, stopping);
+    ended = await awaitProof(db, id, waitProof, stopping);
     if (ended.proven < ended.targets)
       context.notice(`${ended.targets - ended.proven} have not used their new secret yet.`);
   }
@@ -157,40 +153,19 @@ function interrupted({ id, delivered, targets }: Campaign, signal: Signal, again
 }
 
 /** A campaign with all its targets. */
-export async function describe(db: Database, campaign: Campaign): Promise<CampaignDocument> {
-  const results: CampaignDocument["results"] = [];
-  for (let after = 0; ; ) {
-    const page = await readCampaignTargets(db, campaign.id, { after, limit: PAGE, undelivered: false });
-    for (const { slug, replaces, successor, place, state, proven, problem } of page) {
-      results.push({
-        ...{ identity: slug, replaces, credential: successor, tokenFile: place, state, proven, problem },
-      });
-    }
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) break;
-    after = last.position;
-  }
-  const { terms: _, ...shown } = campaign;
-  return { campaign: shown, results };
+export async function describe(db: Database, { terms: _, ...campaign }: Campaign): Promise<CampaignDocument> {
+  const targets = await readAllTargets(db, campaign.id);
+  return {
+    campaign,
+    results: targets.map(({ slug, replaces, successor, place, state, proven, problem }) => ({
+      ...{ identity: slug, replaces, credential: successor, tokenFile: place, state, proven, problem },
+    })),
+  };
 }
 
 async function checkHealth(command: readonly [string, ...string[]], seconds: number): Promise<string | null> {
   const { problem } = await runCommand(command, { input: null, patience: seconds * 1000 });
   return problem === null ? null : `the health check ${problem}`;
-}
-
-async function awaitProof(
-  db: Database,
-  campaign: Campaign,
-  seconds: number,
-  stopping: () => boolean,
-): Promise<Campaign> {
-  const until = performance.now() + seconds * 1000;
-  for (let seen = campaign; ; seen = await requireCampaign(db, campaign.id)) {
-    const left = until - performance.now();
-    if (seen.proven >= seen.targets || left <= 0 || stopping()) return seen;
-    await wait(Math.min(LOOK, left));
-  }
 }
 
 /** Its directory absolute, so that it means the same to whoever goes on from another one. */

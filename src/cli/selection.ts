@@ -3,6 +3,7 @@ import { MidctlError } from "../domain/errors.ts";
 import { parseLabel } from "../domain/labels.ts";
 import { parseOwner, parseProvider } from "../domain/names.ts";
 import type { Selection } from "../operations/selection.ts";
+import type { ListFilter } from "../repository/listing.ts";
 import type { VerbContext } from "./context.ts";
 import { duration, parseIdentityReference } from "./options.ts";
 import { readWith } from "./parse.ts";
@@ -33,6 +34,20 @@ export interface SelectionWords {
   readonly all: boolean;
 }
 
+/** What words that narrow a list down say; of one identity alone they say nothing. */
+export function filterOf(
+  words: Omit<SelectionWords, "all"> & Pick<ListFilter, "status">,
+): Omit<ListFilter, "identity"> {
+  return {
+    status: words.status,
+    labels: words.label,
+    owner: words.owner ?? null,
+    provider: words.provider ?? null,
+    expiringWithin: words.expiringWithin ?? null,
+    unusedFor: words.unusedFor ?? null,
+  };
+}
+
 /** Bytes of references on standard input: some 100,000 slugs. */
 const LONGEST_INPUT = 8 * 1_048_576;
 
@@ -58,14 +73,7 @@ export async function readSelection(
   if (refs.length > 0) return { slugs: refs.includes("-") ? await readReferences(refs, context) : refs };
   if (!filtered && !all) return null;
   return {
-    filter: {
-      status: [],
-      labels: label,
-      owner: owner ?? null,
-      provider: provider ?? null,
-      expiringWithin: expiringWithin ?? null,
-      unusedFor: unusedFor ?? null,
-    },
+    filter: filterOf({ ...words, status: [] }),
   };
 }
 

@@ -9,6 +9,7 @@ import { credentialSchema, effectiveStatusSchema, identitySchema } from "../docu
 import { duration, parseIdentityReference } from "../options.ts";
 import { readWith } from "../parse.ts";
 import { describePlace } from "../place.ts";
+import { filterOf } from "../selection.ts";
 import { defineVerb } from "../verb.ts";
 import { viewList } from "../views/list.ts";
 
@@ -120,15 +121,7 @@ export const list = defineVerb({
     }
     if (input.all && input.cursor !== undefined)
       throw new MidctlError("usage", "--all begins at the beginning: --cursor does not go with it");
-    const filter: ListFilter = {
-      status: input.status,
-      labels: input.label,
-      owner: input.owner ?? null,
-      provider: input.provider ?? null,
-      expiringWithin: input.expiringWithin ?? null,
-      unusedFor: input.unusedFor ?? null,
-      identity: input.identity ?? null,
-    };
+    const filter: ListFilter = { ...filterOf(input), identity: input.identity ?? null };
     const db = await context.database();
     const read = (cursor: string | null): Promise<ListDocument> =>
       readPage(db, noun, filter, sort, input.legacy, {

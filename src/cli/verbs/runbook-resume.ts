@@ -1,4 +1,4 @@
-import { requireCampaign } from "../../operations/campaign/run.ts";
+import { requireCampaign } from "../../operations/campaign/read.ts";
 import { campaignOutput } from "../campaign-document.ts";
 import { deliveryOptions } from "../campaign-options.ts";
 import { campaignArgument } from "../campaign-reference.ts";

@@ -1,6 +1,5 @@
 import * as z from "zod/mini";
-import { requireCampaign } from "../../operations/campaign/run.ts";
-import { readCampaigns } from "../../repository/campaign.ts";
+import { listCampaigns, requireCampaign } from "../../operations/campaign/read.ts";
 import { campaignOutput, campaignSchema } from "../campaign-document.ts";
 import { campaignArgument } from "../campaign-reference.ts";
 import { defineVerb } from "../verb.ts";
@@ -11,9 +10,6 @@ export const runbookStatusOutput = z.union([
   z.object({ campaigns: z.array(campaignSchema) }),
 ]);
 export type RunbookStatusDocument = z.infer<typeof runbookStatusOutput>;
-
-/** So many are shown, the newest first. */
-const SHOWN = 50;
 
 export const runbookStatus = defineVerb({
   path: ["runbook", "status"],
@@ -30,7 +26,7 @@ export const runbookStatus = defineVerb({
       const { describe } = await import("../campaign.ts");
       return { document: await describe(db, await requireCampaign(db, ref)) };
     }
-    const campaigns = await readCampaigns(db, SHOWN);
+    const campaigns = await listCampaigns(db);
     return { document: { campaigns: campaigns.map(({ terms: _, ...campaign }) => campaign) } };
   },
   view: viewRunbookStatus,

@@ -1,12 +1,11 @@
 import { setTimeout as wait } from "node:timers/promises";
-import type { Database, Tx } from "../../db/database.ts";
+import type { Database } from "../../db/database.ts";
 import { CommitUnknown } from "../../db/failure.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import type { Commitment } from "../../domain/token.ts";
 import {
   type Campaign,
   type CampaignTarget,
-  findCampaign,
   readCampaignTargets,
   setCampaignStatus,
   setCampaignTargets,
@@ -18,7 +17,8 @@ import { change, type Request } from "../change.ts";
 import { withdrawCredential } from "../credential-issue.ts";
 import { rotateWithin } from "../credential-rotate.ts";
 import { requireEnvironment } from "../lookup.ts";
-import { type CampaignTerms, readTerms } from "./terms.ts";
+import { requireCampaign, requireTerms } from "./read.ts";
+import type { CampaignTerms } from "./terms.ts";
 
 /** How secrets are made and get to where they are used. */
 export interface Delivery {
@@ -95,26 +95,6 @@ export async function runCampaign(
   const { targets, delivered } = await requireCampaign(db, id);
   if (delivered === targets) return finish(db, acting, id, "done", null);
   return stop(db, acting, id, `${targets - delivered} could not be rotated`);
-}
-
-/** @throws MidctlError `not_found` */
-export async function requireCampaign(db: Tx, id: string): Promise<Campaign> {
-  const campaign = await findCampaign(db, id);
-  if (campaign !== null) return campaign;
-  throw new MidctlError("not_found", `There is no campaign ${id} in this database; nothing was changed.`, {
-    hint: "midctl runbook status shows which there are.",
-  });
-}
-
-/** @throws MidctlError `conflict` for one that another version began */
-export function requireTerms(campaign: Campaign): CampaignTerms {
-  const terms = readTerms(campaign.terms);
-  if (terms !== null) return terms;
-  throw new MidctlError(
-    "conflict",
-    `${campaign.id} was begun by another version of midctl, and is not understood; nothing was changed.`,
-    { hint: "Go on with the version that began it, or begin another one." },
-  );
 }
 
 /** The log's entries name the campaign. */

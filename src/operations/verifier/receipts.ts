@@ -93,16 +93,18 @@ export class Receipts {
     const at = Math.max(looked.at, this.#wall() - AHEAD);
     const { identity, scopes, credential } = decision;
     const row = { publicId, identity, scopes, issuedAt: credential?.issuedAt ?? null };
-    const seen = this.#seen.get(hash);
-    if (seen !== undefined && at < seen.terms.notAfter && isSame(seen.terms, row)) {
-      seen.plan.used = true;
-      return held(looked, at, decision, seen.terms, scope);
-    }
     const fits = (terms: Terms): boolean => at < terms.notAfter && isSame(terms, row);
-    const known = this.#find(hash, fits);
-    if (known !== null) return held(looked, at, decision, known, scope);
-    const secret = commitToHash(hash);
-    return this.#seek(root, secret, fits).then((terms) => held(looked, at, decision, terms, scope));
+    let seen = this.#seen.get(hash);
+    if (seen === undefined || !fits(seen.terms)) {
+      const secret = commitToHash(hash);
+      seen = this.#search(secret, fits);
+      if (seen === undefined) {
+        return this.#seek(root, secret, fits).then((terms) => held(looked, at, decision, terms, scope));
+      }
+      this.#seen.set(hash, seen);
+    }
+    seen.plan.used = true;
+    return held(looked, at, decision, seen.terms, scope);
   }
 
   /** What was judged under another root is nothing. */
@@ -115,14 +117,6 @@ export class Receipts {
     this.#seen = new Map();
     this.#short = new Map();
     this.#underWay = new Map();
-  }
-
-  #find(hash: string, fits: (terms: Terms) => boolean): Terms | null {
-    const seen = this.#search(commitToHash(hash), fits);
-    if (seen === undefined) return null;
-    this.#seen.set(hash, seen);
-    seen.plan.used = true;
-    return seen.terms;
   }
 
   /** The one kept last of those that fit. */

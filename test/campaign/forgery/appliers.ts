@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -7,6 +6,7 @@ import { openPostgres } from "../../../src/db/postgres.ts";
 import { applyApproval } from "../../../src/operations/approval/apply.ts";
 import { loadTrust } from "../../../src/operations/approval/trust-dir.ts";
 import { draftNewToken, OPERATOR, requestSigned, type TrustDesk, type Written } from "../../support/trust.ts";
+import { runKillable } from "../killable.ts";
 import type { Random } from "../random.ts";
 
 /** Where plans are made and carried out. */
@@ -130,7 +130,8 @@ export async function killAppliers(
     ...{ PATH: process.env.PATH ?? "", HOME: home, XDG_CACHE_HOME: join(home, "cache") },
     ...{ MIDCTL_DATABASE_URL: bench.url, MIDCTL_TRUST_DIR: bench.dir },
   };
-  const apply = (id: string, moment?: Promise<void>) => run(program, ["approval", "apply", id], env, moment);
+  const apply = (id: string, moment?: Promise<void>) =>
+    runKillable(program, ["approval", "apply", id], env, moment);
   const whole = await apply((await approveLines(bench)).plan.id);
   if (whole.code !== 0)
     violations.push(`kills: an apply that nobody killed exited ${whole.code}: ${whole.stderr}`);
@@ -177,33 +178,4 @@ async function untilQuiet(db: Database): Promise<void> {
     if (row?.busy === 0) return;
     await delay(5);
   }
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stderr: string;
-  readonly killed: boolean;
-  readonly ms: number;
-}
-
-function run(
-  program: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-  moment?: Promise<void>,
-): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const child = spawn(process.execPath, [program, ...args], { env, stdio: ["ignore", "ignore", "pipe"] });
-    const stderr: Buffer[] = [];
-    void moment?.then(() => child.kill("SIGKILL"));
-    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      resolve({
-        ...{ code, killed: signal === "SIGKILL", ms: performance.now() - began },
-        stderr: Buffer.concat(stderr).toString("utf8"),
-      });
-    });
-  });
 }

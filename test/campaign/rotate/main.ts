@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
@@ -9,6 +8,7 @@ import { createAuthenticator } from "../../../src/operations/authenticate.ts";
 import { initDatabase } from "../../../src/operations/db-init.ts";
 import { findTestBinaries, HASTY, launch, makeScratch } from "../../support/launcher.ts";
 import { ALICE, issueActive } from "../../verifier/scene.ts";
+import { type Ended, runKillable } from "../killable.ts";
 import { createRandom, type Random } from "../random.ts";
 
 export interface CampaignOptions {
@@ -206,36 +206,17 @@ async function faultsOf(db: Database, secrets: string, slugs: readonly string[])
   return rows.length === slugs.length ? faults : [...faults, `there are ${rows.length} identities`];
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly stderr: string;
-  readonly killed: boolean;
-  readonly ms: number;
-}
-
 /** @param moment ms after which it is killed; null for never */
-function run(stage: Stage, args: readonly string[], moment: number | null): Promise<Ended> {
-  const home = join(stage.scratch, "home");
+function run(
+  { program, scratch, url }: Stage,
+  args: readonly string[],
+  moment: number | null,
+): Promise<Ended> {
+  const home = join(scratch, "home");
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const child = spawn(process.execPath, [stage.program, ...args], {
-      env: {
-        ...{ PATH: process.env.PATH ?? "", HOME: home, XDG_CACHE_HOME: join(home, "cache") },
-        MIDCTL_DATABASE_URL: stage.url,
-      },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    const stderr: Buffer[] = [];
-    const timer = moment === null ? undefined : setTimeout(() => child.kill("SIGKILL"), moment);
-    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      resolve({
-        ...{ code, killed: signal === "SIGKILL", ms: performance.now() - began },
-        stderr: Buffer.concat(stderr).toString("utf8"),
-      });
-    });
-  });
+  const env = {
+    ...{ PATH: process.env.PATH ?? "", HOME: home, XDG_CACHE_HOME: join(home, "cache") },
+    MIDCTL_DATABASE_URL: url,
+  };
+  return runKillable(program, args, env, moment === null ? undefined : delay(moment));
 }
