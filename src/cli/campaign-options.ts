@@ -30,6 +30,11 @@ export const deliveryOptions = {
       "of many: run for each, the secret on its standard input; {slug}, {credential} and {name} in its words are filled in; without a shell",
   },
   deliverTimeout: { value: "30s", summary: "of many: for each such command; default: 30s", schema: duration },
+  stageDir: {
+    value: "DIR",
+    summary:
+      "of many, with --deliver-exec: each secret waits in a file here until the command took it; needed where protected",
+  },
   health: { value: "CMD", summary: "of many: run between two batches; anything but exit 0 stops" },
   healthTimeout: { value: "30s", summary: "of many: for the health check; default: 30s", schema: duration },
 } as const;
@@ -58,6 +63,7 @@ export interface DeliveryWords {
   readonly tokenFileDir: string | undefined;
   readonly deliverExec: string | undefined;
   readonly deliverTimeout: number | undefined;
+  readonly stageDir: string | undefined;
   readonly health: string | undefined;
   readonly healthTimeout: number | undefined;
 }
@@ -68,6 +74,8 @@ export interface CampaignWords extends DeliveryWords {
   readonly expires: number | "never" | undefined;
   readonly activateWithin: number | undefined;
   readonly grace: number | undefined;
+  readonly compromised: boolean;
+  readonly replacePending: boolean;
   readonly batch: number | undefined;
   readonly batchPause: number | undefined;
   readonly maxFailures: number | undefined;
@@ -79,8 +87,6 @@ interface WordsOfOne {
   readonly tokenFile: string | undefined;
   readonly commitment: string | undefined;
   readonly expectCurrent: string | undefined;
-  readonly compromised: boolean;
-  readonly replacePending: boolean;
 }
 
 /** Whether anything was said that only a campaign has. */
@@ -89,7 +95,12 @@ export function saysMany(words: CampaignWords): boolean {
 }
 
 /** @throws MidctlError `usage` unless exactly one way of delivery is said */
-export function requireDelivery({ tokenFileDir, deliverExec }: DeliveryWords): void {
+export function requireDelivery({ tokenFileDir, deliverExec, stageDir }: DeliveryWords): void {
+  if (stageDir !== undefined && deliverExec === undefined) {
+    throw new MidctlError("usage", "--stage-dir goes with --deliver-exec; nothing was changed", {
+      hint: "--token-file-dir DIR keeps each secret where it is used",
+    });
+  }
   if ((tokenFileDir === undefined) !== (deliverExec === undefined)) return;
   throw new MidctlError(
     "usage",
@@ -107,8 +118,6 @@ export function campaignTermsOf(words: CampaignWords & WordsOfOne, reason: strin
       ["--token-file", words.tokenFile],
       ["--commitment", words.commitment],
       ["--expect-current", words.expectCurrent],
-      ["--compromised", words.compromised || undefined],
-      ["--replace-pending", words.replacePending || undefined],
     ] as const
   ).find(([, value]) => value !== undefined);
   if (single !== undefined) {
@@ -118,18 +127,39 @@ export function campaignTermsOf(words: CampaignWords & WordsOfOne, reason: strin
     );
   }
   requireDelivery(words);
-  const { deliverExec } = words;
   return {
     name: words.name,
     scopes: words.scope.length === 0 ? null : parseScopes(words.scope),
     expiresIn: words.expires ?? DEFAULT_LIFE,
     activateWithin: words.activateWithin ?? DEFAULT_ACTIVATION,
-    grace: words.grace ?? DEFAULT_GRACE,
-    delivery: deliverExec === undefined ? "files" : "command",
+    grace: words.compromised ? 0 : (words.grace ?? DEFAULT_GRACE),
+    compromised: words.compromised,
+    delivery: deliveryOf(words),
     batch: words.batch ?? DEFAULT_BATCH,
     pause: words.batchPause ?? 0,
     checked: words.health !== undefined,
     maxFailures: words.maxFailures ?? 0,
     reason,
+    runbook: null,
   };
+}
+
+export function deliveryOf({ deliverExec, stageDir }: DeliveryWords): CampaignTerms["delivery"] {
+  if (deliverExec === undefined) return "files";
+  return stageDir === undefined ? "command" : "staged";
+}
+
+/**
+ * What ends the old ones at once, or waits for an approval, needs secrets that outlast a command which does not take them.
+ * @throws MidctlError `usage`
+ */
+export function requireLasting({ delivery, compromised }: CampaignTerms, isProtected: boolean): void {
+  if (delivery !== "command" || !(compromised || isProtected)) return;
+  throw new MidctlError(
+    "usage",
+    compromised
+      ? "--compromised ends the old secrets at once, so the new ones must outlast a command that fails; nothing was changed"
+      : "where approvals are needed each secret is made before it is approved, and has to wait; nothing was changed",
+    { hint: "--stage-dir DIR beside --deliver-exec, or --token-file-dir DIR" },
+  );
 }

@@ -45,6 +45,14 @@ export interface Confirmation {
   readonly name: string;
 }
 
+export interface ProgressStep {
+  /** Ids of what is under way, for programs. */
+  readonly campaign?: string;
+  readonly done: number;
+  readonly failed: number;
+  readonly of: number;
+}
+
 export interface VerbContext {
   readonly settings: Settings;
   readonly flags: GlobalFlags;
@@ -71,6 +79,8 @@ export interface VerbContext {
   confirm(confirmation: Confirmation): Promise<void>;
   /** A message on stderr, unless --quiet. */
   notice(text: string): void;
+  /** How far something long has come, on stderr unless --quiet: a line that is drawn anew on a terminal, JSON lines off one. */
+  progress(step: ProgressStep): void;
   /** A trace on stderr under --debug, without secrets. */
   debug(text: string): void;
   /** What an interruption has to say from here on, e.g. "the change stands". */
@@ -154,11 +164,28 @@ export function createContext(
       }
     },
     notice,
+    progress: (step) => {
+      if (flags.quiet) return;
+      if (terminal.stderrIsTerminal) terminal.writeProgress(drawProgress(step, terminal.columns()));
+      else terminal.writeMessage(`${JSON.stringify({ progress: step })}\n`);
+    },
     debug,
     standBy: (message) => {
       progress.standing = message;
     },
   };
+}
+
+/** Columns of the bar at most. */
+const WIDEST = 40;
+
+/** `[=====>    ] 120 of 200, 3 failed`, no wider than the terminal. */
+function drawProgress({ done, failed, of }: ProgressStep, columns: number): string {
+  const said = ` ${done} of ${of}${failed === 0 ? "" : `, ${failed} failed`}`;
+  const width = Math.min(WIDEST, columns - said.length - 3);
+  if (width < 1) return said.trim().slice(0, columns - 1);
+  const filled = of === 0 ? width : Math.floor((width * done) / of);
+  return `[${"=".repeat(filled)}${" ".repeat(width - filled)}]${said}`;
 }
 
 function missingArgument(missing: Missing): MidctlError {

@@ -47,6 +47,9 @@ export const registry: readonly RegistryEntry[] = [
   { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
   { path: "serve", load: async () => (await import("./verbs/serve.ts")).serve },
   { path: "mcp", load: async () => (await import("./verbs/mcp.ts")).mcp },
+  { path: "runbook check", load: async () => (await import("./verbs/runbook-check.ts")).runbookCheck },
+  { path: "runbook plan", load: async () => (await import("./verbs/runbook-plan.ts")).runbookPlan },
+  { path: "runbook run", load: async () => (await import("./verbs/runbook-run.ts")).runbookRun },
   { path: "runbook resume", load: async () => (await import("./verbs/runbook-resume.ts")).runbookResume },
   { path: "runbook status", load: async () => (await import("./verbs/runbook-status.ts")).runbookStatus },
   {

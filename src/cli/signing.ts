@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
-import { NAMESPACES, type VoteKind } from "../domain/plan.ts";
+import { NAMESPACES, RECEIPT_NAMESPACE, type VoteKind } from "../domain/plan.ts";
 import { isKeyType, type PublicKey, readPublicKey } from "../domain/ssh-key.ts";
 import type { TrustRoot } from "../domain/trust.ts";
 import type { Signed } from "../operations/approval/request.ts";
@@ -34,14 +34,22 @@ export async function openKey(context: VerbContext, trust: TrustRoot, given: str
       { hint: "a reviewed commit to the trust directory adds signers" },
     );
   }
-  return {
-    principal,
-    sign: async (kind, plan) => {
-      const args = ["-Y", "sign", "-q", "-n", NAMESPACES[kind], "-f"];
-      const signature = await key.withPath((path) => run(context, "ssh-keygen", [...args, path], plan));
-      return { signature, fingerprint: key.public.fingerprint };
-    },
-  };
+  return { principal, sign: (kind, plan) => sign(context, key, NAMESPACES[kind], plan) };
+}
+
+/** A key to sign receipts with: whose it is, whoever reads one decides. @throws MidctlError `usage` for what is no key */
+export async function openReceiptKey(
+  context: VerbContext,
+  given: string,
+): Promise<{ sign(receipt: string): Promise<Signed> }> {
+  const key = given === "agent" ? await fromAgent(context, null) : await fromFile(context, given);
+  return { sign: (receipt) => sign(context, key, RECEIPT_NAMESPACE, receipt) };
+}
+
+async function sign(context: VerbContext, key: Key, namespace: string, text: string): Promise<Signed> {
+  const args = ["-Y", "sign", "-q", "-n", namespace, "-f"];
+  const signature = await key.withPath((path) => run(context, "ssh-keygen", [...args, path], text));
+  return { signature, fingerprint: key.public.fingerprint };
 }
 
 interface Key {
@@ -70,7 +78,8 @@ async function fromFile(context: VerbContext, path: string): Promise<Key> {
   return { public: known, withPath: (use) => use(path) };
 }
 
-async function fromAgent(context: VerbContext, trust: TrustRoot): Promise<Key> {
+/** @param trust null: the agent's one key, whoever knows it */
+async function fromAgent(context: VerbContext, trust: TrustRoot | null): Promise<Key> {
   if (!hasAgent(context)) {
     throw new MidctlError("usage", "no agent is running (SSH_AUTH_SOCK is not set); nothing was signed", {
       hint: START_AGENT,
@@ -80,12 +89,12 @@ async function fromAgent(context: VerbContext, trust: TrustRoot): Promise<Key> {
   const keys = listed
     .split("\n")
     .flatMap((line) => readLine(line) ?? [])
-    .filter((key) => trust.byKey.has(key.blob));
+    .filter((key) => trust === null || trust.byKey.has(key.blob));
   const [key, ...others] = keys;
   if (key === undefined || others.length > 0) {
     throw new MidctlError(
       "usage",
-      `the agent holds ${key === undefined ? "no key" : `${keys.length} keys`} of allowed_signers; nothing was signed`,
+      `the agent holds ${key === undefined ? "no key" : `${keys.length} keys`}${trust === null ? "" : " of allowed_signers"}; nothing was signed`,
       {
         hint: key === undefined ? "ssh-add KEY, or give --key FILE" : "give --key with the public key's file",
       },

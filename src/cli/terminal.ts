@@ -22,6 +22,8 @@ export interface Terminal {
   writeSecret(text: string): Promise<void>;
   /** Writes a message to stderr. Never fails: there is nobody left to tell. */
   writeMessage(text: string): void;
+  /** A line on stderr, a terminal, that gives way to whatever is written next. */
+  writeProgress(text: string): void;
   /** All of stdin as text; usage error beyond `limit` bytes. */
   readInput(limit: number): Promise<string>;
   /** stdin as it comes, to its end. */
@@ -42,25 +44,43 @@ export class OutputFailure extends Error {
 export function openTerminal(): Terminal {
   const stdoutIsTerminal = isatty(1);
   const stderrIsTerminal = isatty(2);
+  let drawn = false;
+  const toStderr = (text: string): void => {
+    try {
+      writeSync(2, text);
+    } catch {
+      // stderr is gone; the exit code still tells.
+    }
+  };
+  const clear = (): void => {
+    if (drawn) toStderr("\r\x1b[K");
+    drawn = false;
+  };
   return {
     stdinIsTerminal: isatty(0),
     stdoutIsTerminal,
     stderrIsTerminal,
     columns: () =>
       (stdoutIsTerminal ? process.stdout.columns : stderrIsTerminal ? process.stderr.columns : 80) || 80,
-    writeResult: (text) => asOutput(() => writeWhole(1, text)),
+    writeResult: (text) =>
+      asOutput(() => {
+        clear();
+        return writeWhole(1, text);
+      }),
     writeSecret: (text) =>
       asOutput(async () => {
+        clear();
         refuseNullDevice();
         await writeWhole(1, text);
         flushFile(1);
       }),
     writeMessage: (text) => {
-      try {
-        writeSync(2, text);
-      } catch {
-        // stderr is gone; the exit code still tells.
-      }
+      clear();
+      toStderr(text);
+    },
+    writeProgress: (text) => {
+      toStderr(`\r${text}\x1b[K`);
+      drawn = true;
     },
     readInput: (limit) => readWhole(limit),
     readChunks,

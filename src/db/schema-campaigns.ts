@@ -1,4 +1,4 @@
-/** The journal of campaigns, as drizzle sees it. Its guards stand in `migrations/0012_campaigns.sql`. */
+/** The journal of campaigns, as drizzle sees it. Its guards stand in `migrations/0012_campaigns.sql` and `0015_runbooks.sql`. */
 import { sql } from "drizzle-orm";
 import {
   bigint,
@@ -25,11 +25,14 @@ export const campaign = pgTable(
     terms: text().notNull(),
     status: varchar({ length: 16 }).notNull().default("running"),
     problem: text(),
+    /** Public id of the approval under which it rotates; NULL where none was needed. */
+    approval: varchar({ length: 12 }),
     startedAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
     startedBy: varchar({ length: 255 }).notNull(),
     changedAt: utc().notNull().default(sql`(now() AT TIME ZONE 'UTC')`),
   },
-  (_t) => [
+  (t) => [
+    uniqueIndex("midctl_campaign_approval_idx").on(t.approval).where(sql`"approval" IS NOT NULL`),
     check("midctl_campaign_public_id_check", sql`"publicId" ~ '^[0-9A-Za-z]{12}$'`),
     check("midctl_campaign_terms_check", sql`jsonb_typeof("terms"::jsonb) = 'object'`),
     check("midctl_campaign_status_check", sql`"status" IN ('running', 'stopped', 'done')`),
@@ -47,6 +50,8 @@ export const campaignTarget = pgTable(
     slug: varchar({ length: 63 }).notNull(),
     /** Public id of the credential that was current when the campaign began. */
     replaces: varchar({ length: 12 }).notNull(),
+    /** Public id of the pending one that gives way. */
+    replacesPending: varchar({ length: 12 }),
     place: text(),
     state: varchar({ length: 16 }).notNull().default("open"),
     successor: varchar({ length: 12 }),

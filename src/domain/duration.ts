@@ -8,7 +8,7 @@ type Unit = keyof typeof UNITS;
 /** Ten years of 365 days, in seconds. */
 export const MAX_DURATION = 3_650 * UNITS.d;
 
-const DURATION_PATTERN = /^(\d+)([smhdw])$/;
+export const DURATION_PATTERN = /^(\d+)([smhdw])$/;
 const FORMS = "Write a whole number and one of s, m, h, d, w, such as 90s, 30m, 24h, 30d or 2w.";
 
 export interface DurationLimits {

@@ -9,6 +9,8 @@ export const NAMESPACES = {
   approval: "midctl-approval@v1",
   rejection: "midctl-rejection@v1",
 } as const;
+/** Under a receipt, which decides nothing. */
+export const RECEIPT_NAMESPACE = "midctl-receipt@v1";
 export type VoteKind = keyof typeof NAMESPACES;
 
 /** What a line does that issues a token, or covers one that is there: these alone name a token, and verifiers go by them. */

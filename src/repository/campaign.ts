@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { IS_LIVE } from "./credential.ts";
 
 /** The journal of campaigns. It says how far each target has come; what a credential is, its own row says. */
 
@@ -13,6 +14,8 @@ export interface Campaign {
   readonly status: CampaignStatus;
   /** Why it stopped. */
   readonly problem: string | null;
+  /** `ap_…`: the approval under which it rotates; null where none was needed. */
+  readonly approval: string | null;
   readonly startedAt: string;
   readonly startedBy: string;
   readonly changedAt: string;
@@ -28,6 +31,8 @@ export interface CampaignTarget {
   readonly slug: string;
   /** `mc_…`: current when the campaign began. */
   readonly replaces: string;
+  /** `mc_…`: the pending one that gives way to the new one; null where none does. */
+  readonly replacesPending: string | null;
   /** The file that its secret goes to; null where a command takes it. */
   readonly place: string | null;
   readonly state: TargetState;
@@ -46,10 +51,14 @@ export interface Candidate {
   readonly labels: Readonly<Record<string, string>>;
   /** `mc_…` that is current under the name asked for; null where none is. */
   readonly current: string | null;
+  /** `mc_…`: the newest that lives under it, pending and in grace included. */
+  readonly newest: string | null;
+  /** `mc_…` */
+  readonly pending: string | null;
 }
 
 const SUCCESSOR = `LEFT JOIN machine_identity_credential s ON s."publicId" = t.successor`;
-const COLUMNS = `'rb_' || c."publicId" AS id, c.terms, c.status, c.problem, midctl_instant(c."startedAt") AS "startedAt", c."startedBy",
+const COLUMNS = `'rb_' || c."publicId" AS id, c.terms, c.status, c.problem, 'ap_' || c.approval AS approval, midctl_instant(c."startedAt") AS "startedAt", c."startedBy",
   midctl_instant(c."changedAt") AS "changedAt", n.targets, n.delivered, n.failed, n.proven`;
 const COUNTED = `midctl_campaign c CROSS JOIN LATERAL (
   SELECT count(*)::int AS targets, count(*) FILTER (WHERE t.state = 'delivered')::int AS delivered,
@@ -57,18 +66,37 @@ const COUNTED = `midctl_campaign c CROSS JOIN LATERAL (
          count(*) FILTER (WHERE s."activatedAt" IS NOT NULL)::int AS proven
     FROM midctl_campaign_target t ${SUCCESSOR} WHERE t."campaignId" = c.id) n`;
 
+/** What a campaign is for, target by target. */
+export interface NewTarget {
+  readonly slug: string;
+  /** `mc_…` */
+  readonly replaces: string;
+  /** `mc_…` */
+  readonly replacesPending: string | null;
+  readonly place: string | null;
+  /** `mc_…`: what its secret, prepared already, will be; null where it is made when its turn comes. */
+  readonly successor: string | null;
+}
+
+/** @param campaign.approval `ap_…` */
 export async function insertCampaign(
   tx: Tx,
-  campaign: { readonly id: string; readonly terms: string; readonly startedBy: string },
-  targets: readonly { readonly slug: string; readonly replaces: string; readonly place: string | null }[],
+  campaign: {
+    readonly id: string;
+    readonly terms: string;
+    readonly startedBy: string;
+    readonly approval: string | null;
+  },
+  targets: readonly NewTarget[],
 ): Promise<void> {
   await tx.query(
-    `WITH made AS (INSERT INTO midctl_campaign ("publicId", terms, "startedBy", "startedAt", "changedAt")
-                   VALUES ($1, $2, $3, midctl_now(), midctl_now()) RETURNING id)
-     INSERT INTO midctl_campaign_target ("campaignId", position, slug, replaces, place)
-     SELECT made.id, t.position, t.item ->> 'slug', substr(t.item ->> 'replaces', 4), t.item ->> 'place'
+    `WITH made AS (INSERT INTO midctl_campaign ("publicId", terms, "startedBy", approval, "startedAt", "changedAt")
+                   VALUES ($1, $2, $3, substr($5::text, 4), midctl_now(), midctl_now()) RETURNING id)
+     INSERT INTO midctl_campaign_target ("campaignId", position, slug, replaces, "replacesPending", place, successor)
+     SELECT made.id, t.position, t.item ->> 'slug', substr(t.item ->> 'replaces', 4), substr(t.item ->> 'replacesPending', 4),
+            t.item ->> 'place', substr(t.item ->> 'successor', 4)
        FROM made, jsonb_array_elements($4::text::jsonb) WITH ORDINALITY AS t(item, position)`,
-    [campaign.id.slice(3), campaign.terms, campaign.startedBy, JSON.stringify(targets)],
+    [campaign.id.slice(3), campaign.terms, campaign.startedBy, JSON.stringify(targets), campaign.approval],
   );
 }
 
@@ -77,6 +105,15 @@ export async function findCampaign(tx: Tx, id: string): Promise<Campaign | null>
     id.slice(3),
   ]);
   return row ?? null;
+}
+
+/** The campaign that an approval is for; null where it is for none. @param approval `ap_…` */
+export async function findCampaignOf(tx: Tx, approval: string): Promise<string | null> {
+  const [row] = await tx.query<{ id: string }>(
+    `SELECT 'rb_' || "publicId" AS id FROM midctl_campaign WHERE approval = $1`,
+    [approval.slice(3)],
+  );
+  return row?.id ?? null;
 }
 
 /** Newest first. */
@@ -99,7 +136,7 @@ export async function readCampaignTargets(
   }: { readonly after: number; readonly limit: number; readonly undelivered: boolean },
 ): Promise<CampaignTarget[]> {
   return tx.query<CampaignTarget>(
-    `SELECT t.position, t.slug, 'mc_' || t.replaces AS replaces, t.place, t.state, 'mc_' || t.successor AS successor, t.problem,
+    `SELECT t.position, t.slug, 'mc_' || t.replaces AS replaces, 'mc_' || t."replacesPending" AS "replacesPending", t.place, t.state, 'mc_' || t.successor AS successor, t.problem,
             s."activatedAt" IS NOT NULL AS proven
        FROM midctl_campaign c JOIN midctl_campaign_target t ON t."campaignId" = c.id ${SUCCESSOR}
       WHERE c."publicId" = $1 AND t.position > $2::int ${undelivered ? `AND t.state <> 'delivered'` : ""}
@@ -144,11 +181,13 @@ export async function setCampaignStatus(
 /** What these identities hold under a name, by slug; those that there are not are left out. */
 export async function readCandidates(tx: Tx, slugs: readonly string[], name: string): Promise<Candidate[]> {
   return tx.query<Candidate>(
-    `SELECT i.slug, i.provider, i."threadId", i.labels,
-            (SELECT 'mc_' || c."publicId" FROM machine_identity_credential c
-              WHERE c."machineIdentityId" = i.id AND c.name = $2 AND c.status IN ('active', 'paused')
-                AND coalesce(c."expiresAt" > midctl_now(), true)) AS current
-       FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb)) ORDER BY i.slug`,
+    `SELECT i.slug, i.provider, i."threadId", i.labels, held.current, held.newest, held.pending
+       FROM machine_identity i CROSS JOIN LATERAL (
+         SELECT max('mc_' || c."publicId") FILTER (WHERE c.status IN ('active', 'paused')) AS current,
+                (array_agg('mc_' || c."publicId" ORDER BY c.id DESC))[1] AS newest,
+                max('mc_' || c."publicId") FILTER (WHERE c.status = 'pending') AS pending
+           FROM machine_identity_credential c WHERE c."machineIdentityId" = i.id AND c.name = $2 AND ${IS_LIVE}) held
+      WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb)) ORDER BY i.slug`,
     [JSON.stringify(slugs), name],
   );
 }

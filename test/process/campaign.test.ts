@@ -186,7 +186,9 @@ describe("before anything is changed", () => {
     ["nothing that says where the secrets go", []],
     ["two ways of delivery", ["--token-file-dir", ".", "--deliver-exec", "true"]],
     ["a file for one", ["--token-file-dir", ".", "--token-file", "./one"]],
-    ["--compromised", ["--token-file-dir", ".", "--compromised"]],
+    ["--compromised with a command that may fail", ["--deliver-exec", "true", "--compromised"]],
+    ["--compromised with a grace", ["--token-file-dir", ".", "--compromised", "--grace", "1h"]],
+    ["a directory to wait in, without a command", ["--token-file-dir", ".", "--stage-dir", "."]],
     ["--all beside a label", ["--token-file-dir", ".", "--all"]],
   ])("refuses %s", async (_, words) => {
     expect(await refused(...rotate(...words))).toMatchObject({ exit: 2, code: "usage" });

@@ -42,6 +42,15 @@ beforeAll(async () => {
   await desk.activeCredential("fleet");
   mkdirSync(join(desk.directory, "secrets"));
   ({ id: campaign } = (await desk.ask("credential rotate fleet --token-file-dir ./secrets --yes")).campaign);
+  writeFileSync(
+    join(desk.directory, "rotation.yaml"),
+    `version: 1
+name: contract
+select: {identities: [fleet]}
+credential: {replacePending: true}
+delivery: {files: ./secrets}
+`,
+  );
   await desk.sql(
     `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ('legacy000001', 'old', 'kan', repeat('0a', 32))`,
   );
@@ -93,6 +102,9 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   list: { words: "list" },
   "audit list": { words: "audit" },
   verify: { words: "verify", stdin: () => token },
+  "runbook check": { words: "runbook check rotation.yaml" },
+  "runbook plan": { words: "runbook plan rotation.yaml" },
+  "runbook run": { words: "runbook run rotation.yaml --yes" },
   "runbook resume": { words: "runbook resume {campaign} --token-file-dir ./secrets" },
   "runbook status": { words: "runbook status" },
   "approval list": { words: "approval list", protected: true },

@@ -66,9 +66,14 @@ export const credentialRotate = defineVerb({
     const selection = await readSelection(refs, input, context);
     const named = refs.length === 1 && refs[0] !== "-";
     if (selection !== null && !(named && !saysMany(input))) {
+      refuseGrace(input);
       const terms = campaignTermsOf(input, context.reason);
       const { rotateMany } = await import("../campaign.ts");
-      return rotateMany(context, selection, terms, input);
+      const { readMeans } = await import("../campaign-means.ts");
+      return rotateMany(context, {
+        ...{ selection, terms, replacePending: input.replacePending, means: readMeans(input, terms.name) },
+        ...{ waitProof: input.waitProof, gate: input, receipt: null },
+      });
     }
     if (saysMany(input)) {
       throw new MidctlError("usage", "nobody is named to rotate; nothing was changed", {
@@ -96,11 +101,7 @@ interface WordsOfOne extends GateWords {
 }
 
 async function rotateOne(input: WordsOfOne, context: VerbContext): Promise<Outcome<IssuedDocument>> {
-  if (input.compromised && input.grace !== undefined) {
-    throw new MidctlError("usage", "--compromised gives no grace; nothing was changed", {
-      hint: "leave --grace out",
-    });
-  }
+  refuseGrace(input);
   if (input.compromised)
     await context.confirm({
       action: `revoke every live credential ${input.name} of ${input.ref}`,
@@ -135,6 +136,13 @@ async function rotateOne(input: WordsOfOne, context: VerbContext): Promise<Outco
   );
   context.standBy(`${issued.credential.id} was issued and stays`);
   return issuedOutcome(issued, source);
+}
+
+function refuseGrace({ compromised, grace }: Pick<WordsOfOne, "compromised" | "grace">): void {
+  if (!compromised || grace === undefined) return;
+  throw new MidctlError("usage", "--compromised gives no grace; nothing was changed", {
+    hint: "leave --grace out",
+  });
 }
 
 function parseCredentialReference(text: string): string {

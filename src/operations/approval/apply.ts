@@ -10,6 +10,7 @@ import {
   readOpenLines,
   readPlanHashes,
 } from "../../repository/approval.ts";
+import { findCampaignOf } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
 import { protectEnvironment } from "../db-protect.ts";
 import { awaitLetGo } from "../let-go.ts";
@@ -34,7 +35,7 @@ export interface Applied {
 }
 
 /** What is carried out: broken glass whether or not somebody has countersigned it meanwhile. */
-const CARRIED_OUT: ReadonlySet<Approval["status"]> = new Set([
+export const CARRIED_OUT: ReadonlySet<Approval["status"]> = new Set([
   "approved",
   "uncountersigned",
   "countersigned",
@@ -47,7 +48,7 @@ const MOVED = new Set(["conflict", "illegal_transition", "not_found"]);
  * Carries an approved plan out, line by line, each once and in one transaction with its change, whoever else applies it at
  * the same time and however often it is killed. A line whose target moved is superseded; the others go on.
  * @throws MidctlError `approval_required` for one that waits for votes, `denied` where the trust root does not agree that
- * it is approved, `conflict` for one that was rejected, cancelled, superseded, or has expired
+ * it is approved, `conflict` for one that was rejected, cancelled, superseded, has expired, or is a campaign's
  */
 export async function applyApproval(
   db: Database,
@@ -58,6 +59,17 @@ export async function applyApproval(
 ): Promise<Applied> {
   const found = await readRequest(db, id);
   const { approval, plan } = found;
+  const campaign = await findCampaignOf(db, id);
+  if (campaign !== null) {
+    throw new MidctlError(
+      "conflict",
+      `${id} is carried out by the campaign ${campaign}, which delivers each secret in its turn; nothing was changed.`,
+      {
+        hint: `midctl runbook resume ${campaign}, on the machine that has its secrets`,
+        details: { approval: id, campaign },
+      },
+    );
+  }
   const left = approval.lines - approval.done - approval.superseded;
   if (left === 0 && (approval.status === "executed" || approval.status === "countersigned")) {
     return { changed: false, approval, results: [] };
@@ -168,26 +180,49 @@ function requireGlass(id: string, fault: "break_glass" | "request_unsigned" | "d
 async function applyLines(
   db: Database,
   request: Request,
-  { approval: { digest }, plan }: FoundRequest,
+  found: FoundRequest,
   note: (line: AppliedLine) => void,
 ): Promise<void> {
-  const { id } = plan;
+  const { id, digest } = found.approval;
   const hashes = await readPlanHashes(db, digest);
   for (const number of await readOpenLines(db, id)) {
-    const line = plan.lines[number - 1];
-    if (line === undefined) continue;
-    const envelope = { open: (tx: Tx): Promise<void> => takeLine(tx, id, number, line) };
-    try {
-      await carryOutLine(db, { ...request, noWait: true, envelope }, line, hashes[number - 1] ?? null);
-      note({ line: number, outcome: "done", problem: null });
-    } catch (error) {
-      if (!(error instanceof MidctlError) || !MOVED.has(error.code)) throw error;
-      // Whoever applies it beside us may have been faster with this one.
-      if (!(await isLineOpen(db, id, number))) continue;
-      await requireStillOpen(db, id);
-      await change(db, request, (tx) => endLines(tx, id, "superseded", [number]));
-      note({ line: number, outcome: "superseded", problem: error.message });
-    }
+    const applied = await applyLine(db, request, found, number, hashes[number - 1] ?? null);
+    if (applied !== null) note(applied);
+  }
+}
+
+/**
+ * Carries one line out, in a transaction of its own; where its target moved, it is superseded. Whether the request is in force is
+ * the caller's to ask.
+ * @param hash what the line's token is kept as, hex
+ * @param close what else the same transaction does
+ * @returns null where it was not open any more: somebody else was faster
+ * @throws MidctlError `conflict` where the request ended meanwhile
+ */
+export async function applyLine(
+  db: Database,
+  request: Request,
+  { approval: { id }, plan }: FoundRequest,
+  number: number,
+  hash: string | null,
+  close?: (tx: Tx) => Promise<void>,
+): Promise<AppliedLine | null> {
+  const line = plan.lines[number - 1];
+  if (line === undefined) return null;
+  const envelope = {
+    open: (tx: Tx): Promise<void> => takeLine(tx, id, number, line),
+    ...(close === undefined ? {} : { close }),
+  };
+  try {
+    await carryOutLine(db, { ...request, noWait: true, envelope }, line, hash);
+    return { line: number, outcome: "done", problem: null };
+  } catch (error) {
+    if (!(error instanceof MidctlError) || !MOVED.has(error.code)) throw error;
+    // Whoever applies it beside us may have been faster with this one.
+    if (!(await isLineOpen(db, id, number))) return null;
+    await requireStillOpen(db, id);
+    await change(db, request, (tx) => endLines(tx, id, "superseded", [number]));
+    return { line: number, outcome: "superseded", problem: error.message };
   }
 }
 

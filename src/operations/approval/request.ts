@@ -1,4 +1,4 @@
-import type { Database } from "../../db/database.ts";
+import type { Database, Tx } from "../../db/database.ts";
 import { CommitUnknown } from "../../db/failure.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { LONGEST_EXECUTION, TYPED_DIGITS } from "../../domain/plan.ts";
@@ -55,13 +55,22 @@ export async function makePlan(
   return { id: plan.id, ...written, plan, signed: (await asking.sign?.(written.text)) ?? null };
 }
 
-/** Asks for what was drafted: one plan, one request, signed. Nothing of what it says is done. */
+/**
+ * Asks for what was drafted: one plan, one request, signed. Nothing of what it says is done.
+ * @param options.beside what else the transaction of the request writes
+ */
 export async function requestApproval(
   db: Database,
   request: Request,
   asking: Asking,
   drafts: readonly Draft[],
-  breakGlass: Plan["breakGlass"] = null,
+  {
+    breakGlass = null,
+    beside,
+  }: {
+    readonly breakGlass?: Plan["breakGlass"];
+    readonly beside?: (tx: Tx, id: string) => Promise<void>;
+  } = {},
 ): Promise<SignedRequest> {
   const lines = drafts.map(({ line }) => line);
   const made = await makePlan(db, asking, { reason: request.reason, lines, breakGlass });
@@ -75,13 +84,15 @@ export async function requestApproval(
         hashes: drafts.map(({ hash }) => hash),
         quorum: asking.trust.policy.quorum,
       });
-      if (signed === null) return;
-      await insertVote(tx, id, {
-        kind: "request",
-        principal: plan.requester,
-        keyFingerprint: signed.fingerprint,
-        signature: signed.signature,
-      });
+      if (signed !== null) {
+        await insertVote(tx, id, {
+          kind: "request",
+          principal: plan.requester,
+          keyFingerprint: signed.fingerprint,
+          signature: signed.signature,
+        });
+      }
+      await beside?.(tx, id);
     });
   } catch (error) {
     if (!(error instanceof CommitUnknown)) takeBack?.();
@@ -90,28 +101,40 @@ export async function requestApproval(
   return made;
 }
 
+/** How a request came about, for whoever is told of it. */
+interface Told {
+  readonly made: boolean;
+  readonly planFile: string | null;
+  /** What carries it out, where that is not `approval apply`: a campaign, and the words that go on with it. */
+  readonly campaign?: { readonly id: string; readonly again: string };
+}
+
 /** What a gated command ends with: nothing was done, and this is how it goes on. */
 export function approvalRequired(
   approval: Pick<Approval, "id" | "digest" | "status">,
   environment: { readonly name: string },
-  { made, planFile }: { readonly made: boolean; readonly planFile: string | null },
+  { made, planFile, campaign }: Told,
 ): MidctlError {
   const { id, digest, status } = approval;
   const typed = digest.slice(0, TYPED_DIGITS);
+  const next =
+    campaign === undefined
+      ? `midctl approval apply ${id}`
+      : `midctl runbook resume ${campaign.id} ${campaign.again}`;
   const [message, hint] =
     status === "approved"
-      ? [
-          `${id} is approved and waits to be carried out; nothing was done by this command.`,
-          `midctl approval apply ${id}`,
-        ]
+      ? [`${id} is approved and waits to be carried out; nothing was done by this command.`, next]
       : [
           made
-            ? `An approval is needed in ${environment.name}: ${id} (sha256:${digest}) was requested, and nothing was changed.`
+            ? `An approval is needed in ${environment.name}: ${id} (sha256:${digest}) was requested${campaign === undefined ? "" : ` for ${campaign.id}`}, and nothing was changed.`
             : `The approval ${id} (sha256:${digest}) is open, and was requested before; nothing was changed.`,
-          `An owner runs: midctl approval approve ${id} --key KEY, and types ${typed}. Then: midctl approval apply ${id}`,
+          `An owner runs: midctl approval approve ${id} --key KEY, and types ${typed}. Then: ${next}`,
         ];
   return new MidctlError("approval_required", message, {
     hint,
-    details: { approval: id, digest, status, approve: typed, planFile },
+    details: {
+      ...{ approval: id, digest, status, approve: typed, planFile },
+      ...(campaign === undefined ? {} : { campaign: campaign.id }),
+    },
   });
 }

@@ -3,9 +3,15 @@ import type { Database } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { expandPlace, type PlaceTemplate } from "../../domain/place-template.ts";
 import { createPublicId } from "../../domain/token.ts";
-import { type Campaign, findCampaign, insertCampaign, readCandidates } from "../../repository/campaign.ts";
+import {
+  type Campaign,
+  findCampaign,
+  insertCampaign,
+  type NewTarget,
+  readCandidates,
+} from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
-import { notFound, requireEnvironment } from "../lookup.ts";
+import { notFound } from "../lookup.ts";
 import { type Selection, selectSlugs } from "../selection.ts";
 import { type CampaignTerms, writeTerms } from "./terms.ts";
 
@@ -14,15 +20,23 @@ export const MOST_TARGETS = 100_000;
 
 /** Who is to be rotated, each with where its secret goes. */
 export interface ChosenTargets {
-  readonly targets: readonly {
-    readonly slug: string;
-    /** `mc_…` that is current. */
-    readonly replaces: string;
-    /** null where a command takes the secret. */
-    readonly place: string | null;
-  }[];
-  /** Slugs that were selected and hold no current credential of that name: there is nothing to rotate. */
+  readonly targets: readonly Chosen[];
+  /** Slugs that were selected and hold nothing of that name that could be rotated. */
   readonly without: readonly string[];
+}
+
+export type Chosen = Omit<NewTarget, "successor">;
+
+/** What is chosen by, beside the selection. */
+export interface Choosing {
+  /** Of the credentials. */
+  readonly name: string;
+  /** Whether a pending credential gives way. */
+  readonly replacePending: boolean;
+  /** Whether all that lives of that name ends at once: then what is pending or in grace is chosen too. */
+  readonly compromised: boolean;
+  /** null where a command takes the secrets, and none is kept meanwhile. */
+  readonly places: PlaceTemplate | null;
 }
 
 /** Writes down who is to be rotated, and where each secret goes; nobody is rotated yet. */
@@ -32,51 +46,49 @@ export async function beginCampaign(
   terms: CampaignTerms,
   { targets }: ChosenTargets,
 ): Promise<Campaign> {
-  const id = `rb_${createPublicId(randomBytes)}`;
+  const id = createCampaignId();
+  const fresh = { id, terms: writeTerms(terms), startedBy: request.actor.name, approval: null };
   const campaign = await change(db, request, async (tx) => {
-    await insertCampaign(tx, { id, terms: writeTerms(terms), startedBy: request.actor.name }, targets);
+    await insertCampaign(
+      tx,
+      fresh,
+      targets.map((target) => ({ ...target, successor: null })),
+    );
     return findCampaign(tx, id);
   });
   if (campaign === null) throw new MidctlError("internal", `${id} cannot be read after it was written.`);
   return campaign;
 }
 
+export function createCampaignId(): string {
+  return `rb_${createPublicId(randomBytes)}`;
+}
+
 /**
  * Looks up whom a selection comes to, and makes the path for each, before anything is written.
- * @param template null where a command takes the secrets
- * @throws MidctlError `not_found` for a name that there is not; `usage` where nobody is left to rotate, for paths that leave the
- * directory or are those of two, and where the environment is protected
+ * @throws MidctlError `not_found` for a name that there is not; `usage` where nobody is left to rotate, and for paths that leave the
+ * directory or are those of two
  */
 export async function chooseTargets(
   db: Database,
-  name: string,
   selection: Selection,
-  template: PlaceTemplate | null,
+  choosing: Choosing,
 ): Promise<ChosenTargets> {
-  const environment = await requireEnvironment(db);
-  if (environment.protected) {
-    throw new MidctlError(
-      "usage",
-      `${environment.name} is protected, and there a rotation is requested one identity at a time; nothing was changed.`,
-      { hint: "midctl credential rotate SLUG --token-file FILE --key KEY, for each" },
-    );
-  }
-  const chosen = await lookUp(db, name, selection, template);
+  const chosen = await lookUp(db, selection, choosing);
   if (chosen.targets.length > 0) return chosen;
   throw new MidctlError(
     "usage",
-    `Nobody of this selection holds a current credential named ${name}; nothing was changed.`,
+    `Nobody of this selection holds a current credential named ${choosing.name}; nothing was changed.`,
     { hint: "midctl list credentials --status active shows who does." },
   );
 }
 
 async function lookUp(
   db: Database,
-  name: string,
   selection: Selection,
-  template: PlaceTemplate | null,
+  { name, replacePending, compromised, places: template }: Choosing,
 ): Promise<ChosenTargets> {
-  const targets: { slug: string; replaces: string; place: string | null }[] = [];
+  const targets: Chosen[] = [];
   const without: string[] = [];
   const places = new Map<string, string>();
   for await (const slugs of selectSlugs(db, selection)) {
@@ -86,8 +98,9 @@ async function lookUp(
       const slug = slugs.find((each) => !known.has(each)) ?? "";
       throw await notFound(db, { kind: "identity", slug });
     }
-    for (const { slug, current, ...values } of candidates) {
-      if (current === null) {
+    for (const { slug, current, newest, pending, ...values } of candidates) {
+      const replaces = current ?? (compromised ? newest : null);
+      if (replaces === null) {
         without.push(slug);
         continue;
       }
@@ -97,7 +110,7 @@ async function lookUp(
         if (other !== undefined) throw sameFile(other, slug, place);
         places.set(place, slug);
       }
-      targets.push({ slug, replaces: current, place });
+      targets.push({ slug, replaces, replacesPending: replacePending ? pending : null, place });
       if (targets.length > MOST_TARGETS) throw tooMany();
     }
   }

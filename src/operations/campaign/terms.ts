@@ -12,8 +12,10 @@ export const campaignTerms = z.strictObject({
   expiresIn: z.union([count, z.literal("never")]),
   activateWithin: count,
   grace: count,
-  /** Which command is not kept: what the database says is never run. */
-  delivery: z.enum(["files", "command"]),
+  /** Whether what lives under the name ends at once, and not by the successor's first use. */
+  compromised: z._default(z.boolean(), false),
+  /** Which command is not kept: what the database says is never run. `staged`: to a command, and in a file until it took it. */
+  delivery: z.enum(["files", "command", "staged"]),
   /** So many between two health checks. */
   batch: z.int().check(z.positive()),
   /** Seconds between two batches. */
@@ -23,6 +25,11 @@ export const campaignTerms = z.strictObject({
   /** It stops when more than so many have failed. */
   maxFailures: count,
   reason: z.nullable(z.string()),
+  /** The runbook that it follows; null where it was said in flags. */
+  runbook: z._default(
+    z.nullable(z.strictObject({ name: z.string(), sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)) })),
+    null,
+  ),
 });
 export type CampaignTerms = z.infer<typeof campaignTerms>;
 

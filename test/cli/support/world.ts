@@ -38,6 +38,7 @@ export function makeWorld(options: WorldOptions = {}) {
     writeMessage: (text) => {
       written.stderr += text;
     },
+    writeProgress: () => {},
     readInput: async () => options.stdin ?? "",
     async *readChunks() {
       yield Buffer.from(options.stdin ?? "");

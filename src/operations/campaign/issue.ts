@@ -1,0 +1,106 @@
+import type { Database } from "../../db/database.ts";
+import { CommitUnknown } from "../../db/failure.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import { setCampaignTargets } from "../../repository/campaign.ts";
+import { findCredential } from "../../repository/credential.ts";
+import type { Environment } from "../../repository/environment.ts";
+import { lockIdentities } from "../../repository/identity.ts";
+import { change, type Request } from "../change.ts";
+import { rotateWithin } from "../credential-rotate.ts";
+import type { Issuer, Outcome, Ready } from "./delivery.ts";
+import type { CampaignTerms } from "./terms.ts";
+
+/** A campaign that runs. */
+export interface Running {
+  readonly id: string;
+  readonly terms: CampaignTerms;
+  readonly environment: Environment;
+}
+
+/** Issues where nothing has to be approved: all in one transaction; where one stands in the way, each by itself. */
+export function issueFreely(db: Database, request: Request, running: Running): Issuer {
+  const issue: Issuer["issue"] = async (ready, failed) => {
+    if (ready.length === 0) return [];
+    try {
+      await issueTogether(db, request, running, ready);
+      return ready;
+    } catch (error) {
+      const one = ready[0];
+      if (!isRefusal(error) || one === undefined) throw error;
+      if (ready.length === 1) {
+        one.prepared.discard();
+        failed.push(failure(one, error));
+        return [];
+      }
+    }
+    const issued: Ready[] = [];
+    for (const one of ready) issued.push(...(await issue([one], failed)));
+    return issued;
+  };
+  return { closed: null, issue };
+}
+
+export function failure({ target }: Ready, { message }: MidctlError): Outcome {
+  return { target, state: "failed", problem: message };
+}
+
+function issueTogether(
+  db: Database,
+  request: Request,
+  { id, terms, environment }: Running,
+  ready: readonly Ready[],
+): Promise<void> {
+  return change(db, request, async (tx) => {
+    // All at once, in the order in which verifiers note uses: each waiting for the other, agents would wait too.
+    await lockIdentities(
+      tx,
+      ready.map(({ target }) => target.slug),
+    );
+    for (const { target, prepared } of ready) {
+      // A secret that was lost is made anew, in the place of the one that this campaign issued; of no other.
+      const { successor, replaces, replacesPending } = target;
+      const lost = successor !== null && successor !== `mc_${prepared.commitment.publicId}`;
+      const gives = lost ? successor : replacesPending;
+      const pending = gives === null ? null : await findCredential(tx, gives.slice(3));
+      // After a leak the one that was lost has ended all before it, and is ended in turn.
+      const expected = terms.compromised && lost && pending?.status === "pending" ? successor : replaces;
+      await rotateWithin(
+        tx,
+        request,
+        {
+          identity: target.slug,
+          name: terms.name,
+          scopes: terms.scopes,
+          expiresIn: terms.expiresIn,
+          activateWithin: terms.activateWithin,
+          secret: prepared.commitment,
+          replacePending: pending?.status === "pending",
+          grace: terms.grace,
+          expectCurrent: expected.slice(3),
+          compromised: terms.compromised,
+        },
+        { environment, holders: { current: null, pending } },
+      );
+    }
+    await setCampaignTargets(
+      tx,
+      id,
+      ready.map(({ target, prepared }) => ({
+        position: target.position,
+        state: "issued",
+        successor: `mc_${prepared.commitment.publicId}`,
+        problem: null,
+      })),
+    );
+  });
+}
+
+/** What the database will not do for this target, as against one that cannot be asked. */
+export function isRefusal(error: unknown): error is MidctlError {
+  return (
+    error instanceof MidctlError &&
+    !(error instanceof CommitUnknown) &&
+    error.code !== "unavailable" &&
+    error.code !== "internal"
+  );
+}
