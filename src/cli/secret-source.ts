@@ -7,7 +7,7 @@ import { isIssued, withdrawCredential } from "../operations/credential-issue.ts"
 import type { Environment } from "../repository/environment.ts";
 import type { VerbContext } from "./context.ts";
 import { requestFrom } from "./request.ts";
-import { openTokenFile } from "./token-file.ts";
+import { openTokenFile, type TokenFile } from "./token-file.ts";
 
 export interface SecretWish {
   readonly tokenFile: string | undefined;
@@ -31,7 +31,10 @@ interface Pending {
   readonly activationDeadline: string | null;
 }
 
-/** Makes or finds the secret. A file is written and synced here, before any row is (SPEC §4). */
+/**
+ * Makes or finds the secret. A file is written and synced here, before any row is (SPEC §4); `during` takes it back where
+ * nothing comes of it, so nothing may fail in between.
+ */
 export function openSecret(context: VerbContext, wish: SecretWish, environment: Environment): SecretSource {
   if (wish.tokenFile !== undefined && wish.commitment !== undefined) {
     throw new MidctlError("usage", "--token-file and --commitment exclude each other; nothing was issued", {
@@ -79,8 +82,7 @@ function fromStdout(context: VerbContext, environment: Environment): SecretSourc
 }
 
 function fromFile(context: VerbContext, path: string, environment: Environment): SecretSource {
-  const file = openTokenFile(path);
-  const token = file.existing ?? createToken(environment.kind, randomBytes);
+  const { file, token } = writeOrFind(path, environment, context.dryRun);
   if (token.environment !== environment.kind) {
     throw new MidctlError(
       "conflict",
@@ -95,7 +97,6 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
     tokenFile: path,
     shown: null,
     async during(issue) {
-      if (file.existing === null && !context.dryRun) file.write(token);
       try {
         const issued = await issue();
         // Another command may have written the file that was found here, failed, and taken it back meanwhile.
@@ -125,6 +126,26 @@ function fromFile(context: VerbContext, path: string, environment: Environment):
     },
     undelivered: async () => "",
   };
+}
+
+/** A new secret on disk, or the one that is there: also where another command was quicker to write it. */
+function writeOrFind(
+  path: string,
+  { kind }: Environment,
+  dryRun: boolean,
+): { file: TokenFile; token: Token } {
+  const file = openTokenFile(path);
+  if (file.existing !== null) return { file, token: file.existing };
+  const token = createToken(kind, randomBytes);
+  if (dryRun) return { file, token };
+  try {
+    file.write(token);
+    return { file, token };
+  } catch (error) {
+    const again = error instanceof MidctlError && error.code === "conflict" ? openTokenFile(path) : file;
+    if (again.existing === null) throw error;
+    return { file: again, token: again.existing };
+  }
 }
 
 /** Writes the file again where it is gone; one that stands there is left alone. */

@@ -160,7 +160,7 @@ function createFile(target: Target, token: Token): fs.Stats {
       stats = writePrivate(target.path, content);
     }
     created = true;
-    fs.unlinkSync(temporary);
+    removeLeftOver(temporary);
     syncDirectory(target.directory);
     return stats;
   } catch (error) {
@@ -219,6 +219,15 @@ function removeOwn(target: Target, token: Token, made: fs.Stats): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Whoever found PATH meanwhile may have been quicker to take the temporary name away. */
+function removeLeftOver(temporary: string): void {
+  try {
+    fs.unlinkSync(temporary);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
   }
 }
 

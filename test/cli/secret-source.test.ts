@@ -1,8 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, unlinkSync } from "node:fs";
+import fs, { existsSync, mkdtempSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import type { VerbContext } from "../../src/cli/context.ts";
-import { openSecret } from "../../src/cli/secret-source.ts";
+import { openSecret, type SecretSource } from "../../src/cli/secret-source.ts";
 import type { Environment } from "../../src/repository/environment.ts";
 
 const ENVIRONMENT: Environment = {
@@ -25,6 +25,10 @@ beforeEach(() => {
   path = join(mkdtempSync(join(inject("scratch"), "secret-")), "token");
 });
 
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
 const open = (...issued: boolean[]) =>
   openSecret(contextOf(...issued), { tokenFile: path, commitment: undefined }, ENVIRONMENT);
 const fails = async () => {
@@ -45,6 +49,20 @@ describe("a token file that two commands share", () => {
     await expect(open(...issued).during(fails)).rejects.toThrow("refused");
 
     expect(readFileSync(path, "utf8")).toMatch(/^mid_test_/);
+  });
+
+  test("holds one secret where both found no file: that of whoever was quicker", () => {
+    const real = fs.linkSync;
+    let quicker: SecretSource | undefined;
+    vi.spyOn(fs, "linkSync").mockImplementationOnce((from, to) => {
+      quicker = open();
+      real(from, to);
+    });
+
+    const later = open();
+
+    expect(later.commitment).toEqual(quicker?.commitment);
+    expect(readFileSync(path, "utf8")).toContain(later.commitment.publicId);
   });
 
   test("is written again by whoever found and issued it, where the other took it back meanwhile", async () => {

@@ -117,6 +117,20 @@ describe("writing a new token file", () => {
     expect(fs.readdirSync(directory)).toEqual(["codex.token"]);
   });
 
+  it("is not taken back when another run found it at once, and took its temporary name away", () => {
+    const real = fs.linkSync;
+    vi.spyOn(fs, "linkSync").mockImplementationOnce((from, to) => {
+      real(from, to);
+      openTokenFile(file);
+    });
+    const token = makeToken();
+
+    openTokenFile(file).write(token);
+
+    expect(openTokenFile(file).existing).toEqual(token);
+    expect(fs.readdirSync(directory)).toEqual(["codex.token"]);
+  });
+
   it("has one winner when two runs write the same path", () => {
     const [first, second] = [openTokenFile(file), openTokenFile(file)];
     const token = makeToken();

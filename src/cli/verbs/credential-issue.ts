@@ -63,12 +63,9 @@ export const credentialIssue = defineVerb({
     if (!input.create) refuseCreationFlags(input);
     const db = await context.database();
     const seen = await previewIssuance(db, slug, input.name);
+    const terms = { ...issuanceOf(input), identity: input.create ? identitySpecOf(slug, words) : slug };
     const source = openSecret(context, input, seen.environment);
-    const issuance = {
-      ...issuanceOf(input),
-      identity: input.create ? identitySpecOf(slug, words) : slug,
-      secret: source.commitment,
-    };
+    const issuance = { ...terms, secret: source.commitment };
     const issued = await source.during(() =>
       gated(context, db, input, {
         action: "credential.issue",

@@ -109,15 +109,15 @@ async function rotateOne(input: WordsOfOne, context: VerbContext): Promise<Outco
     });
   const db = await context.database();
   const seen = await previewIssuance(db, input.ref, input.name);
-  const source = openSecret(context, input, seen.environment);
-  const rotation = {
+  const terms = {
     ...issuanceOf(input),
     identity: input.ref,
-    secret: source.commitment,
     grace: input.compromised ? 0 : (input.grace ?? DEFAULT_GRACE),
     expectCurrent: input.expectCurrent ?? null,
     compromised: input.compromised,
   };
+  const source = openSecret(context, input, seen.environment);
+  const rotation = { ...terms, secret: source.commitment };
   const onCommitted = () =>
     context.standBy(
       source.tokenFile === null
