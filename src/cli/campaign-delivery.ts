@@ -1,7 +1,7 @@
 /** How the secrets of a campaign get to where they are used: into a file each, or to a command. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
 import { createToken, type Token } from "../domain/token.ts";
 import { quote } from "../domain/visible.ts";
@@ -9,7 +9,7 @@ import type { Delivery, Destined } from "../operations/campaign/delivery.ts";
 import type { Environment } from "../repository/environment.ts";
 import { runCommand } from "./command.ts";
 import { splitCommand } from "./password-command.ts";
-import { openTokenFile, renameTokenFile } from "./token-file.ts";
+import { openTokenFile, renameTokenFile, syncDirectory } from "./token-file.ts";
 
 /**
  * Into the file of each target, which always holds one whole secret: the new one is written beside it, and takes its name in one
@@ -20,7 +20,7 @@ export function deliverToFiles(root: string): Delivery {
   return {
     prepare(target, campaign, environment) {
       const place = placeOf(target, root);
-      makeDirectory(place);
+      makeDirectories(place, root);
       // Whatever stands there must be a secret of ours, or nothing: it will be replaced.
       const standing = openTokenFile(place);
       if (standing.existing !== null && `mc_${standing.existing.publicId}` === target.successor) {
@@ -156,16 +156,39 @@ function otherKind(path: string, token: Token, environment: Environment): Midctl
   );
 }
 
-/** What a template adds to its directory, for us alone. */
-function makeDirectory(place: string): void {
-  const directory = dirname(place);
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+/**
+ * What a template adds to its directory, for us alone, name by name: made through a link, a directory or a secret would come to
+ * lie outside.
+ */
+function makeDirectories(place: string, root: string): void {
+  let directory = root;
+  for (const name of relative(root, dirname(place)).split(sep).filter(Boolean)) {
+    const parent = directory;
+    directory = join(parent, name);
+    try {
+      if (makeDirectory(directory)) syncDirectory(parent);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new MidctlError(
+        "undeliverable",
+        `The directory ${quote(directory)} cannot be made (${code}); nothing was issued.`,
+      );
+    }
+    if (lstatSync(directory).isDirectory()) continue;
     throw new MidctlError(
-      "undeliverable",
-      `The directory ${directory} cannot be made (${code}); nothing was issued.`,
+      "conflict",
+      `${quote(directory)} is no directory of its own but a link or a file, and no secret leaves ${quote(root)}; nothing was issued.`,
     );
+  }
+}
+
+/** False where something stands there. */
+function makeDirectory(directory: string): boolean {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
   }
 }

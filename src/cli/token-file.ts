@@ -239,7 +239,8 @@ function removeQuietly(file: string): void {
   }
 }
 
-function syncDirectory(directory: string): void {
+/** Returns when the names in it are on disk. */
+export function syncDirectory(directory: string): void {
   const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   try {
     fs.fsyncSync(fd);

@@ -24,15 +24,18 @@ export interface PlaceTemplate {
 const FILE = "{slug}.token";
 const PLACEHOLDER = /\{([^{}]*)\}/g;
 const KNOWN = /^(?:slug|name|provider|thread|label\.[^{}]+)$/;
-/** Bytes of a file's name on any file system that matters. */
+/** Bytes of a name on any file system that matters. */
 const LONGEST_NAME = 255;
+/** Of a file's name so many fewer: beside it the new secret is written, under its name and the campaign's (`.rb_…`). */
+const BESIDE = 16;
 
 /**
  * Reads a template. One without placeholders is a directory, in which each file is `<slug>.token`.
  * @throws MidctlError `usage` for a placeholder that there is not, and for names that leave the directory
  */
 export function parsePlaceTemplate(text: string): PlaceTemplate {
-  const parts = text.split("/");
+  // A label's key may have slashes of its own.
+  const parts = text.split(/\/(?![^{}]*\})/);
   const first = parts.findIndex((part) => /[{}]/.test(part));
   const root = (first === -1 ? parts : parts.slice(0, first)).join("/");
   const names = first === -1 ? [FILE] : parts.slice(first).filter((part) => part !== "" && part !== ".");
@@ -75,9 +78,10 @@ export function expandPlace({ root, names }: PlaceTemplate, values: PlaceValues)
       );
     }),
   );
-  for (const name of expanded) {
+  for (const [at, name] of expanded.entries()) {
     if (name === "." || name === ".." || /[/\u0000-\u001f\u007f]/.test(name)) throw leaves(name, values.slug);
-    if (Buffer.byteLength(name) > LONGEST_NAME) {
+    const longest = at === expanded.length - 1 ? LONGEST_NAME - BESIDE : LONGEST_NAME;
+    if (Buffer.byteLength(name) > longest) {
       throw new MidctlError(
         "usage",
         `The file of ${values.slug} would have too long a name; nothing was changed.`,

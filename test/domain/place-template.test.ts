@@ -3,7 +3,7 @@ import { expandPlace, type PlaceValues, parsePlaceTemplate } from "../../src/dom
 
 const THREAD: PlaceValues = {
   ...{ slug: "codex-1", name: "default", provider: "codex", threadId: "1" },
-  labels: { team: "infra", odd: "../../etc", empty: "" },
+  labels: { team: "infra", "app.example/tier": "web", odd: "../../etc", empty: "" },
 };
 const SERVICE: PlaceValues = { ...THREAD, slug: "bot", provider: null, threadId: null };
 const place = (template: string, values = THREAD) => expandPlace(parsePlaceTemplate(template), values);
@@ -15,6 +15,7 @@ describe("the file of a target", () => {
     ["secrets", "secrets/codex-1.token"],
     ["/secrets/{slug}", "/secrets/codex-1"],
     ["/agents/{label.team}/{provider}-{thread}/token.{name}", "/agents/infra/codex-1/token.default"],
+    ["/agents/{label.app.example/tier}/{slug}", "/agents/web/codex-1"],
     ["{slug}/token", "./codex-1/token"],
     ["/{slug}", "/codex-1"],
   ])("by %s is %s", (template, expected) => {
@@ -51,10 +52,14 @@ describe("is refused", () => {
     );
   });
 
-  test("a name of more than 255 bytes", () => {
-    expect(() => place("/secrets/{label.team}", { ...THREAD, labels: { team: "é".repeat(128) } })).toThrow(
-      /too long a name/,
-    );
+  test.each([
+    ["a directory's name of 255 bytes", "/secrets/{label.team}/token", 255],
+    ["a file's name of 239 bytes, with room for the campaign's behind it", "/secrets/{label.team}", 239],
+  ])("no more than %s", (_, template, bytes) => {
+    const named = (size: number) => ({ ...THREAD, labels: { team: `é${"x".repeat(size - 2)}` } });
+
+    expect(place(template, named(bytes))).toContain("xx");
+    expect(() => place(template, named(bytes + 1))).toThrow(/too long a name/);
   });
 
   test.each([

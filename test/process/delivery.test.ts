@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -11,18 +10,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { scrubEnvironment } from "../support/cli.ts";
 import { type Desk, openDesk } from "./desk.ts";
+import { findUnshare, runShell } from "./shell.ts";
 
-const PROGRAM = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
 const isRoot = process.getuid?.() === 0;
-/** How a directory can be mounted that only one command sees; null where this machine allows nobody that. */
-const UNSHARE =
-  ["unshare -m", "unshare -Urm"].find(
-    (command) => spawnSync("sh", ["-c", `${command} sh -c 'mount -t tmpfs probe /mnt'`]).status === 0,
-  ) ?? null;
+const UNSHARE = findUnshare();
 /** A user that is neither root nor us. */
 const STRANGER = 54321;
 
@@ -39,15 +32,7 @@ beforeEach(async () => {
   await desk.identity(slug);
 });
 
-/** Runs the program under a shell, with `$midctl` for it: for streams that only a shell can arrange. */
-function shell(script: string): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync("sh", ["-c", script], {
-    cwd: desk.directory,
-    env: scrubEnvironment({ ...desk.env, midctl: `${process.execPath} ${PROGRAM}` }),
-    encoding: "utf8",
-  });
-  return { code: status, stdout, stderr };
-}
+const shell = (script: string) => runShell(desk, script);
 
 /** What the database holds of an identity's credentials: those that could authenticate, and all. */
 async function credentialsOf(identity: string): Promise<string[]> {
