@@ -63,8 +63,9 @@ export async function openGlass(
     `${id} stays open until another owner countersigns: midctl approval approve ${id} --key KEY`,
   );
   const open = targets.filter((target) => target.status !== status);
+  const places = new Map(open.map((target, index) => [target, index]));
   return (target) => {
-    const at = open.indexOf(target);
+    const at = places.get(target) ?? -1;
     const line = drafts[at]?.line;
     if (line === undefined) return {};
     return { approval: id, envelope: { open: (tx: Tx) => takeLine(tx, id, at + 1, line) } };

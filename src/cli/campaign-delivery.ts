@@ -84,7 +84,9 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
   return {
     prepare(target, campaign, environment) {
       const { slug } = target;
-      const { token, beside, discard } = keepBeside(placeOf(target, root), campaign, environment);
+      const place = placeOf(target, root);
+      makeDirectories(place, root);
+      const { token, beside, discard } = keepBeside(place, campaign, environment);
       return {
         commitment: token,
         lasts: true,

@@ -2,6 +2,7 @@
 import { MidctlError } from "../domain/errors.ts";
 import { parseLabel } from "../domain/labels.ts";
 import { parseOwner, parseProvider } from "../domain/names.ts";
+import type { ControlSelection } from "../operations/select-targets.ts";
 import type { Selection } from "../operations/selection.ts";
 import type { ListFilter } from "../repository/listing.ts";
 import type { VerbContext } from "./context.ts";
@@ -34,6 +35,12 @@ export interface SelectionWords {
   readonly all: boolean;
 }
 
+/** Whether any of the words says who is meant. */
+export function saysWho({ label, owner, provider, expiringWithin, unusedFor, all }: SelectionWords): boolean {
+  const filters = [owner, provider, expiringWithin, unusedFor];
+  return all || label.length > 0 || filters.some((value) => value !== undefined);
+}
+
 /** What words that narrow a list down say; of one identity alone they say nothing. */
 export function filterOf(
   words: Omit<SelectionWords, "all"> & Pick<ListFilter, "status">,
@@ -60,9 +67,19 @@ export async function readSelection(
   words: SelectionWords,
   context: VerbContext,
 ): Promise<Selection | null> {
-  const { label, owner, provider, expiringWithin, unusedFor, all } = words;
-  const filters = [owner, provider, expiringWithin, unusedFor].filter((value) => value !== undefined);
-  const filtered = label.length > 0 || filters.length > 0;
+  const who = await readWho(refs, words, context, parseIdentityReference);
+  return who !== null && "refs" in who ? { slugs: who.refs } : who;
+}
+
+/** The same of whatever can be named. @param parse judges each line of standard input; throws `usage` */
+export async function readWho(
+  refs: readonly string[],
+  words: SelectionWords,
+  context: VerbContext,
+  parse: (text: string) => unknown,
+): Promise<ControlSelection | null> {
+  const { all } = words;
+  const filtered = saysWho({ ...words, all: false });
   if ([refs.length > 0, filtered, all].filter(Boolean).length > 1) {
     throw new MidctlError(
       "usage",
@@ -70,14 +87,19 @@ export async function readSelection(
       { hint: "give one of them" },
     );
   }
-  if (refs.length > 0) return { slugs: refs.includes("-") ? await readReferences(refs, context) : refs };
+  if (refs.length > 0)
+    return { refs: refs.includes("-") ? await readReferences(refs, context, parse) : refs };
   if (!filtered && !all) return null;
   return {
     filter: filterOf({ ...words, status: [] }),
   };
 }
 
-async function readReferences(refs: readonly string[], context: VerbContext): Promise<string[]> {
+async function readReferences(
+  refs: readonly string[],
+  context: VerbContext,
+  parse: (text: string) => unknown,
+): Promise<string[]> {
   if (refs.length > 1) {
     throw new MidctlError(
       "usage",
@@ -94,18 +116,20 @@ async function readReferences(refs: readonly string[], context: VerbContext): Pr
     );
   }
   const text = (await context.terminal.readInput(LONGEST_INPUT)).replace(/^\ufeff/, "");
-  const slugs = text.split(/\r?\n/).flatMap((line, index) => {
+  const named = text.split(/\r?\n/).flatMap((line, index) => {
     const word = line.trim();
     if (word === "") return [];
     try {
-      return [parseIdentityReference(word)];
+      parse(word);
+      return [word];
     } catch (error) {
       if (!(error instanceof MidctlError)) throw error;
-      throw new MidctlError("usage", `line ${index + 1} of standard input: ${error.message}`, {
-        hint: error.hint ?? "a slug a line; nothing was changed",
+      const said = error.message.replace(/[;,.]? ?(nothing was changed)?\.?$/, "");
+      throw new MidctlError("usage", `line ${index + 1} of standard input: ${said}; nothing was changed`, {
+        hint: error.hint ?? "one reference a line",
       });
     }
   });
-  if (slugs.length > 0) return slugs;
+  if (named.length > 0) return named;
   throw new MidctlError("usage", "standard input names nobody; nothing was changed");
 }

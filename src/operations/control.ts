@@ -1,9 +1,33 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { formatReference, parseReference, type Reference } from "../domain/reference.ts";
-import { findCredential, lockOwner, setCredentialStatus } from "../repository/credential.ts";
-import { findIdentity, lockIdentity, setIdentityStatus, settleIdentity } from "../repository/identity.ts";
-import { findLegacyToken, lockLegacyToken, revokeLegacyToken } from "../repository/token.ts";
+import {
+  formatCredential,
+  formatReference,
+  formatToken,
+  parseReference,
+  type Reference,
+} from "../domain/reference.ts";
+import {
+  type CredentialStanding,
+  findCredential,
+  lockOwner,
+  readCredentialStandings,
+  setCredentialStatus,
+} from "../repository/credential.ts";
+import {
+  findIdentity,
+  type IdentityStanding,
+  lockIdentity,
+  readIdentityStandings,
+  setIdentityStatus,
+  settleIdentity,
+} from "../repository/identity.ts";
+import {
+  type LegacyToken,
+  lockLegacyToken,
+  readLegacyTokens,
+  revokeLegacyToken,
+} from "../repository/token.ts";
 import { change, type Request } from "./change.ts";
 import { awaitLetGo, type LetGo } from "./let-go.ts";
 import { notFound } from "./lookup.ts";
@@ -41,42 +65,58 @@ export interface Target {
 
 /** Reads what is to be acted on, before anybody is asked. Throws `not_found`, and `usage` for an approval. */
 export async function readTarget(db: Tx, text: string): Promise<Target> {
+  const [target] = await readTargets(db, [parseTarget(text)]);
+  return target as Target;
+}
+
+/** A reference to something that can be paused, resumed or revoked. Throws `usage`. */
+export function parseTarget(text: string): Reference {
   const reference = parseReference(text);
-  switch (reference.kind) {
-    case "identity": {
-      const identity = await findIdentity(db, reference.slug);
-      if (identity === null) throw await notFound(db, reference);
-      return {
-        reference,
-        status: identity.status,
-        version: identity.version,
-        title: `${identity.slug} (${identity.owner})`,
-      };
-    }
-    case "approval":
-      throw new MidctlError("usage", `${text} is an approval; nothing was changed.`, {
-        hint: `Use midctl approval cancel ${text}.`,
-      });
-    default: {
-      const credential = await findCredential(db, reference.publicId);
-      if (credential !== null) {
-        return {
-          reference,
-          status: credential.status,
-          version: credential.version,
-          title: `${credential.id} of ${credential.identity}`,
-        };
-      }
-      const legacy = reference.kind === "token" ? await findLegacyToken(db, reference.publicId) : null;
-      if (legacy === null) throw await notFound(db, reference);
-      return {
-        reference,
-        status: legacy.effectiveStatus,
-        version: 0,
-        title: `at_${legacy.publicId} (legacy token ${legacy.name})`,
-      };
-    }
+  if (reference.kind !== "approval") return reference;
+  throw new MidctlError("usage", `${text} is an approval; nothing was changed.`, {
+    hint: `Use midctl approval cancel ${text}.`,
+  });
+}
+
+/** Reads several by a statement for each kind, in the order given. Throws `not_found` for the first that there is not. */
+export async function readTargets(db: Tx, references: readonly Reference[]): Promise<Target[]> {
+  const slugs = references.flatMap((each) => (each.kind === "identity" ? [each.slug] : []));
+  const ids = references.flatMap((each) => (each.kind === "identity" ? [] : [each.publicId]));
+  const identities = slugs.length === 0 ? [] : await readIdentityStandings(db, slugs);
+  const credentials = ids.length === 0 ? [] : await readCredentialStandings(db, ids);
+  const bySlug = new Map(identities.map((each) => [each.slug, each]));
+  const byId = new Map(credentials.map((each) => [each.publicId, each]));
+  const others = references.flatMap((each) =>
+    each.kind === "token" && !byId.has(each.publicId) ? [each.publicId] : [],
+  );
+  const legacy = others.length === 0 ? [] : await readLegacyTokens(db, others);
+  const byToken = new Map(legacy.map((each) => [each.publicId, each]));
+
+  const targets: Target[] = [];
+  for (const reference of references) {
+    const identity = reference.kind === "identity" ? bySlug.get(reference.slug) : undefined;
+    const credential = reference.kind === "identity" ? undefined : byId.get(reference.publicId);
+    const token = reference.kind === "token" ? byToken.get(reference.publicId) : undefined;
+    if (identity !== undefined) targets.push(targetIdentity(identity));
+    else if (credential !== undefined) targets.push({ ...targetCredential(credential), reference });
+    else if (token !== undefined) targets.push(targetLegacy(token));
+    else throw await notFound(db, reference);
   }
+  return targets;
+}
+
+export function targetIdentity({ slug, owner, status, version }: IdentityStanding): Target {
+  return { reference: { kind: "identity", slug }, status, version, title: `${slug} (${owner})` };
+}
+
+export function targetCredential({ publicId, identity, status, version }: CredentialStanding): Target {
+  const title = `${formatCredential(publicId)} of ${identity}`;
+  return { reference: { kind: "credential", publicId }, status, version, title };
+}
+
+function targetLegacy({ publicId, name, effectiveStatus }: LegacyToken): Target {
+  const title = `${formatToken(publicId)} (legacy token ${name})`;
+  return { reference: { kind: "token", publicId }, status: effectiveStatus, version: 0, title };
 }
 
 /**

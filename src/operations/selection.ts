@@ -6,7 +6,11 @@ export type Selection =
   | { readonly slugs: readonly string[] }
   | { readonly filter: Omit<ListFilter, "identity"> };
 
-const PAGE = 1_000;
+/** More than this is several commands. */
+export const MOST_TARGETS = 100_000;
+
+/** So many at a time are read. */
+export const PAGE = 1_000;
 
 /** Slugs of a selection by the page, in order; each once. Names are not looked up here. */
 export async function* selectSlugs(db: Tx, selection: Selection): AsyncGenerator<readonly string[]> {

@@ -1,7 +1,7 @@
 import type { Param, Tx } from "../db/database.ts";
 import type { EffectiveStatus } from "../domain/status.ts";
 import { CREDENTIAL_COLUMNS, type Credential, credentialState, IS_LIVE } from "./credential.ts";
-import { IDENTITY_COLUMNS, type Identity } from "./identity.ts";
+import { IDENTITY_COLUMNS, type Identity, type IdentityStanding, STANDING_COLUMNS } from "./identity.ts";
 import type { LegacyToken } from "./token.ts";
 import { toScopes } from "./token-facts.ts";
 
@@ -83,13 +83,45 @@ const CREDENTIAL_NARROW: Readonly<Record<EffectiveStatus, string>> = {
   identity_revoked: `true`,
 };
 
-export async function listIdentityRows(
+/** Whom a change of their own status would reach; by what is stored, for nobody is paused by an ancestor for good. */
+const REACHED = {
+  paused: `i.status = 'active'`,
+  active: `(i.status = 'paused' OR (i.status = 'active' AND i."idleTtl" IS NOT NULL AND midctl_is_idle(i, midctl_now())))`,
+  revoked: `i.status IN ('active', 'paused')`,
+} as const;
+
+export function listIdentityRows(
   tx: Tx,
   filter: ListFilter,
   sort: IdentitySort,
   page: Page,
 ): Promise<Listed<Identity>> {
+  return listIdentitiesBy(tx, new Where(), IDENTITY_COLUMNS, filter, sort, page);
+}
+
+/**
+ * How those stand that fit, by slug.
+ * @param unless leaves out whom that status would not change; null for nobody
+ */
+export function listIdentityStandings(
+  tx: Tx,
+  filter: ListFilter,
+  unless: keyof typeof REACHED | null,
+  page: Page,
+): Promise<Listed<IdentityStanding>> {
   const where = new Where();
+  if (unless !== null) where.add(REACHED[unless]);
+  return listIdentitiesBy(tx, where, STANDING_COLUMNS, filter, "slug", page);
+}
+
+async function listIdentitiesBy<Row extends object>(
+  tx: Tx,
+  where: Where,
+  columns: string,
+  filter: ListFilter,
+  sort: IdentitySort,
+  page: Page,
+): Promise<Listed<Row>> {
   const [first, ...others] = filter.labels;
   const byLabel = first !== undefined && sort === "slug";
   // One label walks the label table in slug order; further ones walk beside it, before any identity is fetched.
@@ -126,7 +158,7 @@ export async function listIdentityRows(
     created: ["i.id", "", "bigint"],
     expires: [forever("i"), "i.id", "timestamp"],
   };
-  return list<Identity>(tx, where, IDENTITY_COLUMNS, from, keys[sort], page);
+  return list<Row>(tx, where, columns, from, keys[sort], page);
 }
 
 export async function listCredentialRows(

@@ -45,12 +45,19 @@ export async function readTokensLike(
 }
 
 export async function findLegacyToken(tx: Tx, publicId: string): Promise<LegacyToken | null> {
-  const [row] = await tx.query<LegacyToken>(
-    `SELECT ${LEGACY_COLUMNS} FROM agent_token t WHERE t."publicId" = $1 AND t."machineIdentityId" IS NULL`,
-    [publicId],
+  const [token] = await readLegacyTokens(tx, [publicId]);
+  return token ?? null;
+}
+
+/** Those of these public ids that are legacy tokens, in no particular order. */
+export async function readLegacyTokens(tx: Tx, publicIds: readonly string[]): Promise<LegacyToken[]> {
+  const rows = await tx.query<LegacyToken>(
+    `SELECT ${LEGACY_COLUMNS} FROM agent_token t
+      WHERE t."publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb)) AND t."machineIdentityId" IS NULL`,
+    [JSON.stringify(publicIds)],
   );
   // As text: what a host wrote there need not be JSON.
-  return row === undefined ? null : { ...row, scopes: toScopes(row.scopes) };
+  return rows.map((row) => ({ ...row, scopes: toScopes(row.scopes) }));
 }
 
 /** Locks a legacy token, so that two revocations take turns. */

@@ -8,7 +8,7 @@ export function viewIssued(document: IssuedDocument): View {
   const { created, credential, tokenFile, revoked } = document;
   const blocks: Block[] = [{ kind: "fields", fields: credentialFields(credential) }];
   for (const ended of revoked) blocks.push({ kind: "notice", text: `${ended} was revoked at once.` });
-  blocks.push(...describeLetGo([document.letGo]));
+  blocks.push(...describeLetGo(document.letGo));
   if (!created) {
     blocks.push({
       kind: "notice",

@@ -5,13 +5,10 @@ import type { Block } from "../view.ts";
 type LetGo = z.infer<typeof letGoSchema>;
 
 /** How the verifiers let go, in a line; none where nobody had to. */
-export function describeLetGo(each: readonly (LetGo | null)[]): Block[] {
-  const waited = each.filter((letGo) => letGo !== null && letGo.verifiers > 0) as readonly LetGo[];
-  if (waited.length === 0) return [];
-  const most = Math.max(...waited.map(({ verifiers }) => verifiers));
-  const expired = waited.reduce((sum, letGo) => sum + letGo.expired, 0);
-  const ms = Math.round(waited.reduce((sum, letGo) => sum + letGo.ms, 0));
-  const text = `${most} ${most === 1 ? "verifier" : "verifiers"} let go in ${ms} ms`;
+export function describeLetGo(letGo: LetGo | null): Block[] {
+  if (letGo === null || letGo.verifiers === 0) return [];
+  const { verifiers, expired } = letGo;
+  const text = `${verifiers} ${verifiers === 1 ? "verifier" : "verifiers"} let go in ${Math.round(letGo.ms)} ms`;
   return [
     {
       kind: "notice",

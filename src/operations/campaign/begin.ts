@@ -12,11 +12,8 @@ import {
 } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
 import { notFound } from "../lookup.ts";
-import { type Selection, selectSlugs } from "../selection.ts";
+import { MOST_TARGETS, type Selection, selectSlugs } from "../selection.ts";
 import { type CampaignTerms, writeTerms } from "./terms.ts";
-
-/** More than this is several campaigns. */
-export const MOST_TARGETS = 100_000;
 
 /** Who is to be rotated, each with where its secret goes. */
 export interface ChosenTargets {
