@@ -113,14 +113,20 @@ export async function controlSelection(
       control,
     );
   }
+  const outcome = await controlTargets(
+    db,
+    targets,
+    context,
+    { ...verb, confirm: true, what: "identities" },
+    control,
+  );
   if (targets.length === 0) {
+    const fits = await fitsAnybody(db, selection.filter);
     context.notice(
-      (await fitsAnybody(db, selection.filter))
-        ? `${NOBODY_LEFT[verb.name]}; nothing was changed.`
-        : "No identity fits this selection; nothing was changed.",
+      `${fits ? NOBODY_LEFT[verb.name] : "No identity fits this selection"}; nothing was changed.`,
     );
   }
-  return controlTargets(db, targets, context, { ...verb, confirm: true, what: "identities" }, control);
+  return outcome;
 }
 
 /**
@@ -163,7 +169,7 @@ export async function controlTargets(
     context.standBy(
       context.dryRun ? "nothing was changed" : `${done} of ${targets.length} were done, and stay so`,
     );
-    if (results.length % TELL_EVERY === 0 && results.length < targets.length) {
+    if (context.terminal.stderrIsTerminal && results.length % TELL_EVERY === 0) {
       context.notice(`${results.length} of ${targets.length} are through.`);
     }
   }
@@ -177,7 +183,7 @@ export async function controlTargets(
   return results.some((result) => result.error !== null) ? { document, exit: 8 } : { document };
 }
 
-/** Between two words on how far it has come. */
+/** Between two words to a person on how far it has come. */
 const TELL_EVERY = 1_000;
 
 /**

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { scrubEnvironment } from "../support/cli.ts";
-import { type Desk, openDesk } from "./desk.ts";
+import { type Answer, type Desk, openDesk } from "./desk.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
 
@@ -131,6 +131,48 @@ describe("what pause and revoke print of it", () => {
 
     expect(tried.results[0].letGo).toBeNull();
     expect(resumed.results[0].letGo).toBeNull();
+  });
+});
+
+describe("of many", () => {
+  it("verifiers are waited for once, after the last, and each result says how that went", async () => {
+    const other = await desk.identity(`${slug}-other`);
+    await addDeadVerifier(200);
+
+    const { results } = await desk.ask(`pause ${slug} ${other} --yes`);
+
+    // Waited for after the first already, nobody would be there any more after the second.
+    expect(results.map(({ letGo }: Answer) => letGo)).toEqual([results[0].letGo, results[0].letGo]);
+    expect(results[1].letGo).toMatchObject({ verifiers: 1, expired: 1 });
+  });
+
+  it("a selection that was done before is waited for again: whoever did it may have been interrupted", async () => {
+    await desk.ask(`identity update ${slug} --label team=${slug}`);
+    await desk.ask(`pause ${slug} --no-wait`);
+    await addDeadVerifier(200);
+
+    await desk.ask(`pause --label team=${slug} --yes`);
+
+    expect(await desk.sql("SELECT FROM midctl_verifier")).toEqual([]);
+  });
+
+  it("an interruption meanwhile is exit 130, and says how many were done", async () => {
+    const other = await desk.identity(`${slug}-other`);
+    await addDeadVerifier(60_000);
+    const { child, ended } = await startUntil(
+      `pause ${slug} ${other} --yes`,
+      `SELECT FROM pg_stat_activity
+        WHERE application_name = 'midctl' AND datname = current_database() AND query LIKE '%FROM midctl_verifier%'
+          AND (SELECT count(*) FROM machine_identity WHERE slug IN ($1::text, $1::text || '-other') AND status = 'paused') = 2`,
+    );
+
+    child.kill("SIGINT");
+
+    expect(await ended).toEqual({
+      code: 130,
+      stdout: "",
+      stderr: expect.stringContaining("2 of 2 were done, and stay so; verifiers were still being waited for"),
+    });
   });
 });
 

@@ -65,10 +65,11 @@ export const revoke = defineVerb({
     const db = await context.database();
     const { targets, before } = await selectIssuedBefore(db, selection, issuedBefore);
     const what = `live credential${targets.length === 1 ? "" : "s"} issued before ${before}`;
+    const outcome = await controlTargets(db, targets, context, { ...verb, what }, revokeTarget);
     context.notice(
       targets.length === 0 ? `There is no ${what}; nothing was changed.` : `${targets.length} ${what}.`,
     );
-    return controlTargets(db, targets, context, { ...verb, what }, revokeTarget);
+    return outcome;
   },
   view: viewRevoke,
 });
