@@ -7,21 +7,14 @@ import {
   parseReference,
   type Reference,
 } from "../domain/reference.ts";
+import { findCredential, lockOwner, setCredentialStatus } from "../repository/credential.ts";
+import { findIdentity, lockIdentity, setIdentityStatus, settleIdentity } from "../repository/identity.ts";
 import {
   type CredentialStanding,
-  findCredential,
-  lockOwner,
-  readCredentialStandings,
-  setCredentialStatus,
-} from "../repository/credential.ts";
-import {
-  findIdentity,
   type IdentityStanding,
-  lockIdentity,
+  readCredentialStandings,
   readIdentityStandings,
-  setIdentityStatus,
-  settleIdentity,
-} from "../repository/identity.ts";
+} from "../repository/standing.ts";
 import {
   type LegacyToken,
   lockLegacyToken,

@@ -4,8 +4,8 @@ import { MidctlError } from "../domain/errors.ts";
 import { addSeconds, type End } from "../domain/instant.ts";
 import { formatReference } from "../domain/reference.ts";
 import { readMoment } from "../repository/approval.ts";
-import { readLiveIssuedBefore } from "../repository/credential.ts";
 import { type ListFilter, listIdentityStandings } from "../repository/listing.ts";
+import { readLiveIssuedBefore } from "../repository/standing.ts";
 import {
   type ControlStatus,
   parseTarget,

@@ -235,42 +235,6 @@ export async function findIssued(
   return row ?? null;
 }
 
-/** How a credential stands, for whoever is about to change that. */
-export interface CredentialStanding {
-  readonly publicId: string;
-  /** Slug. */
-  readonly identity: string;
-  readonly status: CredentialStatus;
-  readonly version: number;
-}
-
-const STANDING = `SELECT c."publicId", i.slug AS identity, c.status, c.version ${FROM}`;
-
-/** Those of these public ids that there are, in no particular order. */
-export async function readCredentialStandings(
-  tx: Tx,
-  publicIds: readonly string[],
-): Promise<CredentialStanding[]> {
-  return tx.query<CredentialStanding>(
-    `${STANDING} WHERE c."publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
-    [JSON.stringify(publicIds)],
-  );
-}
-
-/** The live credentials of these identities that were issued before a moment (RFC 3339), identity by identity. */
-export async function readLiveIssuedBefore(
-  tx: Tx,
-  slugs: readonly string[],
-  before: string,
-): Promise<CredentialStanding[]> {
-  return tx.query<CredentialStanding>(
-    `${STANDING} WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
-        AND c."issuedAt" < $2::text::timestamptz AT TIME ZONE 'UTC' AND ${IS_LIVE}
-      ORDER BY i.slug, c.id`,
-    [JSON.stringify(slugs), before],
-  );
-}
-
 /** All credentials of an identity, newest first. */
 export async function readCredentials(tx: Tx, identity: string, limit: number): Promise<Credential[]> {
   return tx.query<Credential>(

@@ -35,19 +35,6 @@ export const IDENTITY_COLUMNS = `i.slug, i."publicId", i.kind, i.provider, i."th
   midctl_instant(i."lastUsedAt") AS "lastUsedAt", midctl_instant(i."pausedAt") AS "pausedAt",
   midctl_instant(i."revokedAt") AS "revokedAt", i.version`;
 
-/** How an identity stands on its own, for whoever is about to change that. */
-export interface IdentityStanding {
-  readonly slug: string;
-  readonly owner: string;
-  /** As stored; what is idle past its life is paused, which is stored when it is next touched. */
-  readonly status: IdentityStatus;
-  readonly version: number;
-}
-
-/** Columns of an `IdentityStanding`, read from `machine_identity i`. */
-export const STANDING_COLUMNS = `i.slug, i.owner, i.version,
-  CASE WHEN i.status = 'active' AND midctl_is_idle(i, midctl_now()) THEN 'paused' ELSE i.status END AS status`;
-
 export interface NewIdentity {
   readonly publicId: string;
   readonly slug: string;
@@ -179,14 +166,6 @@ export async function lockIdentities(tx: Tx, slugs: readonly string[]): Promise<
 export async function readIdentities(tx: Tx, slugs: readonly string[]): Promise<Identity[]> {
   return tx.query<Identity>(
     `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
-    [JSON.stringify(slugs)],
-  );
-}
-
-/** The same, of how they stand. */
-export async function readIdentityStandings(tx: Tx, slugs: readonly string[]): Promise<IdentityStanding[]> {
-  return tx.query<IdentityStanding>(
-    `SELECT ${STANDING_COLUMNS} FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
     [JSON.stringify(slugs)],
   );
 }

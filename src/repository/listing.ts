@@ -1,7 +1,8 @@
 import type { Param, Tx } from "../db/database.ts";
 import type { EffectiveStatus } from "../domain/status.ts";
 import { CREDENTIAL_COLUMNS, type Credential, credentialState, IS_LIVE } from "./credential.ts";
-import { IDENTITY_COLUMNS, type Identity, type IdentityStanding, STANDING_COLUMNS } from "./identity.ts";
+import { IDENTITY_COLUMNS, type Identity } from "./identity.ts";
+import { type IdentityStanding, STANDING_COLUMNS } from "./standing.ts";
 import type { LegacyToken } from "./token.ts";
 import { toScopes } from "./token-facts.ts";
 

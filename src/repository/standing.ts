@@ -1,0 +1,61 @@
+import type { Tx } from "../db/database.ts";
+import type { CredentialStatus, IdentityStatus } from "../domain/status.ts";
+import { IS_LIVE } from "./credential.ts";
+
+/** How an identity stands on its own, for whoever is about to change that. */
+export interface IdentityStanding {
+  readonly slug: string;
+  readonly owner: string;
+  /** As stored; what is idle past its life is paused, which is stored when it is next touched. */
+  readonly status: IdentityStatus;
+  readonly version: number;
+}
+
+/** Columns of an `IdentityStanding`, read from `machine_identity i`. */
+export const STANDING_COLUMNS = `i.slug, i.owner, i.version,
+  CASE WHEN i.status = 'active' AND midctl_is_idle(i, midctl_now()) THEN 'paused' ELSE i.status END AS status`;
+
+/** Those of these slugs that there are, in no particular order. */
+export async function readIdentityStandings(tx: Tx, slugs: readonly string[]): Promise<IdentityStanding[]> {
+  return tx.query<IdentityStanding>(
+    `SELECT ${STANDING_COLUMNS} FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
+    [JSON.stringify(slugs)],
+  );
+}
+
+/** How a credential stands, for whoever is about to change that. */
+export interface CredentialStanding {
+  readonly publicId: string;
+  /** Slug. */
+  readonly identity: string;
+  readonly status: CredentialStatus;
+  readonly version: number;
+}
+
+const STANDING = `SELECT c."publicId", i.slug AS identity, c.status, c.version
+  FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"`;
+
+/** Those of these public ids that there are, in no particular order. */
+export async function readCredentialStandings(
+  tx: Tx,
+  publicIds: readonly string[],
+): Promise<CredentialStanding[]> {
+  return tx.query<CredentialStanding>(
+    `${STANDING} WHERE c."publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
+    [JSON.stringify(publicIds)],
+  );
+}
+
+/** The live credentials of these identities that were issued before a moment (RFC 3339), identity by identity. */
+export async function readLiveIssuedBefore(
+  tx: Tx,
+  slugs: readonly string[],
+  before: string,
+): Promise<CredentialStanding[]> {
+  return tx.query<CredentialStanding>(
+    `${STANDING} WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+        AND c."issuedAt" < $2::text::timestamptz AT TIME ZONE 'UTC' AND ${IS_LIVE}
+      ORDER BY i.slug, c.id`,
+    [JSON.stringify(slugs), before],
+  );
+}
