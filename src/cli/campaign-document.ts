@@ -7,6 +7,8 @@ export const campaignSchema = z.object({
   status: z.enum(["running", "stopped", "done"]),
   /** Why it stopped. */
   problem: z.nullable(z.string()),
+  /** ap_…: the approval under which it rotates. */
+  approval: z.nullable(z.string()),
   startedAt: z.string(),
   startedBy: z.string(),
   changedAt: z.string(),

@@ -14,7 +14,7 @@ const madeFrom = "Generated from the commands' definitions by `node build.mjs --
 export async function renderReference(): Promise<ReadonlyMap<string, string>> {
   const verbs = await Promise.all(registry.map((entry) => entry.load()));
   const files = new Map([["commands.md", renderCommands(verbs)]]);
-  files.set("schema/runbook.json", `${JSON.stringify(runbookJsonSchema(), null, 2)}\n`);
+  files.set("runbooks/schema.json", `${JSON.stringify(runbookJsonSchema(), null, 2)}\n`);
   for (const verb of verbs) {
     files.set(`schema/${verb.path.join("-")}.json`, `${JSON.stringify(documentSchema(verb), null, 2)}\n`);
   }

@@ -85,7 +85,7 @@ export function isWrong(path: string, faults: readonly Fault[]): MidctlError {
   const sorted = [...faults].sort((a, b) => a.line - b.line);
   const many = faults.length === 1 ? "one thing is" : `${faults.length} things are`;
   return new MidctlError("usage", `${quote(path)} is no runbook: ${many} wrong; nothing was changed.`, {
-    hint: "docs/schema/runbook.json says what one may say; midctl runbook check FILE looks at it alone",
+    hint: "docs/runbooks/schema.json says what one may say; midctl runbook check FILE looks at it alone",
     details: { failed: sorted.slice(0, TOLD), failedTotal: faults.length },
   });
 }

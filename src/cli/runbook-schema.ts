@@ -1,4 +1,4 @@
-/** What a runbook may say. docs/schema/runbook.json is made from this, so that editors check one while it is written. */
+/** What a runbook may say. docs/runbooks/schema.json is made from this, so that editors check one while it is written. */
 import * as z from "zod/mini";
 import { DURATION_PATTERN } from "../domain/duration.ts";
 
@@ -96,5 +96,5 @@ export type Runbook = z.infer<typeof runbookSchema>;
 /** The JSON Schema of a runbook file. */
 export function runbookJsonSchema(): Readonly<Record<string, unknown>> {
   const { $schema, ...own } = z.toJSONSchema(runbookSchema, { io: "input" });
-  return { $schema, $id: "midctl/schema/runbook.json", title: "midctl runbook", ...own };
+  return { $schema, $id: "midctl/runbooks/schema.json", title: "midctl runbook", ...own };
 }

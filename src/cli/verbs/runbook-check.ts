@@ -26,7 +26,7 @@ export const runbookCheck = defineVerb({
   path: ["runbook", "check"],
   summary: "Look at a runbook's file, and name every line that is wrong",
   description:
-    "Reads the file alone, and no database. Aliases, anchors, tags and duplicate keys are refused, since two readers could take such a file for two things. docs/schema/runbook.json says what one may say; editors check by it.",
+    "Reads the file alone, and no database. Aliases, anchors, tags and duplicate keys are refused, since two readers could take such a file for two things. docs/runbooks/schema.json says what one may say; editors check by it.",
   examples: [
     { command: "midctl runbook check quarterly-rotation.yaml", does: "exit 0, or every line that is wrong" },
   ],
