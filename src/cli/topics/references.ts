@@ -3,8 +3,7 @@ export const references = `
   mc_4fT0aZ81kQxw  a credential
   at_4fT0aZ81kQxw  a token; a credential's token has the same 12 characters
   ap_7Zk2mPq90aBc  an approval
-  -                those on standard input, one to a line (pause, resume, revoke,
-                   credential rotate)
+  -                those on standard input, one to a line, where many are taken
 
 Slugs are lower-case letters, digits and hyphens, at most 63, with a letter or
 digit at either end. A slug never changes.
