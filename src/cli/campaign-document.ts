@@ -2,9 +2,9 @@
 import * as z from "zod/mini";
 
 export const campaignSchema = z.object({
-  /** rb_… */
-  id: z.string(),
-  status: z.enum(["running", "stopped", "done"]),
+  /** rb_…; null for one that is only planned. */
+  id: z.nullable(z.string()),
+  status: z.enum(["planned", "running", "stopped", "done"]),
   /** Why it stopped. */
   problem: z.nullable(z.string()),
   /** ap_…: the approval under which it rotates. */

@@ -74,7 +74,11 @@ export async function foretell(context: VerbContext, db: Database, wish: Wish): 
     await rehearseCampaign(db, request, terms, chosen, environment);
   }
   const { terms: _, ...campaign } = await beginCampaign(db, request, terms, chosen);
-  return { campaign, results: chosen.targets.map((target) => untouched(target, terms)) };
+  // Rolled back, it is no campaign that anybody could ask for.
+  return {
+    campaign: { ...campaign, id: null, status: "planned" },
+    results: chosen.targets.map((target) => untouched(target, terms)),
+  };
 }
 
 async function choose(

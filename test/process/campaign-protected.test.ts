@@ -168,6 +168,16 @@ describe("before it is approved", () => {
     expect(secretOf(one)).toBe(before);
   });
 
+  it("approving says what carries it out", async () => {
+    await makeFleet(1);
+    const { approval, campaign } = await askToFiles();
+
+    const words = ["approval", "approve", approval, "--key", production.trust.keyFile("bob"), "--yes"];
+    const { stdout } = await production.run(words);
+
+    expect(stdout).toContain(`It can be carried out: midctl runbook resume ${campaign}`);
+  });
+
   it("a rejected one rotates nobody, and says so", async () => {
     const [one = ""] = await makeFleet(1);
     const before = secretOf(one);

@@ -25,6 +25,8 @@ export const votedOutput = z.object({
   principal: z.string(),
   /** False of a rejection without a key: whose it is, is then a claim. */
   signed: z.boolean(),
+  /** rb_…: the campaign that carries it out; null where `approval apply` does. */
+  campaign: z.nullable(z.string()),
   approval: approvalSchema,
 });
 export type VotedDocument = z.infer<typeof votedOutput>;
@@ -95,7 +97,7 @@ function foretell(
   const changed = !approvers.includes(principal);
   const agreed = new Set([...approvers, principal]).size >= quorum;
   const status = agreed && approval.status === "open" ? "approved" : approval.status;
-  return { changed, principal, signed: true, approval: { ...approval, status } };
+  return { changed, principal, signed: true, campaign: null, approval: { ...approval, status } };
 }
 
 /** What is voted on, and where the vote goes. */
@@ -150,7 +152,8 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
         undone: "nothing was approved by this",
         hint: "this owner has signed already; where that signature no longer counts, take the file away first",
       });
-      return { changed: true, principal, signed: true, approval: approvalOfFile(trust, readPlanFile(path)) };
+      const signed = approvalOfFile(trust, readPlanFile(path));
+      return { changed: true, principal, signed: true, campaign: null, approval: signed };
     },
   };
 }

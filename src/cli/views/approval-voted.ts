@@ -1,11 +1,11 @@
 import type { VotedDocument } from "../verbs/approval-approve.ts";
 import type { View } from "../view.ts";
 
-export function viewVoted({ changed, principal, signed, approval }: VotedDocument): View {
+export function viewVoted({ changed, principal, signed, campaign, approval }: VotedDocument): View {
   const { id, status } = approval;
   const next =
     status === "approved"
-      ? ` It can be carried out: midctl approval apply ${id}`
+      ? ` It can be carried out: midctl ${campaign === null ? `approval apply ${id}` : `runbook resume ${campaign}, where its secrets are`}`
       : status === "open"
         ? " It waits for more approvals."
         : "";

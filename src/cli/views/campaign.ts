@@ -26,7 +26,10 @@ export function viewCampaign({ campaign, results }: CampaignDocument): View {
     },
     {
       kind: "notice",
-      text: `${id} is ${campaign.status}${problem === null ? "" : `: ${problem}`}. Of ${targets} ${delivered} have their new secret, ${failed} failed, and ${proven} have used it.`,
+      text:
+        id === null
+          ? `${targets} would be rotated; nothing was changed.`
+          : `${id} is ${campaign.status}${problem === null ? "" : `: ${problem}`}. Of ${targets} ${delivered} have their new secret, ${failed} failed, and ${proven} have used it.`,
     },
   ];
   return blocks;

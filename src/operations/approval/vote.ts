@@ -3,6 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { NAMESPACES, type VoteKind } from "../../domain/plan.ts";
 import { type IdentityFault, identifySigner, type TrustRoot } from "../../domain/trust.ts";
 import { type Approval, cancelApproval, findApproval, insertVote } from "../../repository/approval.ts";
+import { findCampaignOf } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
 import { type FoundRequest, readRequest, requireRequest } from "./read.ts";
 
@@ -12,6 +13,8 @@ export interface Voted {
   readonly changed: boolean;
   readonly approval: Approval;
   readonly principal: string;
+  /** `rb_…`: the campaign that carries it out; null where `approval apply` does. */
+  readonly campaign: string | null;
 }
 
 const STOPPABLE: ReadonlySet<Approval["status"]> = new Set(["open", "approved", "expired"]);
@@ -84,7 +87,8 @@ export async function approveRequest(
       insertVote(tx, id, { kind: "approval", principal, keyFingerprint: fingerprint, signature }),
     );
   }
-  return { changed: !voted, approval: await requireApproval(db, id), principal };
+  const [approval, campaign] = await Promise.all([requireApproval(db, id), findCampaignOf(db, id)]);
+  return { changed: !voted, approval, principal, campaign };
 }
 
 /**
@@ -103,7 +107,8 @@ export async function rejectRequest(
     signed === null
       ? { principal: request.actor.name, fingerprint: null }
       : requireSigner(signed.trust, await readRequest(db, id), "rejection", signed.signature);
-  if (approval.status === "rejected") return { changed: false, approval, principal: signer.principal };
+  const by = { principal: signer.principal, campaign: await findCampaignOf(db, id) };
+  if (approval.status === "rejected") return { changed: false, approval, ...by };
   requireStoppable(approval);
   await change(db, { ...request, approval: id }, (tx) =>
     insertVote(tx, id, {
@@ -115,7 +120,7 @@ export async function rejectRequest(
   );
   const after = await requireApproval(db, id);
   const rejected = request.dryRun === true ? { ...after, status: "rejected" as const } : after;
-  return { changed: true, approval: rejected, principal: signer.principal };
+  return { changed: true, approval: rejected, ...by };
 }
 
 /** Takes a request back. Throws `illegal_transition` where it has ended already. */
