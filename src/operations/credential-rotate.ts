@@ -1,6 +1,7 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { findCredential, readLive, setCredentialStatus } from "../repository/credential.ts";
+import type { Identity } from "../repository/identity.ts";
 import { change, type Request } from "./change.ts";
 import {
   giveWay,
@@ -8,11 +9,13 @@ import {
   type Issuance,
   type Issued,
   named,
+  type Plan,
   readStanding,
   requireEnd,
   retried,
   type Seen,
   writeCredential,
+  writeUnread,
 } from "./issuance.ts";
 import { awaitLetGo, type LetGo } from "./let-go.ts";
 
@@ -56,6 +59,24 @@ export async function rotateWithin(
   rotation: Rotation,
   seen: Seen,
 ): Promise<Issued> {
+  const standing = await clearTheWay(tx, request, rotation, seen);
+  if ("created" in standing) return standing;
+  return writeCredential(tx, request, rotation, standing.identity, standing.plan);
+}
+
+/** As `rotateWithin`, for whoever needs no answer: of many, reading each back takes a third of the time. */
+export async function rotateUnread(tx: Tx, request: Request, rotation: Rotation, seen: Seen): Promise<void> {
+  const standing = await clearTheWay(tx, request, rotation, seen);
+  if (!("created" in standing)) await writeUnread(tx, request, rotation, standing.identity, standing.plan);
+}
+
+/** All but the writing: refuses, ends what has to end, and says what is to be written; or what was issued before, for a retry. */
+async function clearTheWay(
+  tx: Tx,
+  request: Request,
+  rotation: Rotation,
+  seen: Seen,
+): Promise<Issued | { readonly identity: Identity; readonly plan: Plan }> {
   const identity = await holdIdentity(tx, request, rotation);
   requireEnd(rotation, seen.environment);
   const { known, current, pending } = await readStanding(tx, rotation, identity);
@@ -98,10 +119,13 @@ export async function rotateWithin(
   } else {
     await giveWay(tx, rotation, identity, pending, seen);
   }
-  return writeCredential(tx, request, rotation, identity, {
-    replaces: predecessor.id.slice(3),
-    scopes: rotation.scopes ?? predecessor.scopes,
-    grace: rotation.grace,
-    revoked: live,
-  });
+  return {
+    identity,
+    plan: {
+      replaces: predecessor.id.slice(3),
+      scopes: rotation.scopes ?? predecessor.scopes,
+      grace: rotation.grace,
+      revoked: live,
+    },
+  };
 }

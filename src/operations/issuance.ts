@@ -179,38 +179,61 @@ export async function giveWay(
   await replacePending(tx, pending.id.slice(3), issuance.secret.publicId);
 }
 
+/** What a credential is to be, beside what was asked for. */
+export interface Plan {
+  /** Public id. */
+  readonly replaces: string | null;
+  readonly scopes: readonly string[];
+  /** Seconds. */
+  readonly grace: number;
+  /** Public ids that `--compromised` ended. */
+  readonly revoked: readonly string[];
+}
+
 /** Writes credential and token, and reads them back. Throws `conflict` for a token of the other kind of environment. */
 export async function writeCredential(
   tx: Tx,
   request: Request,
   issuance: Issuance,
   identity: Identity,
-  plan: { replaces: string | null; scopes: readonly string[]; grace: number; revoked: readonly string[] },
+  plan: Plan,
 ): Promise<Issued> {
-  const { secret } = issuance;
-  const [written, credential, made] = await Promise.all([
-    insertCredential(tx, {
-      publicId: secret.publicId,
-      tokenHash: secret.hash,
-      tokenPrefix: `mid_${secret.environment}`,
-      live: secret.environment === "live",
-      identity: identity.slug,
-      name: issuance.name,
-      scopes: plan.scopes,
-      expiresIn: typeof issuance.expiresIn === "number" ? issuance.expiresIn : null,
-      expiresAt: typeof issuance.expiresIn === "object" ? issuance.expiresIn.at : null,
-      activateWithin: issuance.activateWithin,
-      replaces: plan.replaces,
-      grace: plan.grace,
-      issuedBy: request.actor.name,
-    }),
-    findCredential(tx, secret.publicId),
+  const { publicId } = issuance.secret;
+  const [, credential, made] = await Promise.all([
+    writeUnread(tx, request, issuance, identity, plan),
+    findCredential(tx, publicId),
     findIdentity(tx, identity.slug),
   ]);
-  if (!written) throw wrongKind(secret, "issued");
   if (credential === null || made === null)
     throw new MidctlError("internal", "The credential was written and cannot be read; nothing was issued.");
   return { created: true, identity: made, credential, revoked: plan.revoked };
+}
+
+/** As `writeCredential`, for whoever needs no answer. */
+export async function writeUnread(
+  tx: Tx,
+  request: Request,
+  issuance: Issuance,
+  identity: Identity,
+  plan: Plan,
+): Promise<void> {
+  const { secret } = issuance;
+  const written = await insertCredential(tx, {
+    publicId: secret.publicId,
+    tokenHash: secret.hash,
+    tokenPrefix: `mid_${secret.environment}`,
+    live: secret.environment === "live",
+    identity: identity.slug,
+    name: issuance.name,
+    scopes: plan.scopes,
+    expiresIn: typeof issuance.expiresIn === "number" ? issuance.expiresIn : null,
+    expiresAt: typeof issuance.expiresIn === "object" ? issuance.expiresIn.at : null,
+    activateWithin: issuance.activateWithin,
+    replaces: plan.replaces,
+    grace: plan.grace,
+    issuedBy: request.actor.name,
+  });
+  if (!written) throw wrongKind(secret, "issued");
 }
 
 /** @throws MidctlError `conflict` for a token of the other kind of environment */

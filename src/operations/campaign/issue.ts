@@ -6,7 +6,7 @@ import { findCredential } from "../../repository/credential.ts";
 import type { Environment } from "../../repository/environment.ts";
 import { lockIdentities } from "../../repository/identity.ts";
 import { change, type Request } from "../change.ts";
-import { rotateWithin } from "../credential-rotate.ts";
+import { rotateUnread } from "../credential-rotate.ts";
 import type { Issuer, Outcome, Ready } from "./delivery.ts";
 import type { CampaignTerms } from "./terms.ts";
 
@@ -56,7 +56,7 @@ function issueTogether(
       tx,
       ready.map(({ target }) => target.slug),
     );
-    for (const { target, prepared } of ready) {
+    await together(ready, async ({ target, prepared }) => {
       // A secret that was lost is made anew, in the place of the one that this campaign issued; of no other.
       const { successor, replaces, replacesPending } = target;
       const lost = successor !== null && successor !== `mc_${prepared.commitment.publicId}`;
@@ -64,7 +64,7 @@ function issueTogether(
       const pending = gives === null ? null : await findCredential(tx, gives.slice(3));
       // After a leak the one that was lost has ended all before it, and is ended in turn.
       const expected = terms.compromised && lost && pending?.status === "pending" ? successor : replaces;
-      await rotateWithin(
+      await rotateUnread(
         tx,
         request,
         {
@@ -81,7 +81,7 @@ function issueTogether(
         },
         { environment, holders: { current: null, pending } },
       );
-    }
+    });
     await setCampaignTargets(
       tx,
       id,
@@ -93,6 +93,17 @@ function issueTogether(
       })),
     );
   });
+}
+
+/**
+ * Works on all at once, so that their statements follow one another without waiting for answers. It returns when all have come to
+ * an end, also where one failed: none of them may ask anything of a transaction that is over.
+ * @throws what failed first; the others may have failed of it
+ */
+async function together<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const failures: unknown[] = [];
+  await Promise.all(items.map((item) => work(item).catch((error: unknown) => failures.push(error))));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** What the database will not do for this target, as against one that cannot be asked. */
