@@ -17,10 +17,12 @@ import { openTokenFile, renameTokenFile, syncDirectory } from "./token-file.ts";
  * @param root the directory that no secret leaves, whatever the journal says
  */
 export function deliverToFiles(root: string): Delivery {
+  const unsettled = new Directories();
   return {
     prepare(target, campaign, environment) {
       const place = placeOf(target, root);
       makeDirectories(place, root);
+      unsettled.add(place);
       // Whatever stands there must be a secret of ours, or nothing: it will be replaced.
       const standing = openTokenFile(place);
       if (standing.existing !== null && `mc_${standing.existing.publicId}` === target.successor) {
@@ -31,12 +33,42 @@ export function deliverToFiles(root: string): Delivery {
       return {
         commitment: token,
         lasts: true,
-        deliver: async () => renameTokenFile(beside, place, token),
+        async deliver() {
+          renameTokenFile(beside, place, token);
+          unsettled.add(place);
+        },
         forget: () => {},
         discard,
       };
     },
+    settle: () => unsettled.settle(),
   };
+}
+
+/** Whose names have changed and are not on disk yet. */
+class Directories {
+  readonly #changed = new Set<string>();
+
+  /** @param place a file of the directory */
+  add(place: string): void {
+    this.#changed.add(dirname(place));
+  }
+
+  /** @throws MidctlError `undeliverable` where the disk refuses */
+  settle(): void {
+    for (const directory of this.#changed) {
+      try {
+        syncDirectory(directory);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        throw new MidctlError(
+          "undeliverable",
+          `The directory ${quote(directory)} cannot be synced (${code}), so its new files may not outlast a power failure.`,
+        );
+      }
+      this.#changed.delete(directory);
+    }
+  }
 }
 
 /** A command that takes secrets, one at a time. */
@@ -72,6 +104,7 @@ export function deliverToCommand({ command, name, patience }: Taking): Delivery 
         discard: () => {},
       };
     },
+    settle: () => {},
   };
 }
 
@@ -80,12 +113,14 @@ export function deliverToCommand({ command, name, patience }: Taking): Delivery 
  * @param root the directory of these files
  */
 export function deliverStaged({ command, name, patience }: Taking, root: string): Delivery {
+  const unsettled = new Directories();
   const words = splitCommand(command, "--deliver-exec");
   return {
     prepare(target, campaign, environment) {
       const { slug } = target;
       const place = placeOf(target, root);
       makeDirectories(place, root);
+      unsettled.add(place);
       const { token, beside, discard } = keepBeside(place, campaign, environment);
       return {
         commitment: token,
@@ -102,6 +137,7 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
         discard,
       };
     },
+    settle: () => unsettled.settle(),
   };
 }
 
@@ -112,7 +148,7 @@ function keepBeside(
   environment: Environment,
 ): { readonly token: Token; readonly beside: string; discard(): void } {
   const beside = `${place}.${campaign}`;
-  const file = openTokenFile(beside);
+  const file = openTokenFile(beside, { together: true });
   const token = file.existing ?? makeToken(environment);
   if (token.environment !== environment.kind) throw otherKind(beside, token, environment);
   if (file.existing === null) file.write(token);

@@ -36,16 +36,18 @@ const PRIVATE_MODE = 0o600;
  * and returned as `existing` (whether its environment fits is the caller's question). Throws `usage` for a path that
  * cannot be meant, `conflict` for anything else that stands there, `undeliverable` where the disk refuses. No error
  * quotes what a file holds.
+ * @param together for many files of one directory: whoever writes them calls `syncDirectory` once, before any row is committed
  */
-export function openTokenFile(file: string): TokenFile {
+export function openTokenFile(file: string, { together = false } = {}): TokenFile {
   const target = locate(file);
   const existing = readExisting(target);
+  const sync = together ? () => {} : syncDirectory;
   let written: { readonly token: Token; readonly stats: fs.Stats } | null = null;
   return {
     path: file,
     existing,
     write(token) {
-      written = { token, stats: createFile(target, token) };
+      written = { token, stats: createFile(target, token, sync) };
     },
     discard() {
       return written === null || removeOwn(target, written.token, written.stats);
@@ -55,7 +57,7 @@ export function openTokenFile(file: string): TokenFile {
 
 /**
  * Puts a file that `openTokenFile` wrote in the place of another, or where nothing stands: whoever looks finds the old secret
- * or the new one, whole. Returns when that is on disk; also where another run has done it already.
+ * or the new one, whole; also where another run has done it already. It is on disk once `syncDirectory` was called.
  * @throws MidctlError `conflict` for what stands there and is no token file of ours, `undeliverable` where the disk refuses
  */
 export function renameTokenFile(from: string, to: string, token: Token): void {
@@ -68,7 +70,6 @@ export function renameTokenFile(from: string, to: string, token: Token): void {
     if (errnoOf(error) === "ENOENT" && readExisting(target)?.text === token.text) return;
     throw asUndeliverable(error, target.shown);
   }
-  syncDirectory(target.directory);
 }
 
 /** The token that PATH holds, synced; null where there is no PATH. Anything else is a conflict. */
@@ -147,7 +148,7 @@ function occupied(target: Target, why: string): MidctlError {
   );
 }
 
-function createFile(target: Target, token: Token): fs.Stats {
+function createFile(target: Target, token: Token, sync: (directory: string) => void): fs.Stats {
   const content = `${token.text}\n`;
   const temporary = path.join(target.directory, TEMPORARY_PREFIX + randomBytes(12).toString("hex"));
   let created = false;
@@ -161,7 +162,7 @@ function createFile(target: Target, token: Token): fs.Stats {
     }
     created = true;
     removeLeftOver(temporary);
-    syncDirectory(target.directory);
+    sync(target.directory);
     return stats;
   } catch (error) {
     removeQuietly(temporary);

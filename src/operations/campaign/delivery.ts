@@ -5,10 +5,16 @@ import type { Environment } from "../../repository/environment.ts";
 /** How secrets are made and get to where they are used. */
 export interface Delivery {
   /**
-   * The secret of a target: made now, or found where an interrupted run left it. Where it `lasts`, it is on disk when this returns.
+   * The secret of a target: made now, or found where an interrupted run left it. Where it `lasts`, it is on disk once `settle` returns.
    * @throws MidctlError where it could not be delivered; nothing is issued then
    */
   prepare(target: Destined, campaign: string, environment: Environment): Prepared;
+  /**
+   * Returns when all that was prepared and delivered so far is on disk: called before rows are committed, and before the journal
+   * says that they were delivered.
+   * @throws MidctlError where the disk refuses
+   */
+  settle(): void;
 }
 
 /** Of a target, what its delivery goes by. */

@@ -37,6 +37,7 @@ export async function requestCampaign(
   try {
     for (const target of targets)
       prepared.push(delivery.prepare({ ...target, successor: null }, id, environment));
+    delivery.settle();
     const commitments = prepared.map(({ commitment }) => commitment);
     const drafts = await draftAll(db, request, terms, targets, commitments);
     const said = { ...request, reason: reasonOf(request, terms, id) };

@@ -165,7 +165,7 @@ async function rotateChunk(
       failed.push({ target, state: stateOf(target), problem: problemOf(error) });
     }
   }
-  const issued = await issuer.issue(ready, failed);
+  const issued = await issuer.issue(settled(delivery, ready, failed), failed);
   const delivered: Ready[] = [];
   for (const one of issued) {
     const { target, prepared } = one;
@@ -179,10 +179,36 @@ async function rotateChunk(
       failed.push({ target, state: prepared.lasts ? "issued" : "failed", problem });
     }
   }
-  const outcomes = delivered.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
+  const kept = stayed(delivery, delivered, failed);
+  const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
   await note(db, request, id, [...outcomes, ...failed]);
-  for (const { prepared } of delivered) prepared.forget();
+  for (const { prepared } of kept) prepared.forget();
   return failed.length;
+}
+
+/** Those whose secrets are on disk: all, or none where the disk refuses. */
+function settled(delivery: Delivery, ready: readonly Ready[], failed: Outcome[]): readonly Ready[] {
+  try {
+    delivery.settle();
+    return ready;
+  } catch (error) {
+    const problem = problemOf(error);
+    // They stay where they are: not issued, and taken up by the next run.
+    failed.push(...ready.map(({ target }) => ({ target, state: stateOf(target), problem })));
+    return [];
+  }
+}
+
+/** Those whose delivery outlasts a power failure; whether another's does is not known, and the next run finds out. */
+function stayed(delivery: Delivery, delivered: readonly Ready[], failed: Outcome[]): readonly Ready[] {
+  try {
+    delivery.settle();
+    return delivered;
+  } catch (error) {
+    const problem = problemOf(error);
+    failed.push(...delivered.map(({ target }) => ({ target, state: "issued" as const, problem })));
+    return [];
+  }
 }
 
 /** What was issued once stays so, whatever keeps its secret from being delivered now. */
