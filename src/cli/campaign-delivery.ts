@@ -26,13 +26,14 @@ export function deliverToFiles(root: string): Delivery {
       // Whatever stands there must be a secret of ours, or nothing: it will be replaced.
       const standing = openTokenFile(place);
       if (standing.existing !== null && `mc_${standing.existing.publicId}` === target.successor) {
-        const there = { commitment: standing.existing, lasts: true };
+        const there = { commitment: standing.existing, lasts: true, standing: null };
         return { ...there, deliver: async () => {}, forget: () => {}, discard: () => {} };
       }
       const { token, beside, discard } = keepBeside(place, campaign, environment);
       return {
         commitment: token,
         lasts: true,
+        standing: standing.existing,
         async deliver() {
           renameTokenFile(beside, place, token);
           unsettled.add(place);
@@ -92,6 +93,7 @@ export function deliverToCommand({ command, name, patience }: Taking): Delivery 
       return {
         commitment: token,
         lasts: false,
+        standing: null,
         async deliver() {
           const problem = await hand(words, { slug, name, token, patience });
           if (problem === null) return;
@@ -125,6 +127,7 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
       return {
         commitment: token,
         lasts: true,
+        standing: null,
         async deliver() {
           const problem = await hand(words, { slug, name, token, patience });
           if (problem === null) return;

@@ -40,7 +40,7 @@ describe.each(databases())("a campaign on $name", (factory) => {
   function deliverBy(settle: () => void, deliver: () => Promise<void> = async () => undefined): Delivery {
     return {
       prepare: () => ({
-        ...{ commitment: createToken("test", randomBytes), lasts: true, deliver },
+        ...{ commitment: createToken("test", randomBytes), lasts: true, standing: null, deliver },
         ...{ forget: () => undefined, discard: () => undefined },
       }),
       settle,

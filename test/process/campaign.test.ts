@@ -136,6 +136,52 @@ describe("into files", () => {
   });
 });
 
+describe("a file that holds another secret", () => {
+  it.each([
+    ["of another identity", async () => (await desk.issue(await desk.identity(`${team}-other`))).token],
+    [
+      "that waits to be issued",
+      async () => {
+        await desk.ask([
+          "credential",
+          "prepare",
+          "--environment",
+          "test",
+          "--token-file",
+          `./${team}.prepared`,
+        ]);
+        return readFileSync(join(desk.directory, `${team}.prepared`), "utf8").trim();
+      },
+    ],
+  ])("%s is not replaced, and nothing is issued", async (_, make) => {
+    const [first, second] = await makeFleet(2);
+    const held = await make();
+    writeFileSync(fileOf(first?.slug ?? ""), `${held}\n`, { mode: 0o600 });
+
+    const { code, stdout } = await desk.run([...toFiles("--max-failures", "1"), "--json"]);
+
+    expect(code).toBe(8);
+    expect(JSON.parse(stdout).results).toMatchObject([
+      { state: "failed", credential: null, problem: expect.stringContaining("is not replaced") },
+      { identity: second?.slug, state: "delivered" },
+    ]);
+    expect(secretOf(first?.slug ?? "")).toBe(held);
+    expect(readdirSync(secrets)).toHaveLength(2);
+  });
+
+  it("of the same identity, however old, is replaced", async () => {
+    const [one] = await makeFleet(1);
+    writeFileSync(fileOf(one?.slug ?? ""), `${one?.token}\n`, { mode: 0o600 });
+    await desk.ask(toFiles());
+    await activate(secretOf(one?.slug ?? ""));
+    writeFileSync(fileOf(one?.slug ?? ""), `${one?.token}\n`, { mode: 0o600 });
+
+    const { results } = await desk.ask(toFiles());
+
+    expect(results).toMatchObject([{ state: "delivered" }]);
+  });
+});
+
 describe("before anything is changed", () => {
   async function refused(...words: string[]) {
     const refusal = await desk.refuse(words);

@@ -24,6 +24,8 @@ export interface Prepared {
   readonly commitment: Commitment;
   /** Whether it can be found again after a crash. */
   readonly lasts: boolean;
+  /** The secret in whose place it goes; null where nothing stands there. */
+  readonly standing: Pick<Commitment, "publicId" | "hash"> | null;
   /** Once the row is committed. @throws MidctlError where the secret did not get there */
   deliver(): Promise<void>;
   /** Once the journal says that it was delivered: what was kept of it until then goes. */

@@ -13,6 +13,7 @@ import { type Chosen, type ChosenTargets, createCampaignId } from "./begin.ts";
 import type { Delivery, Prepared } from "./delivery.ts";
 import { isRefusal } from "./issue.ts";
 import { reasonOf } from "./run.ts";
+import { refuseStrangers } from "./standing.ts";
 import { type CampaignTerms, writeTerms } from "./terms.ts";
 
 /** So many of those that cannot be rotated are named in the message. */
@@ -37,6 +38,19 @@ export async function requestCampaign(
   try {
     for (const target of targets)
       prepared.push(delivery.prepare({ ...target, successor: null }, id, environment));
+    const { taken } = await refuseStrangers(
+      db,
+      targets.map((target, at) => ({
+        target: { ...target, successor: null },
+        prepared: prepared[at] as Prepared,
+      })),
+    );
+    if (taken.length > 0) {
+      throw cannotAsk(
+        taken.map(([{ target }, { message }]) => ({ identity: target.slug, message })),
+        targets.length,
+      );
+    }
     delivery.settle();
     const commitments = prepared.map(({ commitment }) => commitment);
     const drafts = await draftAll(db, request, terms, targets, commitments);

@@ -16,6 +16,7 @@ import { requireEnvironment } from "../lookup.ts";
 import type { Delivery, Issuer, Outcome, Ready } from "./delivery.ts";
 import { issueFreely, type Running } from "./issue.ts";
 import { requireCampaign, requireTerms } from "./read.ts";
+import { refuseStrangers } from "./standing.ts";
 import type { CampaignTerms } from "./terms.ts";
 
 export interface CampaignHooks {
@@ -165,7 +166,12 @@ async function rotateChunk(
       failed.push({ target, state: stateOf(target), problem: problemOf(error) });
     }
   }
-  const issued = await issuer.issue(settled(delivery, ready, failed), failed);
+  const { free, taken } = await refuseStrangers(db, ready);
+  for (const [{ target, prepared }, { message }] of taken) {
+    if (target.state !== "issued") prepared.discard();
+    failed.push({ target, state: stateOf(target), problem: message });
+  }
+  const issued = await issuer.issue(settled(delivery, free, failed), failed);
   const delivered: Ready[] = [];
   for (const one of issued) {
     const { target, prepared } = one;
