@@ -1,5 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Answer } from "./desk.ts";
@@ -317,6 +325,37 @@ describe("after it is approved", () => {
       { identity: one, state: "failed", problem: expect.stringContaining("is revoked by now") },
     ]);
     expect(existsSync(sink)).toBe(false);
+  });
+
+  it("what was issued is still delivered after a resume elsewhere, and after its plan has ended", async () => {
+    const [one = "", other = ""] = await makeFleet(2);
+    const sink = join(production.directory, `${team}.sink`);
+    const elsewhere = mkdtempSync(join(production.directory, "elsewhere-"));
+    const means = (command: string) => ["--deliver-exec", command];
+    const { approval, campaign } = await ask(
+      rotate(...means("false"), "--stage-dir", secrets, "--compromised", "--batch", "1"),
+    );
+    await production.approve(approval);
+    const go = (command: string) =>
+      production.run(["runbook", "resume", campaign, ...means(command), "--stage-dir", secrets, "--json"]);
+    await go("false");
+    const staged = join(secrets, `${one}.token.${campaign}`);
+    renameSync(staged, join(elsewhere, "kept"));
+
+    const absent = JSON.parse((await go("true")).stdout);
+    await production.ask(["approval", "cancel", approval]);
+    renameSync(join(elsewhere, "kept"), staged);
+    const there = JSON.parse((await go(`tee ${sink}`)).stdout);
+
+    expect(absent.results).toMatchObject([
+      { identity: one, state: "issued", problem: expect.stringContaining("resume where it was prepared") },
+      { identity: other, state: "open" },
+    ]);
+    expect(there.results).toMatchObject([
+      { identity: one, state: "delivered" },
+      { identity: other, state: "open" },
+    ]);
+    expect(await verify(readFileSync(sink, "utf8").trim())).toMatchObject({ ok: true });
   });
 
   it("a trust root that no longer agrees lets nothing be carried out", async () => {

@@ -8,7 +8,7 @@ import { applyLine, CARRIED_OUT, requireInForce } from "../approval/apply.ts";
 import { type FoundRequest, judgeRequest, readRequest } from "../approval/read.ts";
 import { approvalRequired } from "../approval/request.ts";
 import type { Request } from "../change.ts";
-import type { Issuer, Ready } from "./delivery.ts";
+import type { Issuer, Outcome, Ready } from "./delivery.ts";
 import { failure, isRefusal } from "./issue.ts";
 
 /** Effective statuses of a successor whose secret is worth delivering. */
@@ -46,6 +46,11 @@ export async function issueByApproval(
     async issue(ready, failed) {
       const issued: Ready[] = [];
       for (const one of ready) {
+        if (isElsewhere(found, one)) {
+          one.prepared.discard();
+          failed.push(elsewhere(one, approval.id));
+          continue;
+        }
         try {
           await issueOne(db, acting, campaign.id, found, one);
           issued.push(one);
@@ -58,6 +63,25 @@ export async function issueByApproval(
       return issued;
     },
   };
+}
+
+/**
+ * Whether a line was carried out with a secret that lies on another machine. It may be the only one that works by now, so it stays
+ * to be delivered: also where the plan ends meanwhile.
+ */
+function isElsewhere({ plan }: FoundRequest, { target, prepared }: Ready): boolean {
+  const line = plan.lines[target.position - 1];
+  return (
+    target.state === "issued" &&
+    line?.do === "credential.rotate" &&
+    line.identity.slug === target.slug &&
+    line.token.secret !== commitToHash(prepared.commitment.hash)
+  );
+}
+
+function elsewhere({ target }: Ready, approval: string): Outcome {
+  const problem = `The secret of ${target.slug} was issued by ${approval} and is not here; resume where it was prepared.`;
+  return { target, state: "issued", problem };
 }
 
 async function issueOne(
@@ -87,9 +111,9 @@ async function issueOne(
     );
   }
   if (target.state !== "issued") {
-    const applied = await applyLine(db, request, found, position, hash, (tx) =>
-      setCampaignTargets(tx, campaign, [{ position, state: "issued", successor, problem: null }]),
-    );
+    const applied = await applyLine(db, request, found, position, hash, async (tx) => {
+      await setCampaignTargets(tx, campaign, [{ position, state: "issued", successor, problem: null }]);
+    });
     if (applied?.outcome === "done") return;
     if (applied !== null) throw new MidctlError("conflict", applied.problem ?? `${slug} was not rotated.`);
   }
