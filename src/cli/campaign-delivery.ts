@@ -9,7 +9,7 @@ import type { Delivery, Destined } from "../operations/campaign/delivery.ts";
 import type { Environment } from "../repository/environment.ts";
 import { runCommand } from "./command.ts";
 import { splitCommand } from "./password-command.ts";
-import { openTokenFile, renameTokenFile, syncDirectory } from "./token-file.ts";
+import { openTokenFile, renameTokenFile, syncDirectory, type TokenFile } from "./token-file.ts";
 
 /**
  * Into the file of each target, which always holds one whole secret: the new one is written beside it, and takes its name in one
@@ -23,13 +23,15 @@ export function deliverToFiles(root: string): Delivery {
       const place = placeOf(target, root);
       makeDirectories(place, root);
       unsettled.add(place);
+      // Looked for in the order in which it moves: another run may deliver it between the two looks.
+      const kept = openBeside(place, campaign);
       // Whatever stands there must be a secret of ours, or nothing: it will be replaced.
       const standing = openTokenFile(place);
       if (standing.existing !== null && `mc_${standing.existing.publicId}` === target.successor) {
         const there = { commitment: standing.existing, lasts: true, standing: null };
         return { ...there, deliver: async () => {}, forget: () => {}, discard: () => {} };
       }
-      const { token, beside, discard } = keepBeside(place, campaign, environment);
+      const { token, beside, discard } = keep(kept, environment);
       return {
         commitment: token,
         lasts: true,
@@ -123,7 +125,7 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
       const place = placeOf(target, root);
       makeDirectories(place, root);
       unsettled.add(place);
-      const { token, beside, discard } = keepBeside(place, campaign, environment);
+      const { token, beside, discard } = keep(openBeside(place, campaign), environment);
       return {
         commitment: token,
         lasts: true,
@@ -144,14 +146,17 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
   };
 }
 
-/** A secret in a file beside its place: made now, or by an interrupted run of this campaign. */
-function keepBeside(
-  place: string,
-  campaign: string,
+/** The file beside its place in which a campaign keeps a secret. */
+function openBeside(place: string, campaign: string): TokenFile {
+  return openTokenFile(`${place}.${campaign}`, { together: true });
+}
+
+/** The secret in it: made now, or by an interrupted run of this campaign. */
+function keep(
+  file: TokenFile,
   environment: Environment,
 ): { readonly token: Token; readonly beside: string; discard(): void } {
-  const beside = `${place}.${campaign}`;
-  const file = openTokenFile(beside, { together: true });
+  const beside = file.path;
   const token = file.existing ?? makeToken(environment);
   if (token.environment !== environment.kind) throw otherKind(beside, token, environment);
   if (file.existing === null) file.write(token);

@@ -145,37 +145,46 @@ export async function readCampaignTargets(
   );
 }
 
-/** Writes how far targets have come, in one statement. */
+export interface TargetChange {
+  readonly position: number;
+  readonly state: TargetState;
+  /** `mc_…`; null: as it is. */
+  readonly successor: string | null;
+  readonly problem: string | null;
+}
+
+/**
+ * Writes how far targets have come, in one statement.
+ * @param unlessDelivered leaves alone what has its secret by now: another run was faster
+ * @returns the positions that were written
+ */
 export async function setCampaignTargets(
   tx: Tx,
   id: string,
-  changes: readonly {
-    readonly position: number;
-    readonly state: TargetState;
-    /** `mc_…`; null: as it is. */
-    readonly successor: string | null;
-    readonly problem: string | null;
-  }[],
-): Promise<void> {
-  await tx.query(
+  changes: readonly TargetChange[],
+  { unlessDelivered = false }: { readonly unlessDelivered?: boolean } = {},
+): Promise<ReadonlySet<number>> {
+  const rows = await tx.query<{ position: number }>(
     `UPDATE midctl_campaign_target t SET state = n.state, successor = coalesce(substr(n.successor, 4), t.successor), problem = n.problem
        FROM jsonb_to_recordset($2::text::jsonb) AS n(position int, state text, successor text, problem text)
-      WHERE t."campaignId" = (SELECT id FROM midctl_campaign WHERE "publicId" = $1) AND t.position = n.position`,
+      WHERE t."campaignId" = (SELECT id FROM midctl_campaign WHERE "publicId" = $1) AND t.position = n.position
+            ${unlessDelivered ? `AND t.state <> 'delivered'` : ""} RETURNING t.position`,
     [id.slice(3), JSON.stringify(changes)],
   );
+  return new Set(rows.map(({ position }) => position));
 }
 
+/** What is done stays so, whatever a run that was slower has to say. */
 export async function setCampaignStatus(
   tx: Tx,
   id: string,
   status: CampaignStatus,
   problem: string | null,
 ): Promise<void> {
-  await tx.query(`UPDATE midctl_campaign SET status = $2, problem = $3::text WHERE "publicId" = $1`, [
-    id.slice(3),
-    status,
-    problem,
-  ]);
+  await tx.query(
+    `UPDATE midctl_campaign SET status = $2, problem = $3::text WHERE "publicId" = $1 AND status <> 'done'`,
+    [id.slice(3), status, problem],
+  );
 }
 
 /** What these identities hold under a name, by slug; those that there are not are left out. */

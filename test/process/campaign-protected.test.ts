@@ -358,6 +358,20 @@ describe("after it is approved", () => {
     expect(await verify(readFileSync(sink, "utf8").trim())).toMatchObject({ ok: true });
   });
 
+  it("asks and waits for nothing where a cancelled one has nothing left to deliver", async () => {
+    await makeFleet(2);
+    const asked = join(production.directory, `${team}.asked`);
+    const words = ["--health", `touch ${asked}`];
+    const { approval, campaign } = await askToFiles("--batch", "1", "--batch-pause", "1h", ...words);
+    await production.ask(["approval", "cancel", approval]);
+
+    const result = await production.run([...resume(campaign, ...words), "--json"]);
+
+    expect(result.code).toBe(8);
+    expect(existsSync(asked)).toBe(false);
+    expect(result.stderr).not.toContain("progress");
+  });
+
   it("a trust root that no longer agrees lets nothing be carried out", async () => {
     const [one = ""] = await makeFleet(1);
     const before = secretOf(one);

@@ -64,6 +64,11 @@ function script(name: string, lines: string): string {
   return path;
 }
 
+/** Looks until it is so; a test that waits in vain runs out of its time. */
+async function until(so: () => boolean): Promise<void> {
+  while (!so()) await new Promise((resolve) => setImmediate(resolve));
+}
+
 describe("into files", () => {
   it("gives each of a selection its new secret, and the old one works until that is used", async () => {
     const [first, second] = await makeFleet(2);
@@ -412,6 +417,44 @@ describe("afterwards", () => {
     });
     expect(campaign).toMatchObject({ status: "done", delivered: 3 });
     for (const { slug } of fleet) expect(await verify(secretOf(slug))).toMatchObject({ ok: true });
+  });
+
+  it("interrupted in a pause it does not wait for its end, and rotates nobody more", async () => {
+    await makeFleet(2);
+    // Interrupts once the check is over, in the pause that follows it.
+    const health = script(
+      "leaves",
+      "run=$PPID; check=$$; (while kill -0 $check; do :; done; kill -TERM $run) 2>/dev/null &",
+    );
+
+    const refusal = await desk.refuse(
+      toFiles("--batch", "1", "--batch-pause", "1h", "--health", health, "--quiet"),
+    );
+
+    expect(refusal).toMatchObject({ exit: 143, message: expect.stringContaining("1 of 2 have their new") });
+  });
+
+  it("two that go on at once do no harm: what one delivered is no failure of the other", async () => {
+    const [one] = await makeFleet(1);
+    const [begun, free] = [join(secrets, "begun"), join(secrets, "free")];
+    const slow = script("slow", `touch "${begun}"; while [ ! -e "${free}" ]; do sleep 0.05; done; exit 1`);
+    const quick = script("quick", `cat > "${secrets}/taken"`);
+    const first = desk.run(rotate("--deliver-exec", slow, "--json", "--quiet"));
+    await until(() => existsSync(begun));
+    const { campaigns } = await desk.ask("runbook status");
+
+    const second = await desk.ask(["runbook", "resume", campaigns[0].id, "--deliver-exec", quick]);
+    writeFileSync(free, "");
+    const { code, stdout } = await first;
+
+    expect(second.campaign).toMatchObject({ status: "done", delivered: 1 });
+    expect([code, JSON.parse(stdout).campaign]).toMatchObject([
+      0,
+      { status: "done", delivered: 1, failed: 0 },
+    ]);
+    expect(await verify(readFileSync(`${secrets}/taken`, "utf8").trim())).toMatchObject({
+      ...{ ok: true, actor: { slug: one?.slug } },
+    });
   });
 
   it("a campaign that is done is done: resume changes nothing", async () => {

@@ -39,6 +39,9 @@ export interface Means {
 
 /** So many in one transaction at most: one that fails takes the others' back, and each is then done by itself. */
 const CHUNK = 50;
+/** Between two looks at whether somebody interrupted a pause, ms. */
+const LOOK = 200;
+const INTERRUPTED = "it was interrupted";
 
 /**
  * Rotates what is left of a campaign, batch by batch. Each target's secret is made before its row is written, and delivered
@@ -97,25 +100,37 @@ async function runBatches(
     const last = batch.at(-1);
     if (last === undefined) break;
     after = last.position;
+    let idle = true;
     for (let at = 0; at < batch.length; at += CHUNK) {
       const chunk = batch
         .slice(at, at + CHUNK)
         .filter(({ state }) => issuer.closed === null || state === "issued");
+      if (chunk.length === 0) continue;
+      idle = false;
       failures += await rotateChunk(db, request, running, chunk, { issuer, delivery });
       if (failures > terms.maxFailures) return tooMany(failures, terms);
-      if (hooks.stopping()) return "it was interrupted";
+      if (hooks.stopping()) return INTERRUPTED;
     }
+    // Where nothing was to be done there is nothing to tell, to ask or to wait for.
+    if (idle) continue;
     hooks.onProgress(await requireCampaign(db, id));
     const next = await readCampaignTargets(db, id, { after, limit: 1, undelivered: true });
     if (next.length === 0) break;
     const problem = await hooks.health();
     if (problem !== null) return problem;
-    if (hooks.stopping()) return "it was interrupted";
-    if (terms.pause > 0) await wait(terms.pause * 1000);
+    await pauseFor(terms.pause, hooks);
+    if (hooks.stopping()) return INTERRUPTED;
   }
   const { targets, delivered } = await requireCampaign(db, id);
   if (delivered === targets) return null;
   return issuer.closed ?? `${targets - delivered} could not be rotated`;
+}
+
+/** Somebody who interrupts does not wait for the end of a pause. @param seconds at most */
+async function pauseFor(seconds: number, { stopping }: CampaignHooks): Promise<void> {
+  const until = performance.now() + seconds * 1000;
+  for (let left = seconds * 1000; left > 0 && !stopping(); left = until - performance.now())
+    await wait(Math.min(LOOK, left));
 }
 
 /** The log's entries name the campaign. */
@@ -187,9 +202,9 @@ async function rotateChunk(
   }
   const kept = stayed(delivery, delivered, failed);
   const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
-  await note(db, request, id, [...outcomes, ...failed]);
+  const written = await note(db, request, id, [...outcomes, ...failed]);
   for (const { prepared } of kept) prepared.forget();
-  return failed.length;
+  return failed.filter(({ target }) => written.has(target.position)).length;
 }
 
 /** Those whose secrets are on disk: all, or none where the disk refuses. */
@@ -222,9 +237,15 @@ function stateOf({ state }: CampaignTarget): Outcome["state"] {
   return state === "issued" ? "issued" : "failed";
 }
 
-async function note(db: Database, request: Request, id: string, outcomes: readonly Outcome[]): Promise<void> {
-  if (outcomes.length === 0) return;
-  await change(db, request, (tx) =>
+/** Of which targets this is what became: one that another run delivered meanwhile is left as it is. */
+async function note(
+  db: Database,
+  request: Request,
+  id: string,
+  outcomes: readonly Outcome[],
+): Promise<ReadonlySet<number>> {
+  if (outcomes.length === 0) return new Set();
+  return change(db, request, (tx) =>
     setCampaignTargets(
       tx,
       id,
@@ -234,6 +255,7 @@ async function note(db: Database, request: Request, id: string, outcomes: readon
         successor: null,
         problem,
       })),
+      { unlessDelivered: true },
     ),
   );
 }
