@@ -1,6 +1,6 @@
 /** A runbook's file: YAML that says one thing only, judged line by line. */
 import { createHash } from "node:crypto";
-import { isMap, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
 import { editDistance } from "../domain/distance.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
@@ -11,6 +11,7 @@ import { type Runbook, runbookSchema } from "./runbook-schema.ts";
 const LONGEST = 64 * 1024;
 /** So many faults are told. */
 const TOLD = 100;
+const TOO_DEEP = "it is nested too deeply";
 
 export interface RunbookFile {
   readonly path: string;
@@ -36,19 +37,29 @@ export function readRunbookFile(path: string): RunbookFile {
   const text = readRegularFile(path, LONGEST, "nothing was changed");
   const lines = new LineCounter();
   const at = (offset: number): number => lines.linePos(offset).line;
+  const broken = text.indexOf("\ufffd");
+  if (broken !== -1) {
+    const line = text.slice(0, broken).split("\n").length;
+    throw isWrong(path, [{ line, message: "it is no UTF-8" }]);
+  }
   const document = parse(path, text, lines);
   const faults: Fault[] = [...document.errors, ...document.warnings].map(({ pos, message }) => ({
     line: at(pos[0]),
-    message: message.split("\n")[0]?.replace(/ at line .*$/, "") ?? "this is no YAML",
+    message: wordingOf(message),
   }));
   visit(document, {
     Alias: (_, node) => {
       faults.push({ line: at(node.range?.[0] ?? 0), message: "aliases are not taken: say it out" });
     },
+    // No reader of ours sees such a key, so what it says would be left out in silence.
+    Pair: (_, { key }) => {
+      if (isScalar(key) && key.value === "__proto__")
+        faults.push({ line: at(key.range?.[0] ?? 0), message: '"__proto__" is not known' });
+    },
     Node: (_, node) => {
       if ("anchor" in node && node.anchor !== undefined)
         faults.push({ line: at(node.range?.[0] ?? 0), message: "anchors are not taken" });
-      if (node.tag !== undefined && node.tag !== null && !node.tag.startsWith("tag:yaml.org,2002:"))
+      if (node.tag !== undefined && node.tag !== null)
         faults.push({ line: at(node.range?.[0] ?? 0), message: "tags are not taken" });
     },
   });
@@ -76,8 +87,15 @@ function parse(path: string, text: string, lineCounter: LineCounter) {
   } catch (error) {
     // Thousands of brackets inside one another end in the parser's stack.
     if (!(error instanceof RangeError)) throw error;
-    throw isWrong(path, [{ line: 1, message: "it is nested too deeply" }]);
+    throw isWrong(path, [{ line: 1, message: TOO_DEEP }]);
   }
+}
+
+/** What the parser says, without where, and without words that are for programmers. */
+function wordingOf(message: string): string {
+  if (message.includes("call stack")) return TOO_DEEP;
+  if (message.includes("multiple documents")) return "several documents are not taken";
+  return message.split("\n")[0]?.replace(/ at line .*$/, "") ?? "this is no YAML";
 }
 
 /** The error that names every line that is wrong. */

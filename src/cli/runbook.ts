@@ -9,6 +9,7 @@ import {
   parseProvider,
   parseReason,
 } from "../domain/names.ts";
+import { parsePlaceTemplate } from "../domain/place-template.ts";
 import { parseScope } from "../domain/scope.ts";
 import { parseSlug } from "../domain/slug.ts";
 import { quote } from "../domain/visible.ts";
@@ -16,6 +17,7 @@ import type { CampaignTerms } from "../operations/campaign/terms.ts";
 import { MAX_GRACE } from "../operations/credential-rotate.ts";
 import type { Selection } from "../operations/selection.ts";
 import { campaignTermsOf, type DeliveryWords } from "./campaign-options.ts";
+import { splitCommand } from "./password-command.ts";
 import { type Fault, isWrong, type RunbookFile } from "./runbook-file.ts";
 import type { Setting } from "./runbook-setting.ts";
 import { filterOf } from "./selection.ts";
@@ -78,6 +80,16 @@ export function readRunbook(
   if (!one) faults.push({ line: lineOf(["delivery"]), message: "delivery is either files or a command" });
   if (delivery.stage !== undefined && delivery.command === undefined)
     faults.push({ line: lineOf(["delivery", "stage"]), message: "delivery.stage goes with a command" });
+  for (const way of ["files", "stage"] as const) {
+    const place = delivery[way];
+    if (place !== undefined) at(["delivery", way], () => parsePlaceTemplate(place));
+  }
+  for (const [where, command] of [
+    [["delivery", "command"], delivery.command],
+    [["health", "command"], health?.command],
+  ] as const) {
+    if (command !== undefined) at(where, () => splitCommand(command, "the command"));
+  }
   if (said.compromised === true && said.grace !== undefined)
     faults.push({ line: lineOf(["grace"]), message: "what is compromised gets no grace" });
   const words: DeliveryWords = {

@@ -66,6 +66,20 @@ describe("check", () => {
     ["a duplicate key", right("grace: 1h\ngrace: 2h\n"), 6, "unique"],
     ["an alias", right("reason: &a x\ndescription: *a\n"), 5, "anchors are not taken"],
     ["a tag", right("reason: !!js/function x\n"), 5, "tag"],
+    ["a tag of YAML's own", right('grace: !!str "1h"\n'), 5, "tags are not taken"],
+    ["a key that no reader sees", right("", "select: {owner: x, labels: {__proto__: x}}"), 3, "__proto__"],
+    [
+      "what is no file of a target",
+      right().replace(`{files: ${secrets}}`, "{files: './s/{slag}'}"),
+      4,
+      "placeholder",
+    ],
+    [
+      "a command that leaves a quote open",
+      right(`health: {command: "check 'it"}\n`),
+      5,
+      "leaves a quote open",
+    ],
     ["two documents", right("---\nversion: 1\n"), 5, "document"],
     [
       "two ways of delivery",
@@ -94,6 +108,15 @@ describe("check", () => {
         .toLowerCase(),
     ).toContain(message.toLowerCase());
     expect(failed.map((fault) => fault.line)).toContain(line);
+  });
+
+  it("refuses what is no UTF-8, whose bytes two readers could take for two things", async () => {
+    const path = write("");
+    writeFileSync(path, Buffer.from(right("reason: caf\xe9\n"), "latin1"));
+
+    expect((await desk.refuse(["runbook", "check", path])).details.failed).toEqual([
+      { line: 5, message: "it is no UTF-8" },
+    ]);
   });
 
   it("names every wrong line to a person, in order", async () => {
