@@ -42,10 +42,10 @@ export const runbookResume = defineVerb({
   changes: true,
   async run({ ref, waitProof, runbook, ...words }, context) {
     const receipt = readReceiptWords(words);
-    const said = runbook === undefined ? { words, waitProof } : await wordsOf(runbook, words);
+    const said = runbook === undefined ? { words, waitProof, sha256: null } : await wordsOf(runbook, words);
     const db = await context.database();
     const campaign = await requireCampaign(db, ref);
-    if (runbook !== undefined) await requireSame(runbook, campaign);
+    if (said.sha256 !== null) requireSame(said.sha256, campaign);
     const { describe, goOn } = await import("../campaign.ts");
     const { readMeansAgain } = await import("../campaign-means.ts");
     const means = { ...readMeansAgain(said.words, campaign) };
@@ -60,7 +60,11 @@ export const runbookResume = defineVerb({
 async function wordsOf(
   path: string,
   words: DeliveryWords,
-): Promise<{ readonly words: DeliveryWords; readonly waitProof: number | undefined }> {
+): Promise<{
+  readonly words: DeliveryWords;
+  readonly waitProof: number | undefined;
+  readonly sha256: string;
+}> {
   const both = Object.keys(deliveryOptions).find((key) => words[key as keyof DeliveryWords] !== undefined);
   if (both !== undefined) {
     throw new MidctlError("usage", "the runbook says how secrets are delivered; nothing was changed", {
@@ -71,14 +75,15 @@ async function wordsOf(
     import("../runbook-file.ts"),
     import("../runbook.ts"),
   ]);
-  return readRunbook(readRunbookFile(path), null, null);
+  // Read once: what is run is what was compared.
+  const file = readRunbookFile(path);
+  return { ...readRunbook(file, null, null), sha256: file.sha256 };
 }
 
 /** @throws MidctlError `conflict` for another runbook than the one that the campaign was begun by */
-async function requireSame(path: string, campaign: Campaign): Promise<void> {
-  const { readRunbookFile } = await import("../runbook-file.ts");
+function requireSame(sha256: string, campaign: Campaign): void {
   const { runbook } = requireTerms(campaign);
-  if (runbook?.sha256 === readRunbookFile(path).sha256) return;
+  if (runbook?.sha256 === sha256) return;
   throw new MidctlError(
     "conflict",
     runbook === null
