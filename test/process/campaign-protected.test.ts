@@ -372,6 +372,36 @@ describe("after it is approved", () => {
     expect(result.stderr).not.toContain("progress");
   });
 
+  it("nobody signs a receipt of what the journal alone says was rotated", async () => {
+    const [one = "", other = ""] = await makeFleet(2);
+    const { approval, campaign } = await askToFiles();
+    await production.approve(approval);
+    await production.sql(`UPDATE midctl_campaign_target SET state = 'delivered' WHERE slug = $1`, [one]);
+    const receipt = join(secrets, "receipt.json");
+
+    const refusal = await production.refuse(
+      resume(campaign, "--receipt", receipt, "--key", alice(), "--quiet"),
+    );
+
+    expect(refusal).toMatchObject({ exit: 5, details: { approval, identity: one } });
+    expect(refusal.message).toContain("no receipt was written");
+    expect(existsSync(receipt)).toBe(false);
+    expect(await verify(secretOf(other))).toMatchObject({ ok: true });
+  });
+
+  it("one that the journal alone calls done is gone on with", async () => {
+    const [one = ""] = await makeFleet(1);
+    const { approval, campaign } = await askToFiles();
+    await production.approve(approval);
+    await production.sql(`UPDATE midctl_campaign SET status = 'done' WHERE approval = $1`, [
+      approval.slice(3),
+    ]);
+
+    const { results } = await production.ask(resume(campaign));
+
+    expect(results).toMatchObject([{ identity: one, state: "delivered" }]);
+  });
+
   it("a trust root that no longer agrees lets nothing be carried out", async () => {
     const [one = ""] = await makeFleet(1);
     const before = secretOf(one);

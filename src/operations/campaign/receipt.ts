@@ -1,6 +1,7 @@
 import type { Tx } from "../../db/database.ts";
-import { readMoment } from "../../repository/approval.ts";
-import type { Campaign } from "../../repository/campaign.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import { readMoment, readOutcomes } from "../../repository/approval.ts";
+import type { Campaign, CampaignTarget } from "../../repository/campaign.ts";
 import { readRequest } from "../approval/read.ts";
 import { requireEnvironment } from "../lookup.ts";
 import { readAllTargets, requireTerms } from "./read.ts";
@@ -41,7 +42,10 @@ export interface Receipt {
   readonly log: { readonly size: number; readonly leafHash: string | null };
 }
 
-/** @throws MidctlError `conflict` for a campaign that another version began */
+/**
+ * @throws MidctlError `conflict` for a campaign that another version began, and where the journal says of a target what the approval
+ * says is not so: nobody signs that
+ */
 export async function readReceipt(db: Tx, campaign: Campaign): Promise<Receipt> {
   const { runbook } = requireTerms(campaign);
   const [environment, moment, targets] = await Promise.all([
@@ -50,6 +54,7 @@ export async function readReceipt(db: Tx, campaign: Campaign): Promise<Receipt> 
     readAllTargets(db, campaign.id),
   ]);
   const { id, status, problem, startedAt, startedBy } = campaign;
+  const approval = campaign.approval === null ? null : await readApproval(db, campaign.approval, targets);
   return {
     v: 1,
     campaign: id,
@@ -60,7 +65,7 @@ export async function readReceipt(db: Tx, campaign: Campaign): Promise<Receipt> 
     },
     ...{ runbook, status, problem, startedAt, startedBy },
     writtenAt: moment.now,
-    approval: campaign.approval === null ? null : await readApproval(db, campaign.approval),
+    approval,
     targets: targets.map((target) => ({
       identity: target.slug,
       replaces: target.replaces,
@@ -71,8 +76,30 @@ export async function readReceipt(db: Tx, campaign: Campaign): Promise<Receipt> 
   };
 }
 
-async function readApproval(db: Tx, id: string): Promise<Receipt["approval"]> {
-  const { approval, text, votes } = await readRequest(db, id);
+/** The journal is anybody's to write who may rotate; what becomes of a line is not. */
+function altered(approval: string, slug: string): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `The journal says that ${slug} was rotated, and ${approval} says that it was not; no receipt was written.`,
+    {
+      hint: `Somebody altered the journal. midctl approval show ${approval} has what was carried out; begin another campaign for ${slug}.`,
+      details: { approval, identity: slug },
+    },
+  );
+}
+
+async function readApproval(
+  db: Tx,
+  id: string,
+  targets: readonly CampaignTarget[],
+): Promise<Receipt["approval"]> {
+  const { approval, plan, text, votes } = await readRequest(db, id);
+  const outcomes = await readOutcomes(db, id);
+  for (const { position, slug, state, successor } of targets) {
+    if (state !== "issued" && state !== "delivered") continue;
+    if (plan.lines[position - 1]?.credential?.id !== successor || outcomes.get(position)?.outcome !== "done")
+      throw altered(id, slug);
+  }
   return {
     id,
     status: approval.status,

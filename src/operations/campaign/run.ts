@@ -61,7 +61,7 @@ export async function runCampaign(
   const begun = await requireCampaign(db, id);
   const terms = requireTerms(begun);
   const environment = await requireEnvironment(db);
-  if (begun.status === "done") return begun;
+  if (begun.status === "done" && begun.delivered === begun.targets) return begun;
   const acting: Request = { ...request, reason: reasonOf(request, terms, id), noWait: true };
   const running: Running = { id, terms, environment };
   const issuer = await issuerOf(db, acting, begun, running, means);
@@ -151,7 +151,9 @@ async function finish(
   problem: string | null,
 ): Promise<Campaign> {
   await change(db, request, (tx) => setCampaignStatus(tx, id, status, problem));
-  return requireCampaign(db, id);
+  const ended = await requireCampaign(db, id);
+  // Called done by hand, it stays so in the journal; what it came to is told all the same.
+  return ended.delivered === ended.targets ? ended : { ...ended, status, problem };
 }
 
 /** How many of a chunk failed. */
