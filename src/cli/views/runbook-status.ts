@@ -10,11 +10,11 @@ export function viewRunbookStatus(document: RunbookStatusDocument): View {
       columns: [
         { title: "CAMPAIGN", fixed: true },
         { title: "STATUS", fixed: true },
-        { title: "TARGETS" },
+        { title: "TARGETS", optional: true },
         { title: "DELIVERED" },
         { title: "FAILED" },
         { title: "USED" },
-        { title: "STARTED" },
+        { title: "STARTED", optional: true },
         { title: "BY", optional: true },
         { title: "PROBLEM" },
       ],
