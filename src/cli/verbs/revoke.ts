@@ -67,7 +67,7 @@ export const revoke = defineVerb({
     const what = `live credential${targets.length === 1 ? "" : "s"} issued before ${before}`;
     const outcome = await controlTargets(db, targets, context, { ...verb, what }, revokeTarget);
     context.notice(
-      targets.length === 0 ? `There is no ${what}; nothing was changed.` : `${targets.length} ${what}.`,
+      targets.length === 0 ? `There are no ${what}; nothing was changed.` : `${targets.length} ${what}.`,
     );
     return outcome;
   },
