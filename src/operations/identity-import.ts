@@ -15,7 +15,7 @@ import { change, type Request } from "./change.ts";
 import { differencesFrom, requireWorkspace } from "./identity-create.ts";
 import { Failures, type LineFailure, refuseImport } from "./import-failures.ts";
 import type { Entry, ImportCredential, ImportFile, ImportLine } from "./import-file.ts";
-import { retried } from "./issuance.ts";
+import { hasEnded, retried } from "./issuance.ts";
 import { requireEnvironment } from "./lookup.ts";
 
 export interface ImportOptions {
@@ -267,7 +267,7 @@ class Judge {
   }
 
   #judgeExisting(entry: Entry, existing: Identity, found: Found): "issue" | "unchanged" {
-    const { slug, effectiveStatus } = existing;
+    const { slug } = existing;
     if (!this.#options.ifNotExists) {
       throw refuse("conflict", `${slug} exists already (--if-not-exists where that is fine)`);
     }
@@ -284,13 +284,8 @@ class Judge {
     }
     if (found.tokens.has(credential.secret.publicId))
       throw refuse("conflict", "its commitment is of a token that is there");
-    if (
-      effectiveStatus === "revoked" ||
-      effectiveStatus === "identity_revoked" ||
-      effectiveStatus === "expired"
-    ) {
-      throw refuse("conflict", `${slug} has ended (${effectiveStatus}), and gets no new credential`);
-    }
+    if (hasEnded(existing))
+      throw refuse("conflict", `${slug} has ended (${existing.effectiveStatus}), and gets no new credential`);
     const holder = found.names.get(`${slug}/${credential.name}`);
     if (holder !== undefined)
       throw refuse(

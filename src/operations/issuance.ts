@@ -70,11 +70,7 @@ export async function holdIdentity(tx: Tx, request: Request, issuance: Issuance)
     identity = (await ensureIdentity(tx, request.actor.name, issuance.identity)).identity;
   }
   const { effectiveStatus, slug } = identity;
-  if (
-    effectiveStatus === "revoked" ||
-    effectiveStatus === "identity_revoked" ||
-    effectiveStatus === "expired"
-  ) {
+  if (hasEnded(identity)) {
     const why =
       effectiveStatus === "expired" ? "has expired, or an ancestor has" : "is revoked, or an ancestor is";
     throw new MidctlError("conflict", `${slug} ${why}; nothing was issued.`, {
@@ -83,6 +79,13 @@ export async function holdIdentity(tx: Tx, request: Request, issuance: Issuance)
     });
   }
   return identity;
+}
+
+/** An identity that has ended, or has an ancestor that has, gets no new credentials. */
+export function hasEnded({ effectiveStatus }: Pick<Identity, "effectiveStatus">): boolean {
+  return (
+    effectiveStatus === "revoked" || effectiveStatus === "identity_revoked" || effectiveStatus === "expired"
+  );
 }
 
 /** What the name holds once the clock's changes are stored, and whether this very secret is known. */
@@ -100,7 +103,7 @@ export async function readStanding(
 }
 
 /** In a protected environment every credential has an end. Throws `usage`. */
-export function requireEnd(issuance: Issuance, environment: Environment): void {
+export function requireEnd(issuance: Pick<Issuance, "expiresIn">, environment: Environment): void {
   if (issuance.expiresIn === "never" && environment.protected) {
     throw new MidctlError(
       "usage",
@@ -245,7 +248,7 @@ export function requireKind(
   if (secret.environment !== kind) throw wrongKind(secret, done);
 }
 
-function wrongKind({ environment }: Commitment, done: "issued" | "requested"): MidctlError {
+export function wrongKind({ environment }: Commitment, done: "issued" | "requested"): MidctlError {
   return new MidctlError(
     "conflict",
     `The token is a ${environment} token, and this environment is not ${environment}; nothing was ${done}.`,

@@ -111,8 +111,8 @@ export async function insertCredential(tx: Tx, credential: NewCredential): Promi
 /**
  * Writes many credentials with their tokens in one statement, in the order given; how many: those whose environment is of the
  * other kind by now are left out.
- * @param credentials JSON texts: `publicId`, `tokenHash`, `environment`, `identity` (slug), `name`, `scopes` (a JSON text itself), and in seconds
- *   `expiresIn` (null for never) and `activateWithin`
+ * @param credentials JSON texts: `publicId`, `tokenHash`, `environment`, `identity` (slug), `name`, `scopes` (a JSON text itself), in seconds
+ *   `expiresIn` (null for never) and `activateWithin`; of a successor also `replaces` (public id) and, in seconds, `grace`
  */
 export async function insertCredentials(
   tx: Tx,
@@ -122,12 +122,13 @@ export async function insertCredentials(
   const [row] = await tx.query<{ made: number }>(
     `WITH given AS MATERIALIZED (
        SELECT * FROM ROWS FROM (jsonb_to_recordset($1::text::jsonb)
-         AS ("publicId" text, "tokenHash" text, environment text, identity text, name text, scopes text, "expiresIn" float8, "activateWithin" float8))
-         WITH ORDINALITY),
+         AS ("publicId" text, "tokenHash" text, environment text, identity text, name text, scopes text, "expiresIn" float8, "activateWithin" float8,
+             replaces text, grace int)) WITH ORDINALITY),
      made AS (
        INSERT INTO machine_identity_credential
-         ("publicId", "machineIdentityId", name, "tokenHash", scopes, "issuedBy", "activationDeadline", "expiresAt")
-       SELECT g."publicId", i.id, g.name, g."tokenHash", g.scopes, $2,
+         ("publicId", "machineIdentityId", name, "tokenHash", scopes, "replacesId", "graceSeconds", "issuedBy", "activationDeadline", "expiresAt")
+       SELECT g."publicId", i.id, g.name, g."tokenHash", g.scopes,
+              (SELECT r.id FROM machine_identity_credential r WHERE r."publicId" = g.replaces), coalesce(g.grace, 0), $2,
               midctl_now() + make_interval(secs => LEAST(g."activateWithin", g."expiresIn")),
               CASE WHEN g."expiresIn" IS NOT NULL THEN midctl_now() + make_interval(secs => g."expiresIn") END
          FROM given g JOIN machine_identity i ON i.slug = g.identity
@@ -262,13 +263,19 @@ export async function readHolders(tx: Tx, identity: string, name: string): Promi
   };
 }
 
-/** The current or pending credentials of identities: which names are taken, and by whom. */
-export async function readTakenNames(
-  tx: Tx,
-  identities: readonly string[],
-): Promise<{ readonly identity: string; readonly name: string; readonly id: string }[]> {
-  return tx.query(
-    `SELECT i.slug AS identity, c.name, 'mc_' || c."publicId" AS id ${FROM}
+/** Who holds a name: the current credential of it, or the pending one. */
+export interface NameHolder {
+  readonly identity: string;
+  readonly name: string;
+  /** `mc_…` */
+  readonly id: string;
+  readonly scopes: readonly string[];
+}
+
+/** The current and pending credentials of identities: which names are taken, and by whom. */
+export async function readTakenNames(tx: Tx, identities: readonly string[]): Promise<NameHolder[]> {
+  return tx.query<NameHolder>(
+    `SELECT i.slug AS identity, c.name, 'mc_' || c."publicId" AS id, c.scopes::jsonb AS scopes ${FROM}
       WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
         AND c.status IN ('pending', 'active', 'paused') AND ${IS_LIVE}`,
     [JSON.stringify(identities)],

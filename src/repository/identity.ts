@@ -228,15 +228,22 @@ export async function lockIdentity(tx: Tx, slug: string): Promise<Identity | nul
  * its deadline abandoned (SPEC §3: "stored when next touched").
  */
 export async function settleIdentity(tx: Tx, slug: string): Promise<void> {
+  await settleIdentities(tx, [slug]);
+}
+
+/** As `settleIdentity`, of many that are locked. */
+export async function settleIdentities(tx: Tx, slugs: readonly string[]): Promise<void> {
   await tx.query(
-    `WITH idle AS (
+    `WITH meant AS MATERIALIZED (
+       SELECT id FROM machine_identity WHERE slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+     ), idle AS (
        UPDATE machine_identity i SET status = 'paused'
-        WHERE slug = $1 AND status = 'active' AND midctl_is_idle(i, midctl_now())
+        WHERE id IN (SELECT id FROM meant) AND status = 'active' AND midctl_is_idle(i, midctl_now())
      )
      UPDATE machine_identity_credential SET status = 'abandoned'
-      WHERE "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = $1)
+      WHERE "machineIdentityId" IN (SELECT id FROM meant)
         AND status = 'pending' AND "activationDeadline" <= midctl_now()`,
-    [slug],
+    [JSON.stringify(slugs)],
   );
 }
 

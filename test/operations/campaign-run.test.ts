@@ -2,12 +2,14 @@ import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { MidctlError } from "../../src/domain/errors.ts";
-import { createToken } from "../../src/domain/token.ts";
+import { createToken, type Token } from "../../src/domain/token.ts";
 import { beginCampaign, chooseTargets } from "../../src/operations/campaign/begin.ts";
 import type { Delivery } from "../../src/operations/campaign/delivery.ts";
 import { readAllTargets } from "../../src/operations/campaign/read.ts";
 import { runCampaign } from "../../src/operations/campaign/run.ts";
 import type { CampaignTerms } from "../../src/operations/campaign/terms.ts";
+import { rotateCredential } from "../../src/operations/credential-rotate.ts";
+import { previewIssuance } from "../../src/operations/issuance.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
 import { ALICE, issueActive } from "../verifier/scene.ts";
 
@@ -19,6 +21,24 @@ const TERMS: CampaignTerms = {
 const HOOKS = { health: async () => null, onProgress: () => undefined, stopping: () => false };
 const CHOOSING = { name: "default", replacePending: false, compromised: false, places: null };
 const SLUGS = ["bot-1", "bot-2"];
+
+/** A database whose transactions write down by which statements credentials are made. */
+function watch(db: Database, inserts: string[]): Database {
+  return {
+    ...{ concurrent: db.concurrent, listen: db.listen.bind(db), close: () => db.close() },
+    query: (text, params) => db.query(text, params),
+    transaction: (work) =>
+      db.transaction((tx) =>
+        work({
+          script: (text) => tx.script(text),
+          query: (text, params) => {
+            if (text.includes("INSERT INTO machine_identity_credential")) inserts.push(text);
+            return tx.query(text, params);
+          },
+        }),
+      ),
+  };
+}
 
 describe.each(databases())("a campaign on $name", (factory) => {
   let database: TestDatabase;
@@ -37,10 +57,15 @@ describe.each(databases())("a campaign on $name", (factory) => {
     (await db.query(`SELECT FROM machine_identity_credential WHERE status = 'pending'`)).length;
 
   /** Makes secrets that last, and settles as told. */
-  function deliverBy(settle: () => void, deliver: () => Promise<void> = async () => undefined): Delivery {
+  function deliverBy(
+    settle: () => void,
+    deliver: () => Promise<void> = async () => undefined,
+    secrets: ReadonlyMap<string, Token> = new Map(),
+  ): Delivery {
     return {
-      prepare: () => ({
-        ...{ commitment: createToken("test", randomBytes), lasts: true, standing: null, deliver },
+      prepare: ({ slug }) => ({
+        ...{ commitment: secrets.get(slug) ?? createToken("test", randomBytes), lasts: true },
+        ...{ standing: null, deliver },
         ...{ forget: () => undefined, discard: () => undefined },
       }),
       settle,
@@ -84,6 +109,84 @@ describe.each(databases())("a campaign on $name", (factory) => {
 
     expect(ended).toMatchObject({ status: "stopped", delivered: 0 });
     expect(await states()).toEqual(["issued", "issued"]);
+    expect(await issued()).toBe(2);
+  });
+
+  test("writes the rows of all in one statement", async () => {
+    const inserts: string[] = [];
+
+    await runCampaign(watch(db, inserts), ALICE, id, by(deliverBy(() => undefined)), HOOKS);
+
+    expect(await states()).toEqual(["delivered", "delivered"]);
+    expect(inserts).toHaveLength(1);
+  });
+
+  const rotateByHand = async (slug: string) => {
+    const secret = createToken("test", randomBytes);
+    const rotation = { ...TERMS, identity: slug, secret, replacePending: false, expectCurrent: null };
+    await rotateCredential(db, ALICE, rotation, await previewIssuance(db, slug, "default"));
+  };
+  const set = (table: string, status: string, where: string) =>
+    db.query(`UPDATE ${table} SET status = '${status}' WHERE ${where}`);
+
+  test.each([
+    ["is revoked", () => set("machine_identity", "revoked", "slug = 'bot-2'"), "bot-2 is revoked"],
+    [
+      "has expired",
+      () => db.query(`UPDATE machine_identity SET "expiresAt" = midctl_now() WHERE slug = 'bot-2'`),
+      "bot-2 has expired",
+    ],
+    ["has been given another", () => rotateByHand("bot-2"), "bot-2 has a pending credential"],
+    [
+      "was rotated meanwhile",
+      async () => {
+        await rotateByHand("bot-2");
+        await set("machine_identity_credential", "active", "status = 'pending'");
+      },
+      "The current credential of bot-2 is",
+    ],
+  ])("rotates the others where one %s, and says of that one why not", async (_, hinder, why) => {
+    await hinder();
+
+    await runCampaign(db, ALICE, id, by(deliverBy(() => undefined)), HOOKS);
+
+    const [first, second] = await readAllTargets(db, id);
+    expect(first).toMatchObject({ state: "delivered", problem: null });
+    expect(second).toMatchObject({ state: "failed", problem: expect.stringContaining(why) });
+  });
+
+  test("goes on with the secrets that were issued", async () => {
+    const secrets = new Map(SLUGS.map((slug) => [slug, createToken("test", randomBytes)]));
+    await runCampaign(db, ALICE, id, by(deliverBy(refuseAt(2), undefined, secrets)), HOOKS);
+
+    await runCampaign(db, ALICE, id, by(deliverBy(() => undefined, undefined, secrets)), HOOKS);
+
+    expect(await states()).toEqual(["delivered", "delivered"]);
+    expect(await issued()).toBe(2);
+  });
+
+  test("delivers no secret whose credential has ended since it was issued", async () => {
+    const secrets = new Map(SLUGS.map((slug) => [slug, createToken("test", randomBytes)]));
+    await runCampaign(db, ALICE, id, by(deliverBy(refuseAt(2), undefined, secrets)), HOOKS);
+    const ended = `mc_${secrets.get("bot-2")?.publicId}`;
+    await set("machine_identity_credential", "revoked", `"publicId" = '${ended.slice(3)}'`);
+
+    await runCampaign(db, ALICE, id, by(deliverBy(() => undefined, undefined, secrets)), HOOKS);
+
+    const [first, second] = await readAllTargets(db, id);
+    expect(first).toMatchObject({ state: "delivered" });
+    expect(second).toMatchObject({
+      state: "failed",
+      problem: expect.stringContaining(`${ended} of bot-2 already (revoked)`),
+    });
+  });
+
+  test("makes a secret that was lost anew, in the place of the one that nobody used", async () => {
+    await runCampaign(db, ALICE, id, by(deliverBy(refuseAt(2))), HOOKS);
+
+    await runCampaign(db, ALICE, id, by(deliverBy(() => undefined)), HOOKS);
+
+    expect(await states()).toEqual(["delivered", "delivered"]);
     expect(await issued()).toBe(2);
   });
 });

@@ -1,6 +1,7 @@
 import type { Commitment } from "../../domain/token.ts";
 import type { CampaignTarget, TargetState } from "../../repository/campaign.ts";
 import type { Environment } from "../../repository/environment.ts";
+import type { CampaignTerms } from "./terms.ts";
 
 /** How secrets are made and get to where they are used. */
 export interface Delivery {
@@ -45,6 +46,13 @@ export interface Outcome {
   readonly target: CampaignTarget;
   readonly state: Extract<TargetState, "delivered" | "failed" | "issued">;
   readonly problem: string | null;
+}
+
+/** A campaign that runs. */
+export interface Running {
+  readonly id: string;
+  readonly terms: CampaignTerms;
+  readonly environment: Environment;
 }
 
 /** Writes the rows of secrets that are there. */

@@ -1,23 +1,14 @@
-import type { Database } from "../../db/database.ts";
+import type { Database, Tx } from "../../db/database.ts";
 import { CommitUnknown } from "../../db/failure.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { setCampaignTargets } from "../../repository/campaign.ts";
 import { findCredential } from "../../repository/credential.ts";
-import type { Environment } from "../../repository/environment.ts";
-import { lockIdentities } from "../../repository/identity.ts";
 import { change, type Request } from "../change.ts";
 import { rotateUnread } from "../credential-rotate.ts";
-import type { Issuer, Outcome, Ready } from "./delivery.ts";
-import type { CampaignTerms } from "./terms.ts";
+import type { Issuer, Outcome, Ready, Running } from "./delivery.ts";
+import { isLost, rotatePlain } from "./issue-plain.ts";
 
-/** A campaign that runs. */
-export interface Running {
-  readonly id: string;
-  readonly terms: CampaignTerms;
-  readonly environment: Environment;
-}
-
-/** Issues where nothing has to be approved: all in one transaction; where one stands in the way, each by itself. */
+/** Issues where nothing has to be approved: all in one transaction; where something stands in the way of one, half by half. */
 export function issueFreely(db: Database, request: Request, running: Running): Issuer {
   const issue: Issuer["issue"] = async (ready, failed) => {
     if (ready.length === 0) return [];
@@ -33,9 +24,9 @@ export function issueFreely(db: Database, request: Request, running: Running): I
         return [];
       }
     }
-    const issued: Ready[] = [];
-    for (const one of ready) issued.push(...(await issue([one], failed)));
-    return issued;
+    const half = Math.ceil(ready.length / 2);
+    const first = await issue(ready.slice(0, half), failed);
+    return [...first, ...(await issue(ready.slice(half), failed))];
   };
   return { closed: null, issue };
 }
@@ -47,44 +38,16 @@ export function failure({ target }: Ready, { message }: MidctlError): Outcome {
 function issueTogether(
   db: Database,
   request: Request,
-  { id, terms, environment }: Running,
+  running: Running,
   ready: readonly Ready[],
 ): Promise<void> {
   return change(db, request, async (tx) => {
-    // All at once, in the order in which verifiers note uses: each waiting for the other, agents would wait too.
-    await lockIdentities(
-      tx,
-      ready.map(({ target }) => target.slug),
-    );
-    await together(ready, async ({ target, prepared }) => {
-      // A secret that was lost is made anew, in the place of the one that this campaign issued; of no other.
-      const { successor, replaces, replacesPending } = target;
-      const lost = successor !== null && successor !== `mc_${prepared.commitment.publicId}`;
-      const gives = lost ? successor : replacesPending;
-      const pending = gives === null ? null : await findCredential(tx, gives.slice(3));
-      // After a leak the one that was lost has ended all before it, and is ended in turn.
-      const expected = terms.compromised && lost && pending?.status === "pending" ? successor : replaces;
-      await rotateUnread(
-        tx,
-        request,
-        {
-          identity: target.slug,
-          name: terms.name,
-          scopes: terms.scopes,
-          expiresIn: terms.expiresIn,
-          activateWithin: terms.activateWithin,
-          secret: prepared.commitment,
-          replacePending: pending?.status === "pending",
-          grace: terms.grace,
-          expectCurrent: expected.slice(3),
-          compromised: terms.compromised,
-        },
-        { environment, holders: { current: null, pending } },
-      );
-    });
+    // Not all are plain: those go by the rules of any rotation, which say what stands in the way.
+    const rest = await rotatePlain(tx, request, running, ready);
+    await together(rest, (one) => rotateByRules(tx, request, running, one));
     await setCampaignTargets(
       tx,
-      id,
+      running.id,
       ready.map(({ target, prepared }) => ({
         position: target.position,
         state: "issued",
@@ -93,6 +56,39 @@ function issueTogether(
       })),
     );
   });
+}
+
+async function rotateByRules(
+  tx: Tx,
+  request: Request,
+  { terms, environment }: Running,
+  { target, prepared }: Ready,
+): Promise<void> {
+  // A secret that was lost is made anew, in the place of the one that this campaign issued; of no other.
+  const { successor, replaces, replacesPending } = target;
+  const lost = isLost({ target, prepared });
+  const gives = lost ? successor : replacesPending;
+  const pending = gives === null ? null : await findCredential(tx, gives.slice(3));
+  // After a leak the one that was lost has ended all before it, and is ended in turn.
+  const expected =
+    terms.compromised && lost && pending?.status === "pending" ? (successor ?? replaces) : replaces;
+  await rotateUnread(
+    tx,
+    request,
+    {
+      identity: target.slug,
+      name: terms.name,
+      scopes: terms.scopes,
+      expiresIn: terms.expiresIn,
+      activateWithin: terms.activateWithin,
+      secret: prepared.commitment,
+      replacePending: pending?.status === "pending",
+      grace: terms.grace,
+      expectCurrent: expected.slice(3),
+      compromised: terms.compromised,
+    },
+    { environment, holders: { current: null, pending } },
+  );
 }
 
 /**
