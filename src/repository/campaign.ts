@@ -57,6 +57,10 @@ export interface Candidate {
   readonly pending: string | null;
 }
 
+const LEFT = {
+  failed: `AND t.state = 'failed'`,
+  begun: `AND t.state NOT IN ('delivered', 'failed')`,
+} as const;
 const SUCCESSOR = `LEFT JOIN machine_identity_credential s ON s."publicId" = t.successor`;
 const COLUMNS = `'rb_' || c."publicId" AS id, c.terms, c.status, c.problem, 'ap_' || c.approval AS approval, midctl_instant(c."startedAt") AS "startedAt", c."startedBy",
   midctl_instant(c."changedAt") AS "changedAt", n.targets, n.delivered, n.failed, n.proven`;
@@ -124,7 +128,7 @@ export async function readCampaigns(tx: Tx, limit: number): Promise<Campaign[]> 
 /**
  * Targets in their order.
  * @param after a position; only later ones
- * @param undelivered only those that have not got their secret
+ * @param only of those that have not got their secret: those that failed, or those that did not; null: all
  */
 export async function readCampaignTargets(
   tx: Tx,
@@ -132,14 +136,14 @@ export async function readCampaignTargets(
   {
     after,
     limit,
-    undelivered,
-  }: { readonly after: number; readonly limit: number; readonly undelivered: boolean },
+    only,
+  }: { readonly after: number; readonly limit: number; readonly only: "failed" | "begun" | null },
 ): Promise<CampaignTarget[]> {
   return tx.query<CampaignTarget>(
     `SELECT t.position, t.slug, 'mc_' || t.replaces AS replaces, 'mc_' || t."replacesPending" AS "replacesPending", t.place, t.state, 'mc_' || t.successor AS successor, t.problem,
             s."activatedAt" IS NOT NULL AS proven
        FROM midctl_campaign c JOIN midctl_campaign_target t ON t."campaignId" = c.id ${SUCCESSOR}
-      WHERE c."publicId" = $1 AND t.position > $2::int ${undelivered ? `AND t.state <> 'delivered'` : ""}
+      WHERE c."publicId" = $1 AND t.position > $2::int ${only === null ? "" : LEFT[only]}
       ORDER BY t.position LIMIT $3::int`,
     [id.slice(3), after, limit],
   );

@@ -360,6 +360,18 @@ describe("between batches", () => {
 });
 
 describe("what failed", () => {
+  it("comes last when it is tried again, so that nobody waits behind one that never can be", async () => {
+    await makeFleet(3);
+    mkdirSync(fileOf(`${team}-1`));
+    const stopped = await desk.run(toFiles("--batch", "1", "--json"));
+    const { id } = JSON.parse(stopped.stdout).campaign;
+
+    const { campaign, results } = JSON.parse((await desk.run([...resume(id), "--json"])).stdout);
+
+    expect(campaign).toMatchObject({ status: "stopped", delivered: 2, failed: 1 });
+    expect(results.map(({ state }: Answer) => state)).toEqual(["failed", "delivered", "delivered"]);
+  });
+
   it("is all tried again by resume, batch by batch, and a campaign is done when nothing of it is left", async () => {
     await makeFleet(3);
     for (const at of [2, 3]) mkdirSync(fileOf(`${team}-${at}`));

@@ -46,7 +46,7 @@ export function listCampaigns(db: Tx): Promise<Campaign[]> {
 export async function readAllTargets(db: Tx, id: string): Promise<CampaignTarget[]> {
   const targets: CampaignTarget[] = [];
   for (let after = 0; ; ) {
-    const page = await readCampaignTargets(db, id, { after, limit: PAGE, undelivered: false });
+    const page = await readCampaignTargets(db, id, { after, limit: PAGE, only: null });
     targets.push(...page);
     const last = page.at(-1);
     if (last === undefined || page.length < PAGE) return targets;

@@ -95,35 +95,62 @@ async function runBatches(
 ): Promise<string | null> {
   const { id, terms } = running;
   let failures = 0;
-  for (let after = 0; ; ) {
-    const batch = await readCampaignTargets(db, id, { after, limit: terms.batch, undelivered: true });
-    const last = batch.at(-1);
-    if (last === undefined) break;
-    after = last.position;
-    let idle = true;
+  let begun = false;
+  for await (const left of batchesOf(db, id, terms.batch)) {
+    const isDue = ({ state }: CampaignTarget): boolean => issuer.closed === null || state === "issued";
+    // Where nothing is to be done there is nothing to tell, to ask or to wait for.
+    if (!left.some(isDue)) continue;
+    if (begun) {
+      const problem = await hooks.health();
+      if (problem !== null) return problem;
+      await pauseFor(terms.pause, hooks);
+      if (hooks.stopping()) return INTERRUPTED;
+    }
+    // Somebody may have gone on with it in the meantime.
+    const batch = begun ? (await readAgain(db, id, left)).filter(isDue) : left.filter(isDue);
+    begun = true;
     for (let at = 0; at < batch.length; at += CHUNK) {
-      const chunk = batch
-        .slice(at, at + CHUNK)
-        .filter(({ state }) => issuer.closed === null || state === "issued");
-      if (chunk.length === 0) continue;
-      idle = false;
-      failures += await rotateChunk(db, request, running, chunk, { issuer, delivery });
+      failures += await rotateChunk(db, request, running, batch.slice(at, at + CHUNK), { issuer, delivery });
       if (failures > terms.maxFailures) return tooMany(failures, terms);
       if (hooks.stopping()) return INTERRUPTED;
     }
-    // Where nothing was to be done there is nothing to tell, to ask or to wait for.
-    if (idle) continue;
     hooks.onProgress(await requireCampaign(db, id));
-    const next = await readCampaignTargets(db, id, { after, limit: 1, undelivered: true });
-    if (next.length === 0) break;
-    const problem = await hooks.health();
-    if (problem !== null) return problem;
-    await pauseFor(terms.pause, hooks);
-    if (hooks.stopping()) return INTERRUPTED;
   }
   const { targets, delivered } = await requireCampaign(db, id);
   if (delivered === targets) return null;
   return issuer.closed ?? `${targets - delivered} could not be rotated`;
+}
+
+/** What is left by the batch, what failed before last: nobody waits behind one that fails again. */
+async function* batchesOf(
+  db: Database,
+  id: string,
+  limit: number,
+): AsyncGenerator<readonly CampaignTarget[]> {
+  const tried = new Set<number>();
+  for (const only of ["begun", "failed"] as const) {
+    for (let after = 0; ; ) {
+      const page = await readCampaignTargets(db, id, { after, limit, only });
+      const last = page.at(-1);
+      if (last === undefined) break;
+      after = last.position;
+      const batch = page.filter(({ position }) => !tried.has(position));
+      for (const { position } of batch) tried.add(position);
+      if (batch.length > 0) yield batch;
+    }
+  }
+}
+
+/** The same targets as they stand now, without those that were delivered. */
+async function readAgain(
+  db: Database,
+  id: string,
+  batch: readonly CampaignTarget[],
+): Promise<readonly CampaignTarget[]> {
+  const positions = new Set(batch.map(({ position }) => position));
+  const [first = 0, last = 0] = [batch[0]?.position, batch.at(-1)?.position];
+  const now = await readCampaignTargets(db, id, { after: first - 1, limit: last - first + 1, only: null });
+  return now.filter(({ position, state }) => positions.has(position) && state !== "delivered");
 }
 
 /** Somebody who interrupts does not wait for the end of a pause. @param seconds at most */
