@@ -1,5 +1,6 @@
 /** The receipt of a campaign: what was approved and by whom, and what became of each target, signed by whoever ran it. */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { Database } from "../db/database.ts";
 import { canonicalText } from "../domain/canonical.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -17,6 +18,9 @@ export const receiptOptions = {
       "write what was approved and what became of each target into this new file, signed by --key into FILE.sig",
   },
 } as const;
+
+/** Writes the receipt of a campaign as it stands. */
+export type WriteReceipt = (db: Database, campaign: Campaign) => Promise<void>;
 
 export interface ReceiptWords {
   readonly file: string;
@@ -42,7 +46,7 @@ export function readReceiptWords(words: {
 export async function prepareReceipt(
   context: VerbContext,
   { file, key }: ReceiptWords,
-): Promise<(db: Database, campaign: Campaign) => Promise<void>> {
+): Promise<WriteReceipt> {
   for (const path of [file, `${file}.sig`]) {
     if (existsSync(path)) {
       throw new MidctlError(
@@ -53,6 +57,11 @@ export async function prepareReceipt(
         },
       );
     }
+  }
+  if (statSync(dirname(resolve(file)), { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new MidctlError("usage", `the directory of ${quote(file)} does not exist; nothing was changed`, {
+      hint: "make it first, or give --receipt in one that is there",
+    });
   }
   const signer = await openReceiptKey(context, key);
   return async (db, campaign) => {

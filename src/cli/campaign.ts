@@ -17,7 +17,7 @@ import type { Campaign } from "../repository/campaign.ts";
 import type { CampaignDocument } from "./campaign-document.ts";
 import type { Means } from "./campaign-means.ts";
 import { requireLasting } from "./campaign-options.ts";
-import type { ReceiptWords } from "./campaign-receipt.ts";
+import type { ReceiptWords, WriteReceipt } from "./campaign-receipt.ts";
 import type { VerbContext } from "./context.ts";
 import type { GateWords } from "./gate.ts";
 import { endInOrder, type Signal } from "./interruption.ts";
@@ -44,15 +44,17 @@ export interface Order extends Wish {
 /** Begins a campaign and runs it; where the environment is protected, asks for it. */
 export async function rotateMany(context: VerbContext, order: Order): Promise<Outcome<CampaignDocument>> {
   const db = await context.database();
-  const { terms, means, waitProof, receipt } = order;
+  const { terms, waitProof } = order;
+  const means = order.receipt === null ? order.means : withReceipt(order.means);
   const environment = await requireEnvironment(db);
   requireLasting(terms, environment.protected);
   if (context.dryRun) return { document: await foretell(context, db, order) };
   const chosen = await choose(context, db, order);
   if (environment.protected) {
     const { requestMany } = await import("./campaign-request.ts");
-    return requestMany(context, db, order, chosen, environment);
+    return requestMany(context, db, { ...order, means }, chosen, environment);
   }
+  const writeReceipt = await openReceipt(context, order.receipt);
   const many = `rotate ${chosen.targets.length}`;
   await context.confirm({
     action: terms.compromised ? `${many}, and end every old secret at once` : many,
@@ -60,7 +62,7 @@ export async function rotateMany(context: VerbContext, order: Order): Promise<Ou
   });
   const campaign = await beginCampaign(db, requestFrom(context), terms, chosen);
   context.notice(`${campaign.id} rotates ${campaign.targets}.`);
-  return goOn(context, db, campaign, { means, waitProof, receipt });
+  return goOn(context, db, campaign, { means, waitProof, writeReceipt });
 }
 
 /** Who would be rotated, and into which files; where the environment is protected, each rotation is tried. Nothing is changed. */
@@ -112,16 +114,24 @@ function fileOf({ delivery }: Pick<CampaignTerms, "delivery">, place: string | n
   return delivery === "files" ? place : null;
 }
 
+/** How whoever asked for a receipt has to go on to get it. */
+function withReceipt(means: Means): Means {
+  return { ...means, again: `${means.again} --receipt FILE --key KEY` };
+}
+
 /** Runs what is left of a campaign. */
 export async function goOn(
   context: VerbContext,
   db: Database,
   campaign: Campaign,
-  { means, waitProof, receipt }: Pick<Order, "means" | "waitProof" | "receipt">,
+  {
+    means,
+    waitProof,
+    writeReceipt,
+  }: Pick<Order, "means" | "waitProof"> & { readonly writeReceipt: WriteReceipt | null },
 ): Promise<Outcome<CampaignDocument>> {
   const { id } = campaign;
   const { delivery, health, again } = means;
-  const writeReceipt = receipt === null ? null : await openReceipt(context, receipt);
   let signal: Signal | null = null;
   endInOrder((by) => {
     signal = by;
@@ -156,7 +166,12 @@ export async function goOn(
   return short ? { document, exit: 8 } : { document };
 }
 
-async function openReceipt(context: VerbContext, words: ReceiptWords) {
+/** Sees beforehand that a receipt can be written. @throws MidctlError as `prepareReceipt` */
+export async function openReceipt(
+  context: VerbContext,
+  words: ReceiptWords | null,
+): Promise<WriteReceipt | null> {
+  if (words === null) return null;
   const { prepareReceipt } = await import("./campaign-receipt.ts");
   return prepareReceipt(context, words);
 }

@@ -46,12 +46,13 @@ export const runbookResume = defineVerb({
     const db = await context.database();
     const campaign = await requireCampaign(db, ref);
     if (said.sha256 !== null) requireSame(said.sha256, campaign);
-    const { describe, goOn } = await import("../campaign.ts");
+    const { describe, goOn, openReceipt } = await import("../campaign.ts");
     const { readMeansAgain } = await import("../campaign-means.ts");
     const means = { ...readMeansAgain(said.words, campaign) };
     if (runbook !== undefined) means.again = `--runbook ${runbook}`;
     if (context.dryRun) return { document: await describe(db, campaign) };
-    return goOn(context, db, campaign, { means, receipt, waitProof: waitProof ?? said.waitProof });
+    const writeReceipt = await openReceipt(context, receipt);
+    return goOn(context, db, campaign, { means, writeReceipt, waitProof: waitProof ?? said.waitProof });
   },
   view: viewCampaign,
 });
