@@ -9,7 +9,15 @@ import type { Delivery, Destined } from "../operations/campaign/delivery.ts";
 import type { Environment } from "../repository/environment.ts";
 import { runCommand } from "./command.ts";
 import { splitCommand } from "./password-command.ts";
-import { openTokenFile, renameTokenFile, syncDirectory, type TokenFile } from "./token-file.ts";
+import { openTokenFile } from "./token-file.ts";
+import {
+  lookAtTokenFile,
+  openTokenFileOfRun,
+  removeLeftOvers,
+  renameTokenFile,
+  syncDirectories,
+  type TokenFileOfRun,
+} from "./token-files.ts";
 
 /**
  * Into the file of each target, which always holds one whole secret: the new one is written beside it, and takes its name in one
@@ -19,23 +27,22 @@ import { openTokenFile, renameTokenFile, syncDirectory, type TokenFile } from ".
 export function deliverToFiles(root: string): Delivery {
   const unsettled = new Directories();
   return {
-    prepare(target, campaign, environment) {
+    async prepare(target, campaign, environment) {
       const place = placeOf(target, root);
-      makeDirectories(place, root);
-      unsettled.add(place);
+      unsettled.open(place, root, campaign);
       // Looked for in the order in which it moves: another run may deliver it between the two looks.
       const kept = openBeside(place, campaign);
       // Whatever stands there must be a secret of ours, or nothing: it will be replaced.
-      const standing = openTokenFile(place);
-      if (standing.existing !== null && `mc_${standing.existing.publicId}` === target.successor) {
-        const there = { commitment: standing.existing, lasts: true, standing: null };
+      const standing = lookAtTokenFile(place);
+      if (standing !== null && `mc_${standing.publicId}` === target.successor) {
+        const there = { commitment: openTokenFile(place).existing ?? standing, lasts: true, standing: null };
         return { ...there, deliver: async () => {}, forget: () => {}, discard: () => {} };
       }
-      const { token, beside, discard } = keep(kept, environment);
+      const { token, beside, discard } = await keep(kept, environment);
       return {
         commitment: token,
         lasts: true,
-        standing: standing.existing,
+        standing,
         async deliver() {
           renameTokenFile(beside, place, token);
           unsettled.add(place);
@@ -51,6 +58,19 @@ export function deliverToFiles(root: string): Delivery {
 /** Whose names have changed and are not on disk yet. */
 class Directories {
   readonly #changed = new Set<string>();
+  readonly #opened = new Set<string>();
+
+  /** Makes the directory of a file ready for it: there, and without what an earlier run of the campaign left half-written. */
+  open(place: string, root: string, campaign: string): void {
+    makeDirectories(place, root);
+    this.add(place);
+    const directory = dirname(place);
+    if (this.#opened.has(directory)) return;
+    this.#opened.add(directory);
+    removeLeftOvers(directory, campaign);
+    // An earlier run may have made those on the way, and died before their names were on disk.
+    for (let at = directory; at !== root && at !== dirname(at); at = dirname(at)) this.add(at);
+  }
 
   /** @param place a file of the directory */
   add(place: string): void {
@@ -58,19 +78,18 @@ class Directories {
   }
 
   /** @throws MidctlError `undeliverable` where the disk refuses */
-  settle(): void {
-    for (const directory of this.#changed) {
-      try {
-        syncDirectory(directory);
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        throw new MidctlError(
-          "undeliverable",
-          `The directory ${quote(directory)} cannot be synced (${code}), so its new files may not outlast a power failure.`,
-        );
-      }
-      this.#changed.delete(directory);
+  async settle(): Promise<void> {
+    const changed = [...this.#changed];
+    try {
+      await syncDirectories(changed);
+    } catch (error) {
+      const { code, path } = error as NodeJS.ErrnoException;
+      throw new MidctlError(
+        "undeliverable",
+        `The directory ${quote(path ?? "")} cannot be synced (${code}), so its new files may not outlast a power failure.`,
+      );
     }
+    for (const directory of changed) this.#changed.delete(directory);
   }
 }
 
@@ -90,7 +109,7 @@ export interface Taking {
 export function deliverToCommand({ command, name, patience }: Taking): Delivery {
   const words = splitCommand(command, "--deliver-exec");
   return {
-    prepare({ slug }, _campaign, environment) {
+    async prepare({ slug }, _campaign, environment) {
       const token = makeToken(environment);
       return {
         commitment: token,
@@ -108,7 +127,7 @@ export function deliverToCommand({ command, name, patience }: Taking): Delivery 
         discard: () => {},
       };
     },
-    settle: () => {},
+    settle: async () => {},
   };
 }
 
@@ -120,12 +139,11 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
   const unsettled = new Directories();
   const words = splitCommand(command, "--deliver-exec");
   return {
-    prepare(target, campaign, environment) {
+    async prepare(target, campaign, environment) {
       const { slug } = target;
       const place = placeOf(target, root);
-      makeDirectories(place, root);
-      unsettled.add(place);
-      const { token, beside, discard } = keep(openBeside(place, campaign), environment);
+      unsettled.open(place, root, campaign);
+      const { token, beside, discard } = await keep(openBeside(place, campaign), environment);
       return {
         commitment: token,
         lasts: true,
@@ -147,19 +165,19 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
 }
 
 /** The file beside its place in which a campaign keeps a secret. */
-function openBeside(place: string, campaign: string): TokenFile {
-  return openTokenFile(`${place}.${campaign}`, { together: true });
+function openBeside(place: string, campaign: string): TokenFileOfRun & { readonly path: string } {
+  const path = `${place}.${campaign}`;
+  return { ...openTokenFileOfRun(path, campaign), path };
 }
 
-/** The secret in it: made now, or by an interrupted run of this campaign. */
-function keep(
-  file: TokenFile,
+/** The secret in it: made now, or by another run of this campaign. */
+async function keep(
+  file: TokenFileOfRun & { readonly path: string },
   environment: Environment,
-): { readonly token: Token; readonly beside: string; discard(): void } {
+): Promise<{ readonly token: Token; readonly beside: string; discard(): void }> {
   const beside = file.path;
-  const token = file.existing ?? makeToken(environment);
+  const token = file.existing ?? (await file.write(makeToken(environment)));
   if (token.environment !== environment.kind) throw otherKind(beside, token, environment);
-  if (file.existing === null) file.write(token);
   return {
     token,
     beside,
@@ -209,10 +227,9 @@ function otherKind(path: string, token: Token, environment: Environment): Midctl
 function makeDirectories(place: string, root: string): void {
   let directory = root;
   for (const name of relative(root, dirname(place)).split(sep).filter(Boolean)) {
-    const parent = directory;
-    directory = join(parent, name);
+    directory = join(directory, name);
     try {
-      if (makeDirectory(directory)) syncDirectory(parent);
+      makeDirectory(directory);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       throw new MidctlError(
@@ -228,13 +245,11 @@ function makeDirectories(place: string, root: string): void {
   }
 }
 
-/** False where something stands there. */
-function makeDirectory(directory: string): boolean {
+/** Also where something stands there. */
+function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { mode: 0o700 });
-    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }

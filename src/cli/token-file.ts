@@ -28,7 +28,8 @@ export interface TokenFile {
   discard(): boolean;
 }
 
-const TEMPORARY_PREFIX = ".midctl-token-";
+/** Begins the names of files that wait for their own. */
+export const TEMPORARY_PREFIX = ".midctl-token-";
 const PRIVATE_MODE = 0o600;
 
 /**
@@ -36,18 +37,16 @@ const PRIVATE_MODE = 0o600;
  * and returned as `existing` (whether its environment fits is the caller's question). Throws `usage` for a path that
  * cannot be meant, `conflict` for anything else that stands there, `undeliverable` where the disk refuses. No error
  * quotes what a file holds.
- * @param together for many files of one directory: whoever writes them calls `syncDirectory` once, before any row is committed
  */
-export function openTokenFile(file: string, { together = false } = {}): TokenFile {
+export function openTokenFile(file: string): TokenFile {
   const target = locate(file);
   const existing = readExisting(target);
-  const sync = together ? () => {} : syncDirectory;
   let written: { readonly token: Token; readonly stats: fs.Stats } | null = null;
   return {
     path: file,
     existing,
     write(token) {
-      written = { token, stats: createFile(target, token, sync) };
+      written = { token, stats: createFile(target, token) };
     },
     discard() {
       return written === null || removeOwn(target, written.token, written.stats);
@@ -56,24 +55,10 @@ export function openTokenFile(file: string, { together = false } = {}): TokenFil
 }
 
 /**
- * Puts a file that `openTokenFile` wrote in the place of another, or where nothing stands: whoever looks finds the old secret
- * or the new one, whole; also where another run has done it already. It is on disk once `syncDirectory` was called.
- * @throws MidctlError `conflict` for what stands there and is no token file of ours, `undeliverable` where the disk refuses
+ * The token that PATH holds, synced; null where there is no PATH. Anything else is a conflict.
+ * @param sync false for whoever only looks, and relies on nothing that it says
  */
-export function renameTokenFile(from: string, to: string, token: Token): void {
-  const [source, target] = [locate(from), locate(to)];
-  if (source.directory !== target.directory) throw new Error("a token file is renamed within its directory");
-  readExisting(target);
-  try {
-    fs.renameSync(source.path, target.path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" && readExisting(target)?.text === token.text) return;
-    throw asUndeliverable(error, target.shown);
-  }
-}
-
-/** The token that PATH holds, synced; null where there is no PATH. Anything else is a conflict. */
-function readExisting(target: Target): Token | null {
+export function readExisting(target: Target, { sync = true } = {}): Token | null {
   try {
     const before = fs.lstatSync(target.path, { throwIfNoEntry: false });
     if (before === undefined) return null;
@@ -87,6 +72,7 @@ function readExisting(target: Target): Token | null {
       refuseSecondName(stats, target);
       const token = readToken(fd);
       if (token === null) throw occupied(target, "it holds something other than one token");
+      if (!sync) return token;
       // The run that wrote it may have died before it synced.
       fs.fsyncSync(fd);
       syncDirectory(target.directory);
@@ -138,7 +124,7 @@ function refuseSecondName(stats: fs.Stats, target: Target): void {
     throw occupied(target, "the same file has a second name elsewhere");
 }
 
-function occupied(target: Target, why: string): MidctlError {
+export function occupied(target: Target, why: string): MidctlError {
   return new MidctlError(
     "conflict",
     `${target.shown} exists and is not used: ${why}. No token was written.`,
@@ -148,21 +134,15 @@ function occupied(target: Target, why: string): MidctlError {
   );
 }
 
-function createFile(target: Target, token: Token, sync: (directory: string) => void): fs.Stats {
+function createFile(target: Target, token: Token): fs.Stats {
   const content = `${token.text}\n`;
   const temporary = path.join(target.directory, TEMPORARY_PREFIX + randomBytes(12).toString("hex"));
   let created = false;
   try {
-    let stats = writePrivate(temporary, content);
-    try {
-      fs.linkSync(temporary, target.path);
-    } catch (error) {
-      if (!LINKLESS.has(errnoOf(error) ?? "")) throw error;
-      stats = writePrivate(target.path, content);
-    }
+    const stats = giveName(temporary, target, { content, stats: writePrivate(temporary, content) });
     created = true;
     removeLeftOver(temporary);
-    sync(target.directory);
+    syncDirectory(target.directory);
     return stats;
   } catch (error) {
     removeQuietly(temporary);
@@ -172,11 +152,43 @@ function createFile(target: Target, token: Token, sync: (directory: string) => v
   }
 }
 
+/** Links a synced file to PATH, which fails where PATH exists; what stands there then. */
+export function giveName(
+  temporary: string,
+  target: Target,
+  { content, stats }: { readonly content: string; readonly stats: fs.Stats },
+): fs.Stats {
+  try {
+    fs.linkSync(temporary, target.path);
+    return stats;
+  } catch (error) {
+    if (!LINKLESS.has(errnoOf(error) ?? "")) throw error;
+    return writePrivate(target.path, content);
+  }
+}
+
 /** What `link` answers on file systems that have none; there PATH is created directly. */
 const LINKLESS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
 /** Makes and syncs a new file, checked to be private before the secret goes in. A failure leaves none. */
 function writePrivate(file: string, content: string): fs.Stats {
+  const { fd, stats } = makePrivate(file, content);
+  try {
+    fs.fsyncSync(fd);
+    return stats;
+  } catch (error) {
+    removeQuietly(file);
+    throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** As `writePrivate`, open and not synced yet. */
+export function makePrivate(
+  file: string,
+  content: string,
+): { readonly fd: number; readonly stats: fs.Stats } {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
   const fd = fs.openSync(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PRIVATE_MODE);
   try {
@@ -193,18 +205,16 @@ function writePrivate(file: string, content: string): fs.Stats {
       );
     }
     fs.writeFileSync(fd, content);
-    fs.fsyncSync(fd);
-    return stats;
+    return { fd, stats };
   } catch (error) {
     removeQuietly(file);
-    throw error;
-  } finally {
     fs.closeSync(fd);
+    throw error;
   }
 }
 
 /** Removes PATH only where it is still the very file that was made, with the token that was written. */
-function removeOwn(target: Target, token: Token, made: fs.Stats): boolean {
+export function removeOwn(target: Target, token: Token, made: fs.Stats): boolean {
   try {
     const found = fs.lstatSync(target.path, { throwIfNoEntry: false });
     // An inode number can come back with another file, so the content counts too.
@@ -224,7 +234,7 @@ function removeOwn(target: Target, token: Token, made: fs.Stats): boolean {
 }
 
 /** Whoever found PATH meanwhile may have been quicker to take the temporary name away. */
-function removeLeftOver(temporary: string): void {
+export function removeLeftOver(temporary: string): void {
   try {
     fs.unlinkSync(temporary);
   } catch (error) {
@@ -232,7 +242,7 @@ function removeLeftOver(temporary: string): void {
   }
 }
 
-function removeQuietly(file: string): void {
+export function removeQuietly(file: string): void {
   try {
     fs.rmSync(file, { force: true });
   } catch {
@@ -246,11 +256,15 @@ export function syncDirectory(directory: string): void {
   try {
     fs.fsyncSync(fd);
   } catch (error) {
-    // Some file systems have no such thing for directories, and say so in these words.
-    if (errnoOf(error) !== "EINVAL" && errnoOf(error) !== "ENOTSUP") throw error;
+    if (!isUnsynced(error)) throw error;
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** Some file systems have no such thing for directories, and say so in these words. */
+export function isUnsynced(error: unknown): boolean {
+  return errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOTSUP";
 }
 
 function isSameFile(a: fs.Stats, b: fs.Stats): boolean {

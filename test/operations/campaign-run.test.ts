@@ -63,12 +63,12 @@ describe.each(databases())("a campaign on $name", (factory) => {
     secrets: ReadonlyMap<string, Token> = new Map(),
   ): Delivery {
     return {
-      prepare: ({ slug }) => ({
+      prepare: async ({ slug }) => ({
         ...{ commitment: secrets.get(slug) ?? createToken("test", randomBytes), lasts: true },
         ...{ standing: null, deliver },
         ...{ forget: () => undefined, discard: () => undefined },
       }),
-      settle,
+      settle: async () => settle(),
     };
   }
   const by = (delivery: Delivery) => ({

@@ -6,17 +6,21 @@ import type { CampaignTerms } from "./terms.ts";
 /** How secrets are made and get to where they are used. */
 export interface Delivery {
   /**
-   * The secret of a target: made now, or found where an interrupted run left it. Where it `lasts`, it is on disk once `settle` returns.
+   * The secret of a target: made now, or found where an interrupted run left it. Where it `lasts`, it is on disk once `settle` is
+   * over. Many are prepared at once, so that they wait for the disk together.
    * @throws MidctlError where it could not be delivered; nothing is issued then
    */
-  prepare(target: Destined, campaign: string, environment: Environment): Prepared;
+  prepare(target: Destined, campaign: string, environment: Environment): Promise<Prepared>;
   /**
    * Returns when all that was prepared and delivered so far is on disk: called before rows are committed, and before the journal
    * says that they were delivered.
    * @throws MidctlError where the disk refuses
    */
-  settle(): void;
+  settle(): Promise<void>;
 }
+
+/** So many are prepared at once, and issued in one transaction, at most. */
+export const TOGETHER = 50;
 
 /** Of a target, what its delivery goes by. */
 export type Destined = Pick<CampaignTarget, "slug" | "place" | "successor">;

@@ -10,7 +10,7 @@ import { type Asking, requestApproval, type SignedRequest } from "../approval/re
 import type { Request } from "../change.ts";
 import { previewIssuance } from "../issuance.ts";
 import { type Chosen, type ChosenTargets, createCampaignId } from "./begin.ts";
-import type { Delivery, Prepared } from "./delivery.ts";
+import { type Delivery, type Prepared, TOGETHER } from "./delivery.ts";
 import { isRefusal } from "./issue.ts";
 import { reasonOf } from "./run.ts";
 import { refuseStrangers } from "./standing.ts";
@@ -36,8 +36,12 @@ export async function requestCampaign(
   const id = createCampaignId();
   const prepared: Prepared[] = [];
   try {
-    for (const target of targets)
-      prepared.push(delivery.prepare({ ...target, successor: null }, id, environment));
+    for (let at = 0; at < targets.length; at += TOGETHER) {
+      const some = targets.slice(at, at + TOGETHER).map((target) => ({ ...target, successor: null }));
+      const made = await Promise.allSettled(some.map((target) => delivery.prepare(target, id, environment)));
+      for (const each of made) if (each.status === "fulfilled") prepared.push(each.value);
+      for (const each of made) if (each.status === "rejected") throw each.reason;
+    }
     const { taken } = await refuseStrangers(
       db,
       targets.map((target, at) => ({
@@ -51,7 +55,7 @@ export async function requestCampaign(
         targets.length,
       );
     }
-    delivery.settle();
+    await delivery.settle();
     const commitments = prepared.map(({ commitment }) => commitment);
     const drafts = await draftAll(db, request, terms, targets, commitments);
     const said = { ...request, reason: reasonOf(request, terms, id) };

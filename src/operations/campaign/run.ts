@@ -13,7 +13,7 @@ import { change, type Request } from "../change.ts";
 import { withdrawCredential } from "../credential-issue.ts";
 import { awaitLetGo } from "../let-go.ts";
 import { requireEnvironment } from "../lookup.ts";
-import type { Delivery, Issuer, Outcome, Ready, Running } from "./delivery.ts";
+import { type Delivery, type Issuer, type Outcome, type Ready, type Running, TOGETHER } from "./delivery.ts";
 import { issueFreely } from "./issue.ts";
 import { requireCampaign, requireTerms } from "./read.ts";
 import { refuseStrangers } from "./standing.ts";
@@ -37,8 +37,6 @@ export interface Means {
   readonly again: string;
 }
 
-/** So many in one transaction at most: one that fails takes the others' back, and each is then done by itself. */
-const CHUNK = 50;
 /** Between two looks at whether somebody interrupted a pause, ms. */
 const LOOK = 200;
 const INTERRUPTED = "it was interrupted";
@@ -109,8 +107,11 @@ async function runBatches(
     // Somebody may have gone on with it in the meantime.
     const batch = begun ? (await readAgain(db, id, left)).filter(isDue) : left.filter(isDue);
     begun = true;
-    for (let at = 0; at < batch.length; at += CHUNK) {
-      failures += await rotateChunk(db, request, running, batch.slice(at, at + CHUNK), { issuer, delivery });
+    for (let at = 0; at < batch.length; at += TOGETHER) {
+      failures += await rotateChunk(db, request, running, batch.slice(at, at + TOGETHER), {
+        issuer,
+        delivery,
+      });
       if (failures > terms.maxFailures) return tooMany(failures, terms);
       if (hooks.stopping()) return INTERRUPTED;
     }
@@ -202,20 +203,19 @@ async function rotateChunk(
   );
   const ready: Ready[] = [];
   const failed: Outcome[] = [];
-  for (const target of chunk) {
-    if (there.includes(target)) continue;
-    try {
-      ready.push({ target, prepared: delivery.prepare(target, id, environment) });
-    } catch (error) {
-      failed.push({ target, state: stateOf(target), problem: problemOf(error) });
-    }
+  const left = chunk.filter((target) => !there.includes(target));
+  const made = await Promise.allSettled(left.map((target) => delivery.prepare(target, id, environment)));
+  for (const [at, target] of left.entries()) {
+    const one = made[at];
+    if (one?.status === "fulfilled") ready.push({ target, prepared: one.value });
+    else failed.push({ target, state: stateOf(target), problem: problemOf(one?.reason) });
   }
   const { free, taken } = await refuseStrangers(db, ready);
   for (const [{ target, prepared }, { message }] of taken) {
     if (target.state !== "issued") prepared.discard();
     failed.push({ target, state: stateOf(target), problem: message });
   }
-  const issued = await issuer.issue(settled(delivery, free, failed), failed);
+  const issued = await issuer.issue(await settled(delivery, free, failed), failed);
   const delivered: Ready[] = [];
   for (const one of issued) {
     const { target, prepared } = one;
@@ -229,7 +229,7 @@ async function rotateChunk(
       failed.push({ target, state: prepared.lasts ? "issued" : "failed", problem });
     }
   }
-  const kept = stayed(delivery, delivered, failed);
+  const kept = await stayed(delivery, delivered, failed);
   const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
   const written = await note(db, request, id, [...outcomes, ...failed]);
   for (const { prepared } of kept) prepared.forget();
@@ -237,9 +237,13 @@ async function rotateChunk(
 }
 
 /** Those whose secrets are on disk: all, or none where the disk refuses. */
-function settled(delivery: Delivery, ready: readonly Ready[], failed: Outcome[]): readonly Ready[] {
+async function settled(
+  delivery: Delivery,
+  ready: readonly Ready[],
+  failed: Outcome[],
+): Promise<readonly Ready[]> {
   try {
-    delivery.settle();
+    await delivery.settle();
     return ready;
   } catch (error) {
     const problem = problemOf(error);
@@ -250,9 +254,13 @@ function settled(delivery: Delivery, ready: readonly Ready[], failed: Outcome[])
 }
 
 /** Those whose delivery outlasts a power failure; whether another's does is not known, and the next run finds out. */
-function stayed(delivery: Delivery, delivered: readonly Ready[], failed: Outcome[]): readonly Ready[] {
+async function stayed(
+  delivery: Delivery,
+  delivered: readonly Ready[],
+  failed: Outcome[],
+): Promise<readonly Ready[]> {
   try {
-    delivery.settle();
+    await delivery.settle();
     return delivered;
   } catch (error) {
     const problem = problemOf(error);
