@@ -70,11 +70,12 @@ export function lookAtTokenFile(file: string): Token | null {
  * @throws MidctlError `conflict` for what stands there and is no token file of ours, `undeliverable` where the disk refuses
  */
 export function renameTokenFile(from: string, to: string, token: Token): void {
-  const [source, target] = [locate(from), locate(to)];
-  if (source.directory !== target.directory) throw new Error("a token file is renamed within its directory");
+  if (path.dirname(from) !== path.dirname(to))
+    throw new Error("a token file is renamed within its directory");
+  const target = locate(to);
   readExisting(target, { sync: false });
   try {
-    fs.renameSync(source.path, target.path);
+    fs.renameSync(path.join(target.directory, path.basename(from)), target.path);
   } catch (error) {
     if (errnoOf(error) === "ENOENT" && readExisting(target)?.text === token.text) return;
     throw asUndeliverable(error, target.shown);

@@ -6,7 +6,7 @@ import { createToken, type Token } from "../../src/domain/token.ts";
 import { beginCampaign, chooseTargets } from "../../src/operations/campaign/begin.ts";
 import type { Delivery } from "../../src/operations/campaign/delivery.ts";
 import { readAllTargets } from "../../src/operations/campaign/read.ts";
-import { runCampaign } from "../../src/operations/campaign/run.ts";
+import { type Progress, runCampaign } from "../../src/operations/campaign/run.ts";
 import type { CampaignTerms } from "../../src/operations/campaign/terms.ts";
 import { rotateCredential } from "../../src/operations/credential-rotate.ts";
 import { previewIssuance } from "../../src/operations/issuance.ts";
@@ -110,6 +110,20 @@ describe.each(databases())("a campaign on $name", (factory) => {
     expect(ended).toMatchObject({ status: "stopped", delivered: 0 });
     expect(await states()).toEqual(["issued", "issued"]);
     expect(await issued()).toBe(2);
+  });
+
+  test("tells after each batch how far it has come, with what failed before and did not now", async () => {
+    const told: unknown[] = [];
+    const hooks = { ...HOOKS, onProgress: (progress: Progress) => told.push(progress) };
+    const run = (delivery: Delivery) => runCampaign(db, ALICE, id, by(delivery), hooks);
+
+    await run(deliverBy(refuseAt(1)));
+    await run(deliverBy(() => undefined));
+
+    expect(told).toMatchObject([
+      { targets: 2, delivered: 0, failed: 2 },
+      { targets: 2, delivered: 2, failed: 0 },
+    ]);
   });
 
   test("writes the rows of all in one statement", async () => {

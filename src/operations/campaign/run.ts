@@ -8,6 +8,7 @@ import {
   readCampaignTargets,
   setCampaignStatus,
   setCampaignTargets,
+  type TargetState,
 } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
 import { withdrawCredential } from "../credential-issue.ts";
@@ -22,11 +23,13 @@ import type { CampaignTerms } from "./terms.ts";
 export interface CampaignHooks {
   /** Null where all is well, else what is not. Asked between two batches. */
   health(): Promise<string | null>;
-  /** After each batch. */
-  onProgress(campaign: Campaign): void;
+  /** After each batch: how far it has come, as far as this run knows. */
+  onProgress(progress: Progress): void;
   /** Whether to stop after what is under way: somebody interrupted. */
   stopping(): boolean;
 }
+
+export type Progress = Pick<Campaign, "targets" | "delivered" | "failed">;
 
 /** What somebody who runs a campaign brings along. */
 export interface Means {
@@ -64,7 +67,7 @@ export async function runCampaign(
   const running: Running = { id, terms, environment };
   const issuer = await issuerOf(db, acting, begun, running, means);
   await change(db, acting, (tx) => setCampaignStatus(tx, id, "running", null));
-  const problem = await runBatches(db, acting, running, issuer, means.delivery, hooks);
+  const problem = await runBatches(db, acting, running, begun, { issuer, delivery: means.delivery, hooks });
   // What was revoked is refused everywhere when this returns (SPEC §8).
   if (terms.compromised) await awaitLetGo(db);
   return finish(db, acting, id, problem === null ? "done" : "stopped", problem);
@@ -87,11 +90,16 @@ async function runBatches(
   db: Database,
   request: Request,
   running: Running,
-  issuer: Issuer,
-  delivery: Delivery,
-  hooks: CampaignHooks,
+  campaign: Campaign,
+  {
+    issuer,
+    delivery,
+    hooks,
+  }: { readonly issuer: Issuer; readonly delivery: Delivery; readonly hooks: CampaignHooks },
 ): Promise<string | null> {
   const { id, terms } = running;
+  // Counted here: asked of the database after each batch, it would count them all each time.
+  let progress: Progress = campaign;
   let failures = 0;
   let begun = false;
   for await (const left of batchesOf(db, id, terms.batch)) {
@@ -108,14 +116,16 @@ async function runBatches(
     const batch = begun ? (await readAgain(db, id, left)).filter(isDue) : left.filter(isDue);
     begun = true;
     for (let at = 0; at < batch.length; at += TOGETHER) {
-      failures += await rotateChunk(db, request, running, batch.slice(at, at + TOGETHER), {
+      const outcomes = await rotateChunk(db, request, running, batch.slice(at, at + TOGETHER), {
         issuer,
         delivery,
       });
+      progress = advance(progress, outcomes);
+      failures += outcomes.filter(({ state }) => state !== "delivered").length;
       if (failures > terms.maxFailures) return tooMany(failures, terms);
       if (hooks.stopping()) return INTERRUPTED;
     }
-    hooks.onProgress(await requireCampaign(db, id));
+    hooks.onProgress(progress);
   }
   const { targets, delivered } = await requireCampaign(db, id);
   if (delivered === targets) return null;
@@ -161,6 +171,17 @@ async function pauseFor(seconds: number, { stopping }: CampaignHooks): Promise<v
     await wait(Math.min(LOOK, left));
 }
 
+function advance({ targets, delivered, failed }: Progress, outcomes: readonly Outcome[]): Progress {
+  const [now, before] = [outcomes, outcomes.map(({ target }) => target)];
+  const count = (those: readonly { readonly state: TargetState }[], state: TargetState) =>
+    those.filter((each) => each.state === state).length;
+  return {
+    targets,
+    delivered: delivered + count(now, "delivered"),
+    failed: failed + count(now, "failed") - count(before, "failed"),
+  };
+}
+
 /** The log's entries name the campaign. */
 export function reasonOf(request: Request, terms: CampaignTerms, id: string): string {
   const reason = request.reason ?? terms.reason;
@@ -184,23 +205,19 @@ async function finish(
   return ended.delivered === ended.targets ? ended : { ...ended, status, problem };
 }
 
-/** How many of a chunk failed. */
+/** What became of each of a chunk. */
 async function rotateChunk(
   db: Database,
   request: Request,
   running: Running,
   chunk: readonly CampaignTarget[],
   { issuer, delivery }: { readonly issuer: Issuer; readonly delivery: Delivery },
-): Promise<number> {
+): Promise<readonly Outcome[]> {
   const { id, environment } = running;
   // What was used was delivered, whatever the journal had time to say.
   const there = chunk.filter(({ state, proven }) => state === "issued" && proven);
-  await note(
-    db,
-    request,
-    id,
-    there.map((target) => ({ target, state: "delivered", problem: null })),
-  );
+  const proven = there.map((target) => ({ target, state: "delivered" as const, problem: null }));
+  await note(db, request, id, proven);
   const ready: Ready[] = [];
   const failed: Outcome[] = [];
   const left = chunk.filter((target) => !there.includes(target));
@@ -233,7 +250,7 @@ async function rotateChunk(
   const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
   const written = await note(db, request, id, [...outcomes, ...failed]);
   for (const { prepared } of kept) prepared.forget();
-  return failed.filter(({ target }) => written.has(target.position)).length;
+  return [...proven, ...outcomes, ...failed.filter(({ target }) => written.has(target.position))];
 }
 
 /** Those whose secrets are on disk: all, or none where the disk refuses. */
