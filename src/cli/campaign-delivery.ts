@@ -39,6 +39,8 @@ export function deliverToFiles(root: string): Delivery {
         return { ...there, deliver: async () => {}, forget: () => {}, discard: () => {} };
       }
       const { token, beside, discard } = await keep(kept, environment);
+      // Its name is there only now, and whoever settled meanwhile has not seen it.
+      unsettled.add(place);
       return {
         commitment: token,
         lasts: true,
@@ -80,16 +82,18 @@ class Directories {
   /** @throws MidctlError `undeliverable` where the disk refuses */
   async settle(): Promise<void> {
     const changed = [...this.#changed];
+    // What changes from here on, while these are written, is for the next call.
+    this.#changed.clear();
     try {
       await syncDirectories(changed);
     } catch (error) {
+      for (const directory of changed) this.#changed.add(directory);
       const { code, path } = error as NodeJS.ErrnoException;
       throw new MidctlError(
         "undeliverable",
         `The directory ${quote(path ?? "")} cannot be synced (${code}), so its new files may not outlast a power failure.`,
       );
     }
-    for (const directory of changed) this.#changed.delete(directory);
   }
 }
 
@@ -144,6 +148,8 @@ export function deliverStaged({ command, name, patience }: Taking, root: string)
       const place = placeOf(target, root);
       unsettled.open(place, root, campaign);
       const { token, beside, discard } = await keep(openBeside(place, campaign), environment);
+      // Its name is there only now, and whoever settled meanwhile has not seen it.
+      unsettled.add(place);
       return {
         commitment: token,
         lasts: true,

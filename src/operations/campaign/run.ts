@@ -1,29 +1,26 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Database } from "../../db/database.ts";
-import { MidctlError } from "../../domain/errors.ts";
 import type { TrustRoot } from "../../domain/trust.ts";
 import {
   type Campaign,
   type CampaignTarget,
   readCampaignTargets,
   setCampaignStatus,
-  setCampaignTargets,
   type TargetState,
 } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
-import { withdrawCredential } from "../credential-issue.ts";
 import { awaitLetGo } from "../let-go.ts";
 import { requireEnvironment } from "../lookup.ts";
-import { type Delivery, type Issuer, type Outcome, type Ready, type Running, TOGETHER } from "./delivery.ts";
+import { prepareChunk, rotateChunk } from "./chunk.ts";
+import { type Delivery, type Issuer, type Outcome, type Running, TOGETHER } from "./delivery.ts";
 import { issueFreely } from "./issue.ts";
 import { requireCampaign, requireTerms } from "./read.ts";
-import { refuseStrangers } from "./standing.ts";
 import type { CampaignTerms } from "./terms.ts";
 
 export interface CampaignHooks {
   /** Null where all is well, else what is not. Asked between two batches. */
   health(): Promise<string | null>;
-  /** After each batch: how far it has come, as far as this run knows. */
+  /** After each transaction: how far it has come, as far as this run knows. */
   onProgress(progress: Progress): void;
   /** Whether to stop after what is under way: somebody interrupted. */
   stopping(): boolean;
@@ -42,6 +39,8 @@ export interface Means {
 
 /** Between two looks at whether somebody interrupted a pause, ms. */
 const LOOK = 200;
+/** So many at once where there are no batches to speak of. */
+const STREAM = 1_000;
 const INTERRUPTED = "it was interrupted";
 
 /**
@@ -102,7 +101,9 @@ async function runBatches(
   let progress: Progress = campaign;
   let failures = 0;
   let begun = false;
-  for await (const left of batchesOf(db, id, terms.batch)) {
+  // Where nothing is asked or waited for in between, batches are as long as may be: then the next secrets are always under way.
+  const limit = terms.checked || terms.pause > 0 ? terms.batch : Math.max(terms.batch, STREAM);
+  for await (const left of batchesOf(db, id, limit)) {
     const isDue = ({ state }: CampaignTarget): boolean => issuer.closed === null || state === "issued";
     // Where nothing is to be done there is nothing to tell, to ask or to wait for.
     if (!left.some(isDue)) continue;
@@ -115,17 +116,23 @@ async function runBatches(
     // Somebody may have gone on with it in the meantime.
     const batch = begun ? (await readAgain(db, id, left)).filter(isDue) : left.filter(isDue);
     begun = true;
+    let ahead = prepareChunk(running, batch.slice(0, TOGETHER), delivery);
     for (let at = 0; at < batch.length; at += TOGETHER) {
-      const outcomes = await rotateChunk(db, request, running, batch.slice(at, at + TOGETHER), {
-        issuer,
-        delivery,
-      });
+      const chunk = await ahead;
+      // The disk works on the next while the database works on these.
+      ahead = prepareChunk(running, batch.slice(at + TOGETHER, at + 2 * TOGETHER), delivery);
+      const outcomes = await rotateChunk(db, request, running, chunk, { issuer, delivery }).finally(
+        () => ahead,
+      );
       progress = advance(progress, outcomes);
+      hooks.onProgress(progress);
       failures += outcomes.filter(({ state }) => state !== "delivered").length;
-      if (failures > terms.maxFailures) return tooMany(failures, terms);
-      if (hooks.stopping()) return INTERRUPTED;
+      const problem =
+        failures > terms.maxFailures ? tooMany(failures, terms) : hooks.stopping() ? INTERRUPTED : null;
+      if (problem === null) continue;
+      for (const { target, prepared } of (await ahead).ready) if (target.state === "open") prepared.discard();
+      return problem;
     }
-    hooks.onProgress(progress);
   }
   const { targets, delivered } = await requireCampaign(db, id);
   if (delivered === targets) return null;
@@ -203,119 +210,4 @@ async function finish(
   const ended = await requireCampaign(db, id);
   // Called done by hand, it stays so in the journal; what it came to is told all the same.
   return ended.delivered === ended.targets ? ended : { ...ended, status, problem };
-}
-
-/** What became of each of a chunk. */
-async function rotateChunk(
-  db: Database,
-  request: Request,
-  running: Running,
-  chunk: readonly CampaignTarget[],
-  { issuer, delivery }: { readonly issuer: Issuer; readonly delivery: Delivery },
-): Promise<readonly Outcome[]> {
-  const { id, environment } = running;
-  // What was used was delivered, whatever the journal had time to say.
-  const there = chunk.filter(({ state, proven }) => state === "issued" && proven);
-  const proven = there.map((target) => ({ target, state: "delivered" as const, problem: null }));
-  await note(db, request, id, proven);
-  const ready: Ready[] = [];
-  const failed: Outcome[] = [];
-  const left = chunk.filter((target) => !there.includes(target));
-  const made = await Promise.allSettled(left.map((target) => delivery.prepare(target, id, environment)));
-  for (const [at, target] of left.entries()) {
-    const one = made[at];
-    if (one?.status === "fulfilled") ready.push({ target, prepared: one.value });
-    else failed.push({ target, state: stateOf(target), problem: problemOf(one?.reason) });
-  }
-  const { free, taken } = await refuseStrangers(db, ready);
-  for (const [{ target, prepared }, { message }] of taken) {
-    if (target.state !== "issued") prepared.discard();
-    failed.push({ target, state: stateOf(target), problem: message });
-  }
-  const issued = await issuer.issue(await settled(delivery, free, failed), failed);
-  const delivered: Ready[] = [];
-  for (const one of issued) {
-    const { target, prepared } = one;
-    try {
-      await prepared.deliver();
-      delivered.push(one);
-    } catch (error) {
-      const problem = problemOf(error);
-      // One that lasts is delivered by the next run; any other is lost, and must authenticate nobody.
-      if (!prepared.lasts) await withdrawCredential(db, request, prepared.commitment.publicId);
-      failed.push({ target, state: prepared.lasts ? "issued" : "failed", problem });
-    }
-  }
-  const kept = await stayed(delivery, delivered, failed);
-  const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
-  const written = await note(db, request, id, [...outcomes, ...failed]);
-  for (const { prepared } of kept) prepared.forget();
-  return [...proven, ...outcomes, ...failed.filter(({ target }) => written.has(target.position))];
-}
-
-/** Those whose secrets are on disk: all, or none where the disk refuses. */
-async function settled(
-  delivery: Delivery,
-  ready: readonly Ready[],
-  failed: Outcome[],
-): Promise<readonly Ready[]> {
-  try {
-    await delivery.settle();
-    return ready;
-  } catch (error) {
-    const problem = problemOf(error);
-    // They stay where they are: not issued, and taken up by the next run.
-    failed.push(...ready.map(({ target }) => ({ target, state: stateOf(target), problem })));
-    return [];
-  }
-}
-
-/** Those whose delivery outlasts a power failure; whether another's does is not known, and the next run finds out. */
-async function stayed(
-  delivery: Delivery,
-  delivered: readonly Ready[],
-  failed: Outcome[],
-): Promise<readonly Ready[]> {
-  try {
-    await delivery.settle();
-    return delivered;
-  } catch (error) {
-    const problem = problemOf(error);
-    failed.push(...delivered.map(({ target }) => ({ target, state: "issued" as const, problem })));
-    return [];
-  }
-}
-
-/** What was issued once stays so, whatever keeps its secret from being delivered now. */
-function stateOf({ state }: CampaignTarget): Outcome["state"] {
-  return state === "issued" ? "issued" : "failed";
-}
-
-/** Of which targets this is what became: one that another run delivered meanwhile is left as it is. */
-async function note(
-  db: Database,
-  request: Request,
-  id: string,
-  outcomes: readonly Outcome[],
-): Promise<ReadonlySet<number>> {
-  if (outcomes.length === 0) return new Set();
-  return change(db, request, (tx) =>
-    setCampaignTargets(
-      tx,
-      id,
-      outcomes.map(({ target, state, problem }) => ({
-        position: target.position,
-        state,
-        successor: null,
-        problem,
-      })),
-      { unlessDelivered: true },
-    ),
-  );
-}
-
-function problemOf(error: unknown): string {
-  if (error instanceof MidctlError && error.code !== "unavailable" && error.code !== "internal")
-    return error.message;
-  throw error;
 }

@@ -1,0 +1,149 @@
+import type { Database } from "../../db/database.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import { type CampaignTarget, setCampaignTargets } from "../../repository/campaign.ts";
+import { change, type Request } from "../change.ts";
+import { withdrawCredential } from "../credential-issue.ts";
+import type { Delivery, Issuer, Outcome, Ready, Running } from "./delivery.ts";
+import { refuseStrangers } from "./standing.ts";
+
+/** Targets that are rotated together, with their secrets. */
+export interface Chunk {
+  /** What was used was delivered, whatever the journal had time to say. */
+  readonly proven: readonly CampaignTarget[];
+  readonly ready: readonly Ready[];
+  readonly failed: readonly Outcome[];
+  /** What stops the whole run; null where nothing does. */
+  readonly broken: unknown;
+}
+
+/** Never fails: what kept a secret from being made is said when its turn comes. */
+export async function prepareChunk(
+  { id, environment }: Running,
+  chunk: readonly CampaignTarget[],
+  delivery: Delivery,
+): Promise<Chunk> {
+  const proven = chunk.filter((target) => target.state === "issued" && target.proven);
+  const left = chunk.filter((target) => !proven.includes(target));
+  const made = await Promise.allSettled(left.map((target) => delivery.prepare(target, id, environment)));
+  const ready: Ready[] = [];
+  const failed: Outcome[] = [];
+  let broken: unknown = null;
+  for (const [at, target] of left.entries()) {
+    const one = made[at];
+    if (one?.status === "fulfilled") ready.push({ target, prepared: one.value });
+    else if (isTold(one?.reason))
+      failed.push({ target, state: stateOf(target), problem: one.reason.message });
+    else broken ??= one?.reason;
+  }
+  return { proven, ready, failed, broken };
+}
+
+/** What became of each of a chunk. */
+export async function rotateChunk(
+  db: Database,
+  request: Request,
+  { id }: Running,
+  chunk: Chunk,
+  { issuer, delivery }: { readonly issuer: Issuer; readonly delivery: Delivery },
+): Promise<readonly Outcome[]> {
+  if (chunk.broken !== null) throw chunk.broken;
+  const { ready } = chunk;
+  const failed = [...chunk.failed];
+  const proven = chunk.proven.map((target) => ({ target, state: "delivered" as const, problem: null }));
+  await note(db, request, id, proven);
+  const { free, taken } = await refuseStrangers(db, ready);
+  for (const [{ target, prepared }, { message }] of taken) {
+    if (target.state !== "issued") prepared.discard();
+    failed.push({ target, state: stateOf(target), problem: message });
+  }
+  const issued = await issuer.issue(await settled(delivery, free, failed), failed);
+  const delivered: Ready[] = [];
+  for (const one of issued) {
+    const { target, prepared } = one;
+    try {
+      await prepared.deliver();
+      delivered.push(one);
+    } catch (error) {
+      const problem = problemOf(error);
+      // One that lasts is delivered by the next run; any other is lost, and must authenticate nobody.
+      if (!prepared.lasts) await withdrawCredential(db, request, prepared.commitment.publicId);
+      failed.push({ target, state: prepared.lasts ? "issued" : "failed", problem });
+    }
+  }
+  const kept = await stayed(delivery, delivered, failed);
+  const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
+  const written = await note(db, request, id, [...outcomes, ...failed]);
+  for (const { prepared } of kept) prepared.forget();
+  return [...proven, ...outcomes, ...failed.filter(({ target }) => written.has(target.position))];
+}
+
+/** Those whose secrets are on disk: all, or none where the disk refuses. */
+async function settled(
+  delivery: Delivery,
+  ready: readonly Ready[],
+  failed: Outcome[],
+): Promise<readonly Ready[]> {
+  try {
+    await delivery.settle();
+    return ready;
+  } catch (error) {
+    const problem = problemOf(error);
+    // They stay where they are: not issued, and taken up by the next run.
+    failed.push(...ready.map(({ target }) => ({ target, state: stateOf(target), problem })));
+    return [];
+  }
+}
+
+/** Those whose delivery outlasts a power failure; whether another's does is not known, and the next run finds out. */
+async function stayed(
+  delivery: Delivery,
+  delivered: readonly Ready[],
+  failed: Outcome[],
+): Promise<readonly Ready[]> {
+  try {
+    await delivery.settle();
+    return delivered;
+  } catch (error) {
+    const problem = problemOf(error);
+    failed.push(...delivered.map(({ target }) => ({ target, state: "issued" as const, problem })));
+    return [];
+  }
+}
+
+/** What was issued once stays so, whatever keeps its secret from being delivered now. */
+function stateOf({ state }: CampaignTarget): Outcome["state"] {
+  return state === "issued" ? "issued" : "failed";
+}
+
+/** Of which targets this is what became: one that another run delivered meanwhile is left as it is. */
+async function note(
+  db: Database,
+  request: Request,
+  id: string,
+  outcomes: readonly Outcome[],
+): Promise<ReadonlySet<number>> {
+  if (outcomes.length === 0) return new Set();
+  return change(db, request, (tx) =>
+    setCampaignTargets(
+      tx,
+      id,
+      outcomes.map(({ target, state, problem }) => ({
+        position: target.position,
+        state,
+        successor: null,
+        problem,
+      })),
+      { unlessDelivered: true },
+    ),
+  );
+}
+
+function problemOf(error: unknown): string {
+  if (isTold(error)) return error.message;
+  throw error;
+}
+
+/** What is a target's own trouble, as against one that stops the run. */
+function isTold(error: unknown): error is MidctlError {
+  return error instanceof MidctlError && error.code !== "unavailable" && error.code !== "internal";
+}
