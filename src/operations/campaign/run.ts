@@ -103,6 +103,8 @@ async function runBatches(
   let begun = false;
   // Where nothing is asked or waited for in between, batches are as long as may be: then the next secrets are always under way.
   const limit = terms.checked || terms.pause > 0 ? terms.batch : Math.max(terms.batch, STREAM);
+  // Whoever asks for small batches has no more at stake when one of them fails.
+  const step = Math.min(TOGETHER, terms.batch);
   for await (const left of batchesOf(db, id, limit)) {
     const isDue = ({ state }: CampaignTarget): boolean => issuer.closed === null || state === "issued";
     // Where nothing is to be done there is nothing to tell, to ask or to wait for.
@@ -116,11 +118,11 @@ async function runBatches(
     // Somebody may have gone on with it in the meantime.
     const batch = begun ? (await readAgain(db, id, left)).filter(isDue) : left.filter(isDue);
     begun = true;
-    let ahead = prepareChunk(running, batch.slice(0, TOGETHER), delivery);
-    for (let at = 0; at < batch.length; at += TOGETHER) {
+    let ahead = prepareChunk(running, batch.slice(0, step), delivery);
+    for (let at = 0; at < batch.length; at += step) {
       const chunk = await ahead;
       // The disk works on the next while the database works on these.
-      ahead = prepareChunk(running, batch.slice(at + TOGETHER, at + 2 * TOGETHER), delivery);
+      ahead = prepareChunk(running, batch.slice(at + step, at + 2 * step), delivery);
       const outcomes = await rotateChunk(db, request, running, chunk, { issuer, delivery }).finally(
         () => ahead,
       );
