@@ -5,12 +5,12 @@
  *
  * The real program, each step a process of its own, with real keys, against a server with fsync.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { migrate } from "../dist/lib/db/migrate.js";
-import { finish, judge, say, startTable } from "./measure.mjs";
+import { finish, judge, runNode, say, startTable } from "./measure.mjs";
 import { makeScratch, open, startServer, urlOf } from "./server.mjs";
 
 const { values: options } = parseArgs({
@@ -19,32 +19,8 @@ const { values: options } = parseArgs({
 const PROGRAM = new URL("../bin/midctl.cjs", import.meta.url).pathname;
 const MOST_MEMORY = 300;
 
-/** Runs a command to its end: seconds, the most memory that it held (MiB), exit code and stdout. */
-function run(env, cwd, words) {
-  const begun = performance.now();
-  const child = spawn(process.execPath, [PROGRAM, ...words], { env, cwd, stdio: ["ignore", "pipe", "pipe"] });
-  let [stdout, stderr, peak] = ["", "", 0];
-  child.stdout.setEncoding("utf8").on("data", (text) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text) => {
-    stderr += text;
-  });
-  const watch = setInterval(() => {
-    try {
-      const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"));
-      peak = Math.max(peak, Number(kilobytes) / 1024);
-    } catch {
-      // It has ended.
-    }
-  }, 20);
-  return new Promise((resolve) => {
-    child.on("close", (code) => {
-      clearInterval(watch);
-      resolve({ seconds: (performance.now() - begun) / 1000, peak, code, stdout, stderr });
-    });
-  });
-}
+/** Runs a command to its end. */
+const run = (env, cwd, words) => runNode([PROGRAM, ...words], { env, cwd });
 
 async function walk(server, scratch, lines) {
   const name = `plan${lines}`;
@@ -97,13 +73,13 @@ try {
   const [few, many] = [await walk(server, scratch, small), await walk(server, scratch, large)];
   startTable(`each step, per line against a plan of ${small}`);
   for (const name of ["request", "show", "apply"]) {
-    judge(name, many[name].seconds / large / (few[name].seconds / small), { atMost: 1.3 });
+    judge(name, many[name].ms / large / (few[name].ms / small), { atMost: 1.3 });
   }
   for (const name of ["request", "show", "approve", "apply"]) {
     judge(`memory of ${name}`, many[name].peak, { atMost: MOST_MEMORY }, "MiB");
   }
   say("");
-  for (const [name, { seconds }] of Object.entries(many)) say(`- ${name}: ${seconds.toFixed(1)} s`);
+  for (const [name, { ms }] of Object.entries(many)) say(`- ${name}: ${(ms / 1000).toFixed(1)} s`);
   finish();
 } finally {
   await server.stop();

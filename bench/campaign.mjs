@@ -6,13 +6,12 @@
  *
  * --directory: where the files go, on the disk that is to be measured; a scratch directory unless told.
  */
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createToken, formatCommitment } from "../dist/lib/domain/token.js";
-import { finish, judge, median, ratio, say, startTable, takeTurns } from "./measure.mjs";
+import { finish, judge, median, ratio, runWell, say, startTable, takeTurns } from "./measure.mjs";
 import { makeDatabase, makeScratch, open, startServer, urlOf } from "./server.mjs";
 
 const { values: options } = parseArgs({
@@ -27,33 +26,7 @@ const [rounds, targets] = [options.rounds, options.targets].map(Number);
 const PROGRAM = new URL("../bin/midctl.cjs", import.meta.url).pathname;
 const MOST_MEMORY = 300;
 
-/** Runs a program of Node to its end: milliseconds, and the most memory that it held (MiB). */
-function run(args, env = {}) {
-  const begun = performance.now();
-  const child = spawn(process.execPath, args, {
-    env: { ...process.env, HOME: scratch.dir, ...env },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let [said, peak] = ["", 0];
-  child.stderr.setEncoding("utf8").on("data", (text) => {
-    said += text;
-  });
-  const watch = setInterval(() => {
-    try {
-      const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"));
-      peak = Math.max(peak, Number(kilobytes) / 1024);
-    } catch {
-      // It has ended.
-    }
-  }, 10);
-  return new Promise((resolve, reject) => {
-    child.on("close", (code) => {
-      clearInterval(watch);
-      if (code === 0) resolve({ ms: performance.now() - begun, peak });
-      else reject(new Error(said));
-    });
-  });
-}
+const run = (args, env = {}) => runWell(args, { env: { HOME: scratch.dir, ...env } });
 
 /** A template database: a fleet of agents, each with a credential that is in use. */
 async function makeFleet() {

@@ -6,13 +6,12 @@
  *
  * --profile says what the time goes to: each guard switched off in turn.
  */
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createToken, formatCommitment } from "../dist/lib/domain/token.js";
-import { finish, judge, median, ratio, say, startTable, takeTurns } from "./measure.mjs";
+import { finish, judge, median, ratio, runWell, say, startTable, takeTurns } from "./measure.mjs";
 import { makeDatabase, makeScratch, open, startServer, urlOf } from "./server.mjs";
 
 const { values: options } = parseArgs({
@@ -57,34 +56,10 @@ function writeFleet(path, count) {
   writeFileSync(path, `${fleet.join("\n")}\n`);
 }
 
-/** Runs the command to its end: milliseconds, and the most memory that it held (MiB). */
-function runImport(database, file) {
-  const env = { ...process.env, HOME: scratch.dir, MIDCTL_DATABASE_URL: urlOf(server, database) };
-  const begun = performance.now();
-  const child = spawn(process.execPath, [PROGRAM, "identity", "import", file, "--json"], {
-    env,
-    stdio: ["ignore", "ignore", "pipe"],
+const runImport = (database, file) =>
+  runWell([PROGRAM, "identity", "import", file, "--json"], {
+    env: { HOME: scratch.dir, MIDCTL_DATABASE_URL: urlOf(server, database) },
   });
-  let [said, peak] = ["", 0];
-  child.stderr.setEncoding("utf8").on("data", (text) => {
-    said += text;
-  });
-  const watch = setInterval(() => {
-    try {
-      const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"));
-      peak = Math.max(peak, Number(kilobytes) / 1024);
-    } catch {
-      // It has ended.
-    }
-  }, 10);
-  return new Promise((resolve, reject) => {
-    child.on("close", (code) => {
-      clearInterval(watch);
-      if (code === 0) resolve({ ms: performance.now() - begun, peak });
-      else reject(new Error(said));
-    });
-  });
-}
 
 /** `use` with a database of its own, copied from a template. */
 async function withDatabase(template, use) {

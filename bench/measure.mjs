@@ -1,5 +1,8 @@
 /** Ratios measured side by side: the contestants take turns, so that what slows the machine slows all of them. */
 
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+
 /** Node 20 loads extra certificates at start, which costs `node -e 0` twice its own time. */
 delete process.env.NODE_EXTRA_CA_CERTS;
 
@@ -51,4 +54,42 @@ export function startTable(title) {
 /** Exit 1 where a goal was missed. */
 export function finish() {
   if (verdicts.includes(false)) process.exitCode = 1;
+}
+
+/** Runs a program of Node to its end: its milliseconds, the most memory that it held (MiB), and what it said. */
+export function runNode(args, { env = {}, cwd } = {}) {
+  const begun = performance.now();
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [stdout, stderr, peak] = ["", "", 0];
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    stderr += text;
+  });
+  const watch = setInterval(() => {
+    try {
+      const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"));
+      peak = Math.max(peak, Number(kilobytes) / 1024);
+    } catch {
+      // It has ended.
+    }
+  }, 10);
+  return new Promise((resolve) => {
+    child.on("close", (code) => {
+      clearInterval(watch);
+      resolve({ ms: performance.now() - begun, peak, code, stdout, stderr });
+    });
+  });
+}
+
+/** As `runNode`; what does not end well ends the measurement. */
+export async function runWell(args, options) {
+  const ran = await runNode(args, options);
+  if (ran.code !== 0) throw new Error(ran.stderr);
+  return ran;
 }

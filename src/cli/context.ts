@@ -5,6 +5,7 @@ import { MidctlError } from "../domain/errors.ts";
 import { visible } from "../domain/visible.ts";
 import type { GlobalFlags } from "./globals.ts";
 import type { Missing } from "./parse.ts";
+import { type ProgressStep, progressAsBar, progressAsJson } from "./progress-line.ts";
 import { redact } from "./redact.ts";
 import type { Environment, Settings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
@@ -43,14 +44,6 @@ export interface Confirmation {
   readonly action: string;
   /** What has to be typed. */
   readonly name: string;
-}
-
-export interface ProgressStep {
-  /** Ids of what is under way, for programs. */
-  readonly campaign?: string;
-  readonly done: number;
-  readonly failed: number;
-  readonly of: number;
 }
 
 export interface VerbContext {
@@ -166,26 +159,14 @@ export function createContext(
     notice,
     progress: (step) => {
       if (flags.quiet) return;
-      if (terminal.stderrIsTerminal) terminal.writeProgress(drawProgress(step, terminal.columns()));
-      else terminal.writeMessage(`${JSON.stringify({ progress: step })}\n`);
+      if (terminal.stderrIsTerminal) terminal.writeProgress(progressAsBar(step, terminal.columns()));
+      else terminal.writeMessage(progressAsJson(step));
     },
     debug,
     standBy: (message) => {
       progress.standing = message;
     },
   };
-}
-
-/** Columns of the bar at most. */
-const WIDEST = 40;
-
-/** `[=====>    ] 120 of 200, 3 failed`, no wider than the terminal. */
-function drawProgress({ done, failed, of }: ProgressStep, columns: number): string {
-  const said = ` ${done} of ${of}${failed === 0 ? "" : `, ${failed} failed`}`;
-  const width = Math.min(WIDEST, columns - said.length - 3);
-  if (width < 1) return said.trim().slice(0, columns - 1);
-  const filled = of === 0 ? width : Math.floor((width * done) / of);
-  return `[${"=".repeat(filled)}${" ".repeat(width - filled)}]${said}`;
 }
 
 function missingArgument(missing: Missing): MidctlError {

@@ -169,8 +169,8 @@ export async function controlTargets(
     context.standBy(
       context.dryRun ? "nothing was changed" : `${done} of ${targets.length} were done, and stay so`,
     );
-    if (context.terminal.stderrIsTerminal && results.length % TELL_EVERY === 0) {
-      context.notice(`${results.length} of ${targets.length} are through.`);
+    if (results.length % TELL_EVERY === 0) {
+      context.progress({ done, failed: results.length - done, of: targets.length });
     }
   }
   const letGo = many ? await waitForAll(db, context, verb, done, targets.length) : null;
@@ -183,7 +183,7 @@ export async function controlTargets(
   return results.some((result) => result.error !== null) ? { document, exit: 8 } : { document };
 }
 
-/** Between two words to a person on how far it has come. */
+/** Between two words on how far it has come. */
 const TELL_EVERY = 1_000;
 
 /**

@@ -97,6 +97,29 @@ describe.each(databases())("a campaign on $name", (factory) => {
     expect(await states()).toEqual(["delivered", "delivered"]);
   });
 
+  test("takes back what it made ahead of a campaign that stops", async () => {
+    const taken: string[] = [];
+    const delivery: Delivery = {
+      prepare: async ({ slug }) => {
+        if (slug === "bot-1") throw new MidctlError("undeliverable", "The disk is full.");
+        return {
+          ...{ commitment: createToken("test", randomBytes), lasts: true, standing: null },
+          ...{ deliver: async () => undefined, forget: () => undefined, discard: () => taken.push(slug) },
+        };
+      },
+      settle: async () => undefined,
+    };
+    const terms = { ...TERMS, batch: 1, maxFailures: 0 };
+    const chosen = await chooseTargets(db, { slugs: SLUGS }, CHOOSING);
+    const small = await beginCampaign(db, ALICE, terms, chosen);
+
+    const ended = await runCampaign(db, ALICE, small.id, by(delivery), HOOKS);
+
+    expect(ended).toMatchObject({ status: "stopped", failed: 1, delivered: 0 });
+    expect(taken).toEqual(["bot-2"]);
+    expect(await issued()).toBe(0);
+  });
+
   test("issues nothing where the disk does not take the secrets", async () => {
     const ended = await runCampaign(db, ALICE, id, by(deliverBy(refuseAt(1))), HOOKS);
 

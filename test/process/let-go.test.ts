@@ -203,3 +203,27 @@ describe("rotate --compromised", () => {
     expect(stderr).toMatch(/old credentials are revoked, and the secret of the new one was not shown/);
   });
 });
+
+describe("a campaign after a leak", () => {
+  it("returns when verifiers have let go of what it ended at once", async () => {
+    await desk.activeCredential(slug);
+    await addDeadVerifier(60_000);
+    const rotated = `SELECT FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"
+      WHERE i.slug = $1 AND c.status = 'revoked'`;
+    const words = `credential rotate ${slug} --compromised --token-file-dir . --yes`;
+    const { child, ended } = await startUntil(words, rotated);
+    const finished = ended.then(() => "ended");
+
+    const delivered = `SELECT FROM midctl_campaign_target WHERE slug = $1 AND state = 'delivered'`;
+    while ((await desk.sql(delivered, [slug])).length === 0) {}
+    const [campaign] = await desk.sql(
+      `SELECT c.status FROM midctl_campaign c JOIN midctl_campaign_target t ON t."campaignId" = c.id WHERE t.slug = $1`,
+      [slug],
+    );
+    await desk.sql("DELETE FROM midctl_verifier");
+
+    expect(campaign).toEqual({ status: "running" });
+    expect(await finished).toBe("ended");
+    expect(child.exitCode).toBe(0);
+  });
+});

@@ -1,9 +1,9 @@
 import type { Database } from "../../db/database.ts";
-import { MidctlError } from "../../domain/errors.ts";
 import { type CampaignTarget, setCampaignTargets } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
 import { withdrawCredential } from "../credential-issue.ts";
 import type { Delivery, Issuer, Outcome, Ready, Running } from "./delivery.ts";
+import { isRefusal } from "./issue.ts";
 import { refuseStrangers } from "./standing.ts";
 
 /** Targets that are rotated together, with their secrets. */
@@ -31,7 +31,7 @@ export async function prepareChunk(
   for (const [at, target] of left.entries()) {
     const one = made[at];
     if (one?.status === "fulfilled") ready.push({ target, prepared: one.value });
-    else if (isTold(one?.reason))
+    else if (isRefusal(one?.reason))
       failed.push({ target, state: stateOf(target), problem: one.reason.message });
     else broken ??= one?.reason;
   }
@@ -139,11 +139,6 @@ async function note(
 }
 
 function problemOf(error: unknown): string {
-  if (isTold(error)) return error.message;
+  if (isRefusal(error)) return error.message;
   throw error;
-}
-
-/** What is a target's own trouble, as against one that stops the run. */
-function isTold(error: unknown): error is MidctlError {
-  return error instanceof MidctlError && error.code !== "unavailable" && error.code !== "internal";
 }

@@ -1,5 +1,4 @@
 import type { Database, Tx } from "../../db/database.ts";
-import { CommitUnknown } from "../../db/failure.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { setCampaignTargets } from "../../repository/campaign.ts";
 import { findCredential } from "../../repository/credential.ts";
@@ -7,6 +6,7 @@ import { change, type Request } from "../change.ts";
 import { rotateUnread } from "../credential-rotate.ts";
 import type { Issuer, Outcome, Ready, Running } from "./delivery.ts";
 import { isLost, rotatePlain } from "./issue-plain.ts";
+import { rotationOf } from "./terms.ts";
 
 /** Issues where nothing has to be approved: all in one transaction; where something stands in the way of one, half by half. */
 export function issueFreely(db: Database, request: Request, running: Running): Issuer {
@@ -75,18 +75,10 @@ async function rotateByRules(
   await rotateUnread(
     tx,
     request,
-    {
-      identity: target.slug,
-      name: terms.name,
-      scopes: terms.scopes,
-      expiresIn: terms.expiresIn,
-      activateWithin: terms.activateWithin,
-      secret: prepared.commitment,
+    rotationOf(terms, {
+      ...{ slug: target.slug, expected, secret: prepared.commitment },
       replacePending: pending?.status === "pending",
-      grace: terms.grace,
-      expectCurrent: expected.slice(3),
-      compromised: terms.compromised,
-    },
+    }),
     { environment, holders: { current: null, pending } },
   );
 }
@@ -102,12 +94,7 @@ async function together<T>(items: readonly T[], work: (item: T) => Promise<void>
   if (failures.length > 0) throw failures[0];
 }
 
-/** What the database will not do for this target, as against one that cannot be asked. */
+/** What is a target's own trouble, as against what stops the run: a database that is lost, or that nobody knows the end of. */
 export function isRefusal(error: unknown): error is MidctlError {
-  return (
-    error instanceof MidctlError &&
-    !(error instanceof CommitUnknown) &&
-    error.code !== "unavailable" &&
-    error.code !== "internal"
-  );
+  return error instanceof MidctlError && error.code !== "unavailable" && error.code !== "internal";
 }

@@ -14,7 +14,7 @@ import { type Delivery, type Prepared, TOGETHER } from "./delivery.ts";
 import { isRefusal } from "./issue.ts";
 import { reasonOf } from "./run.ts";
 import { refuseStrangers } from "./standing.ts";
-import { type CampaignTerms, writeTerms } from "./terms.ts";
+import { type CampaignTerms, rotationOf, writeTerms } from "./terms.ts";
 
 /** So many of those that cannot be rotated are named in the message. */
 const NAMED = 3;
@@ -36,25 +36,20 @@ export async function requestCampaign(
   const id = createCampaignId();
   const prepared: Prepared[] = [];
   try {
+    const taken: { readonly identity: string; readonly message: string }[] = [];
     for (let at = 0; at < targets.length; at += TOGETHER) {
       const some = targets.slice(at, at + TOGETHER).map((target) => ({ ...target, successor: null }));
       const made = await Promise.allSettled(some.map((target) => delivery.prepare(target, id, environment)));
-      for (const each of made) if (each.status === "fulfilled") prepared.push(each.value);
+      const placed = made.flatMap((each, index) => {
+        const target = some[index];
+        return each.status === "fulfilled" && target !== undefined ? [{ target, prepared: each.value }] : [];
+      });
+      prepared.push(...placed.map((each) => each.prepared));
       for (const each of made) if (each.status === "rejected") throw each.reason;
+      const strangers = await refuseStrangers(db, placed);
+      for (const [{ target }, { message }] of strangers.taken) taken.push({ identity: target.slug, message });
     }
-    const { taken } = await refuseStrangers(
-      db,
-      targets.map((target, at) => ({
-        target: { ...target, successor: null },
-        prepared: prepared[at] as Prepared,
-      })),
-    );
-    if (taken.length > 0) {
-      throw cannotAsk(
-        taken.map(([{ target }, { message }]) => ({ identity: target.slug, message })),
-        targets.length,
-      );
-    }
+    if (taken.length > 0) throw cannotAsk(taken, targets.length);
     await delivery.settle();
     const commitments = prepared.map(({ commitment }) => commitment);
     const drafts = await draftAll(db, request, terms, targets, commitments);
@@ -114,18 +109,9 @@ async function draftOne(db: Tx, terms: CampaignTerms, target: Chosen, secret: Co
   const pending = holders.pending?.id === target.replacesPending ? holders.pending : null;
   const draft = await draftRotation(
     db,
-    {
-      identity: target.slug,
-      name: terms.name,
-      scopes: terms.scopes,
-      expiresIn: terms.expiresIn,
-      activateWithin: terms.activateWithin,
-      secret,
-      replacePending: pending !== null,
-      grace: terms.grace,
-      expectCurrent: target.replaces.slice(3),
-      compromised: terms.compromised,
-    },
+    rotationOf(terms, {
+      ...{ slug: target.slug, expected: target.replaces, secret, replacePending: pending !== null },
+    }),
     { environment, holders: { current: holders.current, pending } },
   );
   if (draft.line.do === "credential.rotate" && draft.line.replaces.id === target.replaces) return draft;

@@ -29,7 +29,7 @@ export interface CampaignHooks {
 export type Progress = Pick<Campaign, "targets" | "delivered" | "failed">;
 
 /** What somebody who runs a campaign brings along. */
-export interface Means {
+export interface Runner {
   readonly delivery: Delivery;
   /** Whom to believe about approvals; asked for only where the campaign has one. @throws MidctlError `usage` where none is set */
   trust(): TrustRoot;
@@ -55,7 +55,7 @@ export async function runCampaign(
   db: Database,
   request: Request,
   id: string,
-  means: Means,
+  runner: Runner,
   hooks: CampaignHooks,
 ): Promise<Campaign> {
   const begun = await requireCampaign(db, id);
@@ -64,9 +64,9 @@ export async function runCampaign(
   if (begun.status === "done" && begun.delivered === begun.targets) return begun;
   const acting: Request = { ...request, reason: reasonOf(request, terms, id), noWait: true };
   const running: Running = { id, terms, environment };
-  const issuer = await issuerOf(db, acting, begun, running, means);
+  const issuer = await issuerOf(db, acting, begun, running, runner);
   await change(db, acting, (tx) => setCampaignStatus(tx, id, "running", null));
-  const problem = await runBatches(db, acting, running, begun, { issuer, delivery: means.delivery, hooks });
+  const problem = await runBatches(db, acting, running, begun, { issuer, delivery: runner.delivery, hooks });
   // What was revoked is refused everywhere when this returns (SPEC §8).
   if (terms.compromised) await awaitLetGo(db);
   return finish(db, acting, id, problem === null ? "done" : "stopped", problem);
@@ -77,11 +77,11 @@ async function issuerOf(
   request: Request,
   { id, approval }: Campaign,
   running: Running,
-  means: Means,
+  runner: Runner,
 ): Promise<Issuer> {
   if (approval === null) return issueFreely(db, request, running);
   const { issueByApproval } = await import("./issue-approved.ts");
-  return issueByApproval(db, request, { id, approval }, means.trust(), means.again);
+  return issueByApproval(db, request, { id, approval }, runner.trust(), runner.again);
 }
 
 /** Null where every target has its secret; else why it stopped. */

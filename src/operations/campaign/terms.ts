@@ -1,4 +1,6 @@
 import * as z from "zod/mini";
+import type { Commitment } from "../../domain/token.ts";
+import type { Rotation } from "../credential-rotate.ts";
 
 const count = z.int().check(z.nonnegative());
 
@@ -32,6 +34,26 @@ export const campaignTerms = z.strictObject({
   ),
 });
 export type CampaignTerms = z.infer<typeof campaignTerms>;
+
+/**
+ * What a campaign asks for one of its targets.
+ * @param target.expected `mc_…` that is to be replaced
+ */
+export function rotationOf(
+  { name, scopes, expiresIn, activateWithin, grace, compromised }: CampaignTerms,
+  target: {
+    readonly slug: string;
+    readonly expected: string;
+    readonly secret: Commitment;
+    readonly replacePending: boolean;
+  },
+): Rotation {
+  const { slug: identity, expected, secret, replacePending } = target;
+  return {
+    ...{ identity, name, scopes, expiresIn, activateWithin, grace, compromised, secret, replacePending },
+    expectCurrent: expected.slice(3),
+  };
+}
 
 export function writeTerms(terms: CampaignTerms): string {
   return JSON.stringify(campaignTerms.parse(terms));
