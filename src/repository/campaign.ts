@@ -1,5 +1,6 @@
 import type { Tx } from "../db/database.ts";
 import { IS_LIVE } from "./credential.ts";
+import { LISTED } from "./given.ts";
 
 /** The journal of campaigns. It says how far each target has come; what a credential is, its own row says. */
 
@@ -168,12 +169,14 @@ export async function setCampaignTargets(
   changes: readonly TargetChange[],
   { unlessDelivered = false }: { readonly unlessDelivered?: boolean } = {},
 ): Promise<ReadonlySet<number>> {
+  // Said twice, so that it reads those alone, and not the whole campaign each time.
+  const positions = changes.map(({ position }) => position);
   const rows = await tx.query<{ position: number }>(
     `UPDATE midctl_campaign_target t SET state = n.state, successor = coalesce(substr(n.successor, 4), t.successor), problem = n.problem
        FROM jsonb_to_recordset($2::text::jsonb) AS n(position int, state text, successor text, problem text)
       WHERE t."campaignId" = (SELECT id FROM midctl_campaign WHERE "publicId" = $1) AND t.position = n.position
-            ${unlessDelivered ? `AND t.state <> 'delivered'` : ""} RETURNING t.position`,
-    [id.slice(3), JSON.stringify(changes)],
+            AND t.position BETWEEN $3::int AND $4::int ${unlessDelivered ? `AND t.state <> 'delivered'` : ""} RETURNING t.position`,
+    [id.slice(3), JSON.stringify(changes), Math.min(...positions), Math.max(...positions)],
   );
   return new Set(rows.map(({ position }) => position));
 }
@@ -200,7 +203,7 @@ export async function readCandidates(tx: Tx, slugs: readonly string[], name: str
                 (array_agg('mc_' || c."publicId" ORDER BY c.id DESC))[1] AS newest,
                 max('mc_' || c."publicId") FILTER (WHERE c.status = 'pending') AS pending
            FROM machine_identity_credential c WHERE c."machineIdentityId" = i.id AND c.name = $2 AND ${IS_LIVE}) held
-      WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb)) ORDER BY i.slug`,
+      WHERE i.slug = ANY (${LISTED}) ORDER BY i.slug`,
     [JSON.stringify(slugs), name],
   );
 }

@@ -1,5 +1,6 @@
 import type { Tx } from "../db/database.ts";
 import type { CredentialStatus, EffectiveStatus } from "../domain/status.ts";
+import { LISTED, lookedUp } from "./given.ts";
 
 /** A credential as it is shown: instants are RFC 3339 in UTC. No secret, no hash. */
 export interface Credential {
@@ -44,6 +45,7 @@ export const CREDENTIAL_COLUMNS = `'mc_' || c."publicId" AS id, i.slug AS identi
   (SELECT midctl_instant(t."lastUsedAt") FROM agent_token t WHERE t."publicId" = c."publicId") AS "lastUsedAt",
   c.adopted, c.version`;
 
+const CREDENTIALS = "machine_identity_credential";
 const FROM = `FROM machine_identity_credential c JOIN machine_identity i ON i.id = c."machineIdentityId"`;
 
 export interface NewCredential {
@@ -131,14 +133,14 @@ export async function insertCredentials(
               (SELECT r.id FROM machine_identity_credential r WHERE r."publicId" = g.replaces), coalesce(g.grace, 0), $2,
               midctl_now() + make_interval(secs => LEAST(g."activateWithin", g."expiresIn")),
               CASE WHEN g."expiresIn" IS NOT NULL THEN midctl_now() + make_interval(secs => g."expiresIn") END
-         FROM given g JOIN machine_identity i ON i.slug = g.identity
+         FROM given g CROSS JOIN ${lookedUp("machine_identity", "i", "id", "slug = g.identity")}
          JOIN midctl_environment e ON e.live = (g.environment = 'live')
         ORDER BY g.ordinality
        RETURNING id, "publicId", "machineIdentityId", "tokenHash", name, scopes, "issuedAt", "expiresAt"),
      tokens AS (
        INSERT INTO agent_token ("publicId", "workspaceId", name, "tokenPrefix", "tokenHash", scopes, "createdAt", "expiresAt", "machineIdentityId")
        SELECT made."publicId", i."workspaceId", i.slug || '/' || made.name, CASE WHEN e.live THEN 'mid_live' ELSE 'mid_test' END, made."tokenHash", made.scopes, made."issuedAt", made."expiresAt", i.id
-         FROM made JOIN machine_identity i ON i.id = made."machineIdentityId" CROSS JOIN midctl_environment e
+         FROM made CROSS JOIN ${lookedUp("machine_identity", "i", `id, slug, "workspaceId"`, `id = made."machineIdentityId"`)} CROSS JOIN midctl_environment e
         ORDER BY made.id
        RETURNING 1)
      SELECT count(*)::float8 AS made FROM tokens`,
@@ -159,11 +161,11 @@ export async function readIssued(
   return tx.query(
     `WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS g("publicId" text, hash text)),
      found AS (
-       SELECT c.id, g."publicId" AS given, true AS same FROM given g JOIN machine_identity_credential c ON c."tokenHash" = g.hash
+       SELECT c.id, g."publicId" AS given, true AS same FROM given g CROSS JOIN ${lookedUp(CREDENTIALS, "c", "id", `"tokenHash" = g.hash`)}
        UNION
-       SELECT c.id, g."publicId", false FROM given g JOIN machine_identity_credential c ON c."publicId" = g."publicId" AND c."tokenHash" <> g.hash)
-     SELECT ${CREDENTIAL_COLUMNS}, f.given FROM found f JOIN machine_identity_credential c ON c.id = f.id
-       JOIN machine_identity i ON i.id = c."machineIdentityId" ORDER BY f.same`,
+       SELECT c.id, g."publicId", false FROM given g CROSS JOIN ${lookedUp(CREDENTIALS, "c", `id, "tokenHash"`, `"publicId" = g."publicId"`)} WHERE c."tokenHash" <> g.hash)
+     SELECT ${CREDENTIAL_COLUMNS}, f.given ${FROM} JOIN found f ON f.id = c.id
+      WHERE c.id = ANY (ARRAY (SELECT id FROM found)) ORDER BY f.same`,
     [given],
   );
 }
@@ -276,7 +278,7 @@ export interface NameHolder {
 export async function readTakenNames(tx: Tx, identities: readonly string[]): Promise<NameHolder[]> {
   return tx.query<NameHolder>(
     `SELECT i.slug AS identity, c.name, 'mc_' || c."publicId" AS id, c.scopes::jsonb AS scopes ${FROM}
-      WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+      WHERE i.slug = ANY (${LISTED})
         AND c.status IN ('pending', 'active', 'paused') AND ${IS_LIVE}`,
     [JSON.stringify(identities)],
   );

@@ -1,5 +1,6 @@
 import type { Tx } from "../db/database.ts";
 import type { EffectiveIdentityStatus, IdentityStatus } from "../domain/status.ts";
+import { LISTED, lookedUp } from "./given.ts";
 
 /** A machine identity as it is shown: instants are RFC 3339 in UTC, `idleTtl` is in seconds. */
 export interface Identity {
@@ -108,7 +109,7 @@ export async function insertIdentities(
        SELECT g."publicId", g.slug, coalesce(g."displayName", g.slug), g.kind, g.provider, g."threadId", g.owner, coalesce(nullif(g.labels, 'null'), '{}'),
               p.id, w.id, CASE WHEN g."expiresIn" IS NOT NULL THEN midctl_now() + make_interval(secs => g."expiresIn") END, g."idleTtl", $2
          FROM given g JOIN places w ON w.workspace IS NOT DISTINCT FROM g.workspace
-         LEFT JOIN machine_identity p ON p.slug = g.parent
+         LEFT JOIN ${lookedUp("machine_identity", "p", "id", "slug = g.parent")} ON true
         WHERE g.parent IS NULL OR p.id IS NOT NULL
         ORDER BY g.ordinality
        ON CONFLICT DO NOTHING RETURNING 1)
@@ -153,7 +154,7 @@ export async function lockIdentities(tx: Tx, slugs: readonly string[]): Promise<
   const [, identities] = await Promise.all([
     tx.query(
       `SELECT count(*)::int AS held FROM (
-         SELECT 1 FROM machine_identity WHERE slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+         SELECT 1 FROM machine_identity WHERE slug = ANY (${LISTED})
           ORDER BY id FOR NO KEY UPDATE) locked`,
       [JSON.stringify(slugs)],
     ),
@@ -165,7 +166,7 @@ export async function lockIdentities(tx: Tx, slugs: readonly string[]): Promise<
 /** Those of these slugs that there are, in no particular order. */
 export async function readIdentities(tx: Tx, slugs: readonly string[]): Promise<Identity[]> {
   return tx.query<Identity>(
-    `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
+    `SELECT ${IDENTITY_COLUMNS} FROM machine_identity i WHERE i.slug = ANY (${LISTED})`,
     [JSON.stringify(slugs)],
   );
 }
@@ -235,14 +236,14 @@ export async function settleIdentity(tx: Tx, slug: string): Promise<void> {
 export async function settleIdentities(tx: Tx, slugs: readonly string[]): Promise<void> {
   await tx.query(
     `WITH meant AS MATERIALIZED (
-       SELECT id FROM machine_identity WHERE slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+       SELECT id FROM machine_identity WHERE slug = ANY (${LISTED})
      ), idle AS (
        UPDATE machine_identity i SET status = 'paused'
-        WHERE id IN (SELECT id FROM meant) AND status = 'active' AND midctl_is_idle(i, midctl_now())
+        WHERE id = ANY (ARRAY (SELECT id FROM meant)) AND status = 'active' AND midctl_is_idle(i, midctl_now())
      )
      UPDATE machine_identity_credential SET status = 'abandoned'
-      WHERE "machineIdentityId" IN (SELECT id FROM meant)
-        AND status = 'pending' AND "activationDeadline" <= midctl_now()`,
+      WHERE "machineIdentityId" = ANY (ARRAY (SELECT id FROM meant))
+        AND (status = 'pending') IS TRUE AND "activationDeadline" <= midctl_now()`,
     [JSON.stringify(slugs)],
   );
 }

@@ -1,6 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import type { CredentialStatus, IdentityStatus } from "../domain/status.ts";
 import { IS_LIVE } from "./credential.ts";
+import { LISTED } from "./given.ts";
 
 /** How an identity stands on its own, for whoever is about to change that. */
 export interface IdentityStanding {
@@ -18,7 +19,7 @@ export const STANDING_COLUMNS = `i.slug, i.owner, i.version,
 /** Those of these slugs that there are, in no particular order. */
 export async function readIdentityStandings(tx: Tx, slugs: readonly string[]): Promise<IdentityStanding[]> {
   return tx.query<IdentityStanding>(
-    `SELECT ${STANDING_COLUMNS} FROM machine_identity i WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
+    `SELECT ${STANDING_COLUMNS} FROM machine_identity i WHERE i.slug = ANY (${LISTED})`,
     [JSON.stringify(slugs)],
   );
 }
@@ -40,10 +41,9 @@ export async function readCredentialStandings(
   tx: Tx,
   publicIds: readonly string[],
 ): Promise<CredentialStanding[]> {
-  return tx.query<CredentialStanding>(
-    `${STANDING} WHERE c."publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
-    [JSON.stringify(publicIds)],
-  );
+  return tx.query<CredentialStanding>(`${STANDING} WHERE c."publicId" = ANY (${LISTED})`, [
+    JSON.stringify(publicIds),
+  ]);
 }
 
 /** The live credentials of these identities that were issued before a moment (RFC 3339), identity by identity. */
@@ -53,7 +53,7 @@ export async function readLiveIssuedBefore(
   before: string,
 ): Promise<CredentialStanding[]> {
   return tx.query<CredentialStanding>(
-    `${STANDING} WHERE i.slug IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+    `${STANDING} WHERE i.slug = ANY (${LISTED})
         AND c."issuedAt" < $2::text::timestamptz AT TIME ZONE 'UTC' AND ${IS_LIVE}
       ORDER BY i.slug, c.id`,
     [JSON.stringify(slugs), before],

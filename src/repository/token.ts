@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { LISTED, lookedUp } from "./given.ts";
 import { toScopes } from "./token-facts.ts";
 
 /** A token without machine identity, as a host had it before. */
@@ -36,9 +37,9 @@ export async function readTokensLike(
   const given = JSON.stringify(secrets.map(({ publicId, hash }) => ({ publicId, hash })));
   const rows = await tx.query<{ publicId: string }>(
     `WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS g("publicId" text, hash text))
-     SELECT g."publicId" FROM given g JOIN agent_token t ON t."publicId" = g."publicId" WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = t."publicId")
+     SELECT g."publicId" FROM given g CROSS JOIN ${lookedUp("agent_token", "t", `"publicId"`, `"publicId" = g."publicId"`)} WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = t."publicId")
      UNION
-     SELECT g."publicId" FROM given g JOIN agent_token t ON t."tokenHash" = g.hash WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = t."publicId")`,
+     SELECT g."publicId" FROM given g CROSS JOIN ${lookedUp("agent_token", "t", `"publicId"`, `"tokenHash" = g.hash`)} WHERE NOT EXISTS (SELECT FROM machine_identity_credential c WHERE c."publicId" = t."publicId")`,
     [given],
   );
   return rows.map(({ publicId }) => publicId);
@@ -53,7 +54,7 @@ export async function findLegacyToken(tx: Tx, publicId: string): Promise<LegacyT
 export async function readLegacyTokens(tx: Tx, publicIds: readonly string[]): Promise<LegacyToken[]> {
   const rows = await tx.query<LegacyToken>(
     `SELECT ${LEGACY_COLUMNS} FROM agent_token t
-      WHERE t."publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb)) AND t."machineIdentityId" IS NULL`,
+      WHERE t."publicId" = ANY (${LISTED}) AND t."machineIdentityId" IS NULL`,
     [JSON.stringify(publicIds)],
   );
   // As text: what a host wrote there need not be JSON.
@@ -116,7 +117,7 @@ export async function findTokenToAdopt(tx: Tx, publicId: string): Promise<TokenT
 export async function readTokensToAdopt(tx: Tx, publicIds: readonly string[]): Promise<TokenToAdopt[]> {
   return tx.query<TokenToAdopt>(
     `SELECT ${ADOPTION_COLUMNS} FROM ${WITH_CREDENTIAL}
-      WHERE t."publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb))`,
+      WHERE t."publicId" = ANY (${LISTED})`,
     [JSON.stringify(publicIds)],
   );
 }
@@ -125,7 +126,7 @@ export async function readTokensToAdopt(tx: Tx, publicIds: readonly string[]): P
 export async function lockTokens(tx: Tx, publicIds: readonly string[]): Promise<void> {
   await tx.query(
     `SELECT count(*)::int AS held FROM (
-       SELECT 1 FROM agent_token WHERE "publicId" IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+       SELECT 1 FROM agent_token WHERE "publicId" = ANY (${LISTED})
         ORDER BY id FOR NO KEY UPDATE) locked`,
     [JSON.stringify(publicIds)],
   );
