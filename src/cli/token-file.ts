@@ -30,7 +30,10 @@ export interface TokenFile {
 
 /** Begins the names of files that wait for their own. */
 export const TEMPORARY_PREFIX = ".midctl-token-";
-const PRIVATE_MODE = 0o600;
+export const PRIVATE_MODE = 0o600;
+/** How a file that nobody made yet is opened. */
+export const NEW_FILE =
+  fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_NOFOLLOW;
 
 /**
  * Looks at PATH before anything else happens: where it already holds a token in our own 0600 file, that one is synced
@@ -172,7 +175,8 @@ const LINKLESS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP",
 
 /** Makes and syncs a new file, checked to be private before the secret goes in. A failure leaves none. */
 function writePrivate(file: string, content: string): fs.Stats {
-  const { fd, stats } = makePrivate(file, content);
+  const fd = fs.openSync(file, NEW_FILE, PRIVATE_MODE);
+  const stats = makePrivate(file, fd, content);
   try {
     fs.fsyncSync(fd);
     return stats;
@@ -184,13 +188,8 @@ function writePrivate(file: string, content: string): fs.Stats {
   }
 }
 
-/** As `writePrivate`, open and not synced yet. */
-export function makePrivate(
-  file: string,
-  content: string,
-): { readonly fd: number; readonly stats: fs.Stats } {
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
-  const fd = fs.openSync(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PRIVATE_MODE);
+/** Fills a file that was just opened as a `NEW_FILE`, once it is certain that it is private. A failure leaves none, and it closed. */
+export function makePrivate(file: string, fd: number, content: string): fs.Stats {
   try {
     // A umask may have taken more away than it should, and some file systems keep neither mode nor owner.
     fs.fchmodSync(fd, PRIVATE_MODE);
@@ -205,7 +204,7 @@ export function makePrivate(
       );
     }
     fs.writeFileSync(fd, content);
-    return { fd, stats };
+    return stats;
   } catch (error) {
     removeQuietly(file);
     fs.closeSync(fd);

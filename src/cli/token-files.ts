@@ -10,7 +10,9 @@ import {
   giveName,
   isUnsynced,
   makePrivate,
+  NEW_FILE,
   occupied,
+  PRIVATE_MODE,
   readExisting,
   removeLeftOver,
   removeOwn,
@@ -127,7 +129,9 @@ async function createFile(target: Target, token: Token, run: string): Promise<fs
       `${TEMPORARY_PREFIX}${run}-${randomBytes(12).toString("hex")}`,
     );
     try {
-      const { fd, stats } = makePrivate(temporary, content);
+      // Not waited for here: while the disk writes others, making a name takes as long as writing them.
+      const fd = await open(temporary);
+      const stats = makePrivate(temporary, fd, content);
       try {
         await sync(fd);
       } finally {
@@ -143,6 +147,12 @@ async function createFile(target: Target, token: Token, run: string): Promise<fs
       throw asUndeliverable(error, target.shown);
     }
   }
+}
+
+function open(file: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(file, NEW_FILE, PRIVATE_MODE, (error, fd) => (error === null ? resolve(fd) : reject(error)));
+  });
 }
 
 function sync(fd: number): Promise<void> {
