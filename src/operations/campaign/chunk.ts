@@ -1,8 +1,9 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Database } from "../../db/database.ts";
 import { type CampaignTarget, setCampaignTargets } from "../../repository/campaign.ts";
 import { change, type Request } from "../change.ts";
 import { withdrawCredential } from "../credential-issue.ts";
-import type { Delivery, Issuer, Outcome, Ready, Running } from "./delivery.ts";
+import type { Delivery, Issuer, Outcome, Prepared, Ready, Running } from "./delivery.ts";
 import { isRefusal } from "./issue.ts";
 import { refuseStrangers } from "./standing.ts";
 
@@ -24,7 +25,16 @@ export async function prepareChunk(
 ): Promise<Chunk> {
   const proven = chunk.filter((target) => target.state === "issued" && target.proven);
   const left = chunk.filter((target) => !proven.includes(target));
-  const made = await Promise.allSettled(left.map((target) => delivery.prepare(target, id, environment)));
+  const begun: Promise<Prepared>[] = [];
+  for (const target of left) {
+    const one = delivery.prepare(target, id, environment);
+    // Looked at below; until then its failure is nobody's.
+    one.catch(() => {});
+    begun.push(one);
+    // One by one: the statements of those before are answered in between.
+    await turn();
+  }
+  const made = await Promise.allSettled(begun);
   const ready: Ready[] = [];
   const failed: Outcome[] = [];
   let broken: unknown = null;
