@@ -21,6 +21,7 @@ const PARTS = [
   { table: "midctl_refused_use", key: '"publicId"' },
   { table: "midctl_environment", key: '"only"', own: ["movedTo"] },
   { table: "midctl_log", key: '"index"' },
+  { table: "midctl_log_tile", key: "level, position" },
   { table: "midctl_log_head", key: '"only"', own: ["closed"] },
 ] as const satisfies readonly Part[];
 
@@ -44,7 +45,12 @@ export const LEFT_TABLES = [
 ] as const;
 
 /** Those of a database's that midctl itself makes a row in, once it is migrated. */
-const BEGUN: readonly CopiedTable[] = ["midctl_environment", "midctl_log", "midctl_log_head"];
+const BEGUN: readonly CopiedTable[] = [
+  "midctl_environment",
+  "midctl_log",
+  "midctl_log_tile",
+  "midctl_log_head",
+];
 
 /** Characters of JSON that are under way at once, and rows: memory stays bounded whatever the table. */
 const BATCH = 2_000_000;

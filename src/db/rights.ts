@@ -70,6 +70,7 @@ export const TABLES = [
   "midctl_log",
   "midctl_log_head",
   "midctl_log_queue",
+  "midctl_log_tile",
   "midctl_migration",
   "midctl_plan",
   "midctl_refused_use",
@@ -117,7 +118,7 @@ const READING = [
 const DECIDING = call("midctl_match", "midctl_match_legacy", "midctl_activate", "midctl_note_uses");
 
 const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
-  auditor: [...READING, ...on("SELECT", "midctl_log", "midctl_log_queue")],
+  auditor: [...READING, ...on("SELECT", "midctl_log", "midctl_log_tile", "midctl_log_queue")],
   verifier: [
     ...READING,
     ...DECIDING,
@@ -129,7 +130,14 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
     ...READING,
     ...DECIDING,
     ...call("midctl_revoke_legacy", "midctl_end_legacy"),
-    ...on("SELECT", "midctl_log", "machine_identity_credential", "agent_token", "midctl_plan"),
+    ...on(
+      "SELECT",
+      "midctl_log",
+      "midctl_log_tile",
+      "machine_identity_credential",
+      "agent_token",
+      "midctl_plan",
+    ),
     ...on("INSERT", "machine_identity", "machine_identity_credential", "agent_token"),
     ...on("INSERT", "midctl_plan", "midctl_approval", "midctl_approval_vote"),
     ...on("INSERT", "midctl_campaign", "midctl_campaign_target"),

@@ -1,6 +1,6 @@
 /**
  * The tables, as drizzle sees them (SPEC §2). `migrations/0001_tables.sql` is generated from here; guards and log
- * (0002, 0003) and what verifiers need (0005) are hand-written SQL, since no generator speaks triggers. Hosts import this as `midctl/schema`.
+ * (0002, 0003, 0016) and what verifiers need (0005) are hand-written SQL, since no generator speaks triggers. Hosts import this as `midctl/schema`.
  *
  * The four tables without prefix keep Kan's conventions; their timestamps carry no zone and are UTC.
  */
@@ -17,6 +17,7 @@ import {
   jsonb,
   pgTable,
   primaryKey,
+  smallint,
   text,
   timestamp,
   unique,
@@ -260,8 +261,24 @@ export const logHead = pgTable(
     told: bigint({ mode: "bigint" }).notNull().default(sql`0`),
     /** The log has its last entry: the database has moved. */
     closed: boolean().notNull().default(false),
+    /** For each level of the tree, the hashes that are in no tile yet: 0 to 3 of 32 bytes. */
+    edge: bytea().array().notNull().default(sql`'{}'`),
   },
   (_t) => [check("midctl_log_head_only_check", sql`"only"`)],
+);
+
+/** The tree over the log: the four children of one subtree of height two, complete (RFC 9162). */
+export const logTile = pgTable(
+  "midctl_log_tile",
+  {
+    level: smallint().notNull(),
+    position: bigint({ mode: "bigint" }).notNull(),
+    hashes: bytea().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.level, t.position] }),
+    check("midctl_log_tile_hashes_check", sql`octet_length("hashes") = 128`),
+  ],
 );
 
 /** One row for each verifier that caches: its lease (SPEC §8). */

@@ -63,6 +63,7 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_log: { operator: "SELECT", auditor: "SELECT" },
   midctl_log_head: EVERYBODY_READS,
   midctl_log_queue: { auditor: "SELECT" },
+  midctl_log_tile: { operator: "SELECT", auditor: "SELECT" },
   midctl_migration: EVERYBODY_READS,
   midctl_plan: { operator: "SELECT, INSERT", verifier: "SELECT (-hashes)", auditor: "SELECT (-hashes)" },
   midctl_refused_use: { ...EVERYBODY_READS, verifier: "SELECT, INSERT, UPDATE" },
@@ -254,6 +255,10 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       ],
       ["write the log", `INSERT INTO midctl_log ("index", entry, "leafHash") VALUES (0, '{}', '')`],
       ["move the log's head", "UPDATE midctl_log_head SET size = 0"],
+      [
+        "write the tree over the log",
+        "INSERT INTO midctl_log_tile (level, position, hashes) VALUES (9, 9, '')",
+      ],
       ["name the environment", "UPDATE midctl_environment SET name = 'mine', named = true"],
       ["grant itself a role", `INSERT INTO midctl_grant VALUES ('x', 0, '[]', '[]')`],
       ["delete an identity", "DELETE FROM machine_identity"],

@@ -114,6 +114,10 @@ describe("a key in one line", () => {
     ["of another length", "PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY=="],
     ["with another's id", "PeterNeumann+c74f20a4+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"],
     ["of another algorithm", "PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"],
+    [
+      "of another algorithm, with the id that Ed25519 would give",
+      "PeterNeumann+c74f20a3+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+    ],
     ["with a space in its name", PETER.replace("rN", "r N")],
     ["without a name", PETER.replace("PeterNeumann", "")],
     ["without a key", "PeterNeumann+c74f20a3"],

@@ -195,6 +195,8 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
   ],
   [`OLD.protected AND NOT NEW.protected`, "false", "a protected environment that is unprotected again"],
   [`pg_trigger_depth() < 2 OR`, "", "the log's size moved on"],
+  [`pg_trigger_depth() < 2 OR`, "", "the edge of the tree altered"],
+  [`pg_trigger_depth() < 2 OR`, "", "a tile of the tree written by hand"],
   [
     `OLD."machineIdentityId" IS NOT NULL OR NOT EXISTS`,
     `OLD."machineIdentityId" IS NULL AND NOT EXISTS`,

@@ -66,6 +66,7 @@ describe.each(databases())("a role that is not the owner on $name", (factory) =>
   test.each([
     ["the log", `INSERT INTO midctl_log ("index", entry, "leafHash") VALUES (999, '{}', '')`],
     ["the head", "UPDATE midctl_log_head SET size = 0"],
+    ["the tree", "INSERT INTO midctl_log_tile (level, position, hashes) VALUES (9, 9, '')"],
     [
       "the queue",
       `INSERT INTO midctl_log_queue (first, at, action, details) VALUES (true, now(), 'x', '{}')`,

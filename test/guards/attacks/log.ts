@@ -16,6 +16,13 @@ export const LOG_ATTACKS: readonly Attack[] = [
       ["an entry deleted", `DELETE FROM midctl_log WHERE "index" = (SELECT max("index") FROM midctl_log)`],
       ["the log's size set back", "UPDATE midctl_log_head SET size = size - 1"],
       ["the log's size moved on", "UPDATE midctl_log_head SET size = size + 1"],
+      ["the edge of the tree altered", "UPDATE midctl_log_head SET edge[1] = '\\x00'"],
+      [
+        "a tile of the tree written by hand",
+        "INSERT INTO midctl_log_tile (level, position, hashes) SELECT 9, 0, string_agg(sha256('\\x00'), '') FROM generate_series(1, 4)",
+      ],
+      ["a tile of the tree altered", "UPDATE midctl_log_tile SET position = position + 1000000"],
+      ["a tile of the tree deleted", "DELETE FROM midctl_log_tile"],
       ["the log's head deleted", "DELETE FROM midctl_log_head"],
       ["a second head", "INSERT INTO midctl_log_head DEFAULT VALUES"],
       [

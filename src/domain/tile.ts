@@ -1,0 +1,54 @@
+/**
+ * How the tree over the log is stored (migrations/0016): a tile holds the four children of a subtree of height two, once they
+ * are complete; what is in no tile yet is the edge.
+ */
+import { HASH_SIZE, hashChildren, type ReadNodes, type TreeNode } from "./merkle.ts";
+
+/** Which tile: the one at `position` on its level, from the left. */
+export interface Tile {
+  readonly level: number;
+  readonly position: number;
+}
+
+export interface StoredTree {
+  /** How many leaves it has. */
+  readonly size: number;
+  /** For each level, the hashes that are in no tile: 0 to 3, one after the other. */
+  readonly edge: readonly Uint8Array[];
+  /** Four hashes for each tile, in the order asked for. */
+  readTiles(tiles: readonly Tile[]): Promise<readonly Uint8Array[]>;
+}
+
+/** Reads complete subtrees of a stored tree: each of its tiles once. */
+export function readNodesOf({ size, edge, readTiles }: StoredTree): ReadNodes {
+  return async (nodes) => {
+    const places = nodes.map(placeOf);
+    const wanted = new Map<string, Tile>();
+    for (const { level, position } of places) {
+      if (position < tilesOn(level, size)) wanted.set(`${level}/${position}`, { level, position });
+    }
+    const read = wanted.size === 0 ? [] : await readTiles([...wanted.values()]);
+    const tiles = new Map([...wanted.keys()].map((name, at) => [name, read[at]]));
+    return places.map(({ level, position, children: [first, count] }) => {
+      const hashes = Buffer.from(tiles.get(`${level}/${position}`) ?? edge[level] ?? []);
+      const child = (at: number) => hashes.subarray(at * HASH_SIZE, (at + 1) * HASH_SIZE);
+      return count === 1 ? child(first) : hashChildren(child(first), child(first + 1));
+    });
+  };
+}
+
+/** Where a node is: a child of a tile, or the root of two. */
+function placeOf({ level, index }: TreeNode): Tile & { readonly children: [first: number, count: 1 | 2] } {
+  const isChild = level % 2 === 0;
+  const first = (isChild ? index : index * 2) % 4;
+  return {
+    level: Math.floor(level / 2),
+    position: Math.floor((isChild ? index : index * 2) / 4),
+    children: [first, isChild ? 1 : 2],
+  };
+}
+
+/** How many tiles are complete. */
+function tilesOn(level: number, size: number): number {
+  return Math.floor(size / 4 ** (level + 1));
+}
