@@ -44,6 +44,10 @@ export const registry: readonly RegistryEntry[] = [
     load: async () => (await import("./verbs/audit-list.ts")).auditList,
     isDefault: true,
   },
+  {
+    path: "audit checkpoint",
+    load: async () => (await import("./verbs/audit-checkpoint.ts")).auditCheckpoint,
+  },
   { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
   { path: "serve", load: async () => (await import("./verbs/serve.ts")).serve },
   { path: "mcp", load: async () => (await import("./verbs/mcp.ts")).mcp },

@@ -41,6 +41,10 @@ it("reads at most 20 rows to prove that any head comes after any other, with the
   );
 });
 
+it("reads no tile for the head as it is: the edge has all of it", async () => {
+  expect(await countTiles([{ begin: 0, end: MILLION }])).toBe(0);
+});
+
 it("asks for all tiles at once, and for each once", async () => {
   const asked: (readonly Tile[])[] = [];
   await readRoots(

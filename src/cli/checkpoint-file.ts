@@ -1,0 +1,91 @@
+/** A file of checkpoints, one after the other, that only grows. */
+import fs from "node:fs";
+import { dirname } from "node:path";
+import { parseLastCheckpoint, type SignedCheckpoint } from "../domain/checkpoint.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { quote } from "../domain/visible.ts";
+
+/** In bytes: of a checkpoint with all the signatures that it may have. */
+const TAIL = 64 * 1024;
+
+/**
+ * The last checkpoint of a file; null where there is no such file, or nothing in it.
+ * @throws MidctlError `usage` for what is no regular file, `conflict` for one that ends with something else
+ */
+export function readLastCheckpoint(path: string): SignedCheckpoint | null {
+  const tail = readTail(path);
+  if (tail === null || tail.length === 0) return null;
+  const last = parseLastCheckpoint(tail.toString("utf8"));
+  if (last !== null) return last;
+  throw new MidctlError("conflict", `${quote(path)} does not end with a checkpoint; nothing was written.`, {
+    hint: "Look at its end, or give --out another file.",
+  });
+}
+
+/**
+ * Appends one, synced with the directory where the file is new. A note that cannot be written whole is taken back.
+ * @throws MidctlError `usage`
+ */
+export function appendCheckpoint(path: string, note: string): void {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = fs.constants;
+  let file: number | undefined;
+  let before: number | undefined;
+  try {
+    file = fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o644);
+    before = fs.fstatSync(file).size;
+    fs.writeFileSync(file, note);
+    fs.fsyncSync(file);
+    if (before === 0) syncDirectory(dirname(path));
+  } catch (error) {
+    if (file !== undefined && before !== undefined) takeBack(file, before);
+    throw unusable(path, error, "nothing was written");
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+}
+
+function readTail(path: string): Buffer | null {
+  let file: number | undefined;
+  try {
+    file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    const found = fs.fstatSync(file);
+    if (!found.isFile()) {
+      throw new MidctlError("usage", `${quote(path)} is no regular file; nothing was written.`, {
+        hint: "Give --out a file that can grow.",
+      });
+    }
+    const tail = Buffer.alloc(Math.min(found.size, TAIL));
+    const length = fs.readSync(file, tail, 0, tail.length, found.size - tail.length);
+    return tail.subarray(0, length);
+  } catch (error) {
+    if (error instanceof MidctlError) throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw unusable(path, error, "nothing was written");
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const directory = fs.openSync(path, fs.constants.O_RDONLY);
+  try {
+    fs.fsyncSync(directory);
+  } finally {
+    fs.closeSync(directory);
+  }
+}
+
+function takeBack(file: number, size: number): void {
+  try {
+    fs.ftruncateSync(file, size);
+  } catch {
+    // What follows says that the file could not be written; the next run, that it does not end with a checkpoint.
+  }
+}
+
+function unusable(path: string, error: unknown, undone: string): MidctlError {
+  const { code } = error as NodeJS.ErrnoException;
+  return new MidctlError("usage", `${quote(path)} could not be used (${code}); ${undone}.`, {
+    hint: "Give --out a file in a directory that you may write to.",
+  });
+}
