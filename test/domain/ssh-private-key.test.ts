@@ -40,6 +40,18 @@ describe.runIf(hasSshKeygen)("a private key as ssh-keygen writes it", () => {
     expect(parsePrivateKey(lines.slice(0, -1).join("\n"))).toEqual({ fault: "malformed" });
   });
 
+  it("is refused where its two halves are not of one pair", () => {
+    const { text, line } = make("mixed", "-t", "ed25519", "-N", "");
+    const [head = "", ...body] = text.trimEnd().split("\n");
+    const bytes = Buffer.from(body.slice(0, -1).join(""), "base64");
+    const point = Buffer.from(line.split(" ")[1] ?? "", "base64").subarray(-32);
+    const last = bytes.lastIndexOf(point);
+    bytes.writeUInt8(bytes.readUInt8(last) ^ 1, last);
+
+    const mixed = [head, bytes.toString("base64"), body.at(-1), ""].join("\n");
+    expect(parsePrivateKey(mixed)).toEqual({ fault: "malformed" });
+  });
+
   function make(name: string, ...words: string[]) {
     const path = join(directory, name);
     execFileSync("ssh-keygen", ["-q", "-f", path, ...words]);
