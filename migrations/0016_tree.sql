@@ -107,13 +107,16 @@ BEGIN
     SELECT array_agg(e.entry), string_agg(sha256(decode('00', 'hex') || convert_to(e.entry, 'UTF8')), ''::bytea)
       INTO entries, leaves
       FROM (
-        SELECT q.at_index, jsonb_build_object(
-                 'v', 1, 'index', q.at_index, 'at', midctl_instant(q.at), 'action', q.action,
-                 'actor', coalesce(q.context::jsonb -> 'actor', jsonb_build_object('kind', 'sql', 'name', session_user)),
-                 'sessionUser', session_user, 'identity', q.identity, 'slug', q.slug, 'credential', q.credential, 'token', q.token,
-                 'reason', q.context::jsonb -> 'reason', 'approval', CASE WHEN q.action LIKE 'approval.%' THEN q.context::jsonb -> 'approval'
-                                                              WHEN midctl_by_leave(q.identity, q.credential, q.token) THEN to_jsonb(leave) END, 'details', q.details)::text AS entry
-          FROM (SELECT *, base + row_number() OVER (ORDER BY id) - 1 AS at_index FROM mine) q ORDER BY q.at_index
+        -- As `jsonb_build_object(…)::text` would have it, in a third of its time.
+        SELECT concat('{"v": 1, "at": "', midctl_instant(q.at), '", "slug": ', coalesce(to_json(q.slug)::text, 'null'),
+                 ', "actor": ', coalesce(q.said -> 'actor', jsonb_build_object('kind', 'sql', 'name', session_user)),
+                 ', "index": ', q.at_index, ', "token": ', coalesce(to_json(q.token)::text, 'null'), ', "action": ', to_json(q.action),
+                 ', "reason": ', coalesce(q.said -> 'reason', 'null'), ', "details": ', q.details,
+                 ', "approval": ', coalesce(CASE WHEN q.action LIKE 'approval.%' THEN q.said -> 'approval'
+                                                 WHEN leave IS NOT NULL AND midctl_by_leave(q.identity, q.credential, q.token) THEN to_jsonb(leave) END, 'null'),
+                 ', "identity": ', coalesce(to_json(q.identity)::text, 'null'), ', "credential": ', coalesce(to_json(q.credential)::text, 'null'),
+                 ', "sessionUser": ', to_json(session_user::text), '}') AS entry
+          FROM (SELECT *, context::jsonb AS said, base + row_number() OVER (ORDER BY id) - 1 AS at_index FROM mine) q ORDER BY q.at_index
       ) e;
 
     height := 0;

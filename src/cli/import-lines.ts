@@ -1,6 +1,5 @@
 /** What `identity import` reads: NDJSON, one identity a line, judged as the flags of `identity create` are. */
 import { isUtf8 } from "node:buffer";
-import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { parseDuration } from "../domain/duration.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -22,6 +21,7 @@ import type { ImportCredential, ImportFile, ImportLine } from "../operations/imp
 import { DEFAULT_ACTIVATION, DEFAULT_LIFE } from "../operations/issuance.ts";
 import type { VerbContext } from "./context.ts";
 import { parseIdentityReference, slugOf } from "./options.ts";
+import { bytesByTheBlock } from "./random-names.ts";
 import { errnoOf } from "./terminal.ts";
 
 const MAX_LINE = 1024 * 1024;
@@ -293,7 +293,7 @@ function readLine(json: unknown, defaultOwner: string | null): Omit<ImportLine, 
       workspace: field("workspace", said.workspace, parseWorkspace),
       expiresIn: field("expires", said.expires, parseDuration),
       idleTtl: field("idleTtl", said.idleTtl, parseDuration),
-      publicId: createPublicId(randomBytes),
+      publicId: createPublicId(bytesByTheBlock),
     },
     credential: said.credential === undefined ? null : readCredential(said.credential),
   };

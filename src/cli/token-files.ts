@@ -2,10 +2,10 @@
  * Token files by the dozen. As in token-file.ts each is written and synced under a temporary name before it gets its own, so
  * that no power failure leaves a torn one; but many wait for the disk together, which writes them at once.
  */
-import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import type { Token } from "../domain/token.ts";
+import { bytesByTheBlock } from "./random-names.ts";
 import {
   giveName,
   isUnsynced,
@@ -126,7 +126,7 @@ async function createFile(target: Target, token: Token, run: string): Promise<fs
   for (let attempt = 1; ; attempt++) {
     const temporary = path.join(
       target.directory,
-      `${TEMPORARY_PREFIX}${run}-${randomBytes(12).toString("hex")}`,
+      `${TEMPORARY_PREFIX}${run}-${bytesByTheBlock(12).toString("hex")}`,
     );
     try {
       // Not waited for here: while the disk writes others, making a name takes as long as writing them.

@@ -38,7 +38,7 @@ export interface Imported {
 }
 
 /** Lines in one statement: enough that its own cost does not count, few enough to be held in memory. */
-const BATCH = 2_000;
+const BATCH = 1_000;
 
 /**
  * Creates the identities of a file, and issues their credentials, in one transaction: all, or with `keepGoing` all that can
@@ -54,14 +54,26 @@ export function importIdentities(
   return change(db, request, async (tx) => {
     const judge = new Judge(tx, file, options, await requireEnvironment(tx));
     const counts = { imported: 0, unchanged: 0, identities: 0, credentials: 0 };
-    for (const batch of file.batches(BATCH)) {
-      const { create, issue, unchanged } = await judge.look(batch);
-      counts.unchanged += unchanged.length;
-      // One line that is wrong, and nothing of the file will stay: the rest is only looked at.
-      if (judge.failures.total > 0 && !options.keepGoing) continue;
-      counts.identities += create.length;
-      counts.credentials += await write(tx, request, file, create, issue);
-      counts.imported += create.length + issue.length;
+    let writing = Promise.resolve();
+    try {
+      for await (const verdict of judge.lookAhead(file.batches(BATCH))) {
+        const { create, issue, unchanged } = verdict;
+        counts.unchanged += unchanged.length;
+        // One line that is wrong, and nothing of the file will stay: the rest is only looked at.
+        if (judge.failures.total > 0 && !options.keepGoing) continue;
+        counts.identities += create.length;
+        counts.imported += create.length + issue.length;
+        const before = writing;
+        writing = write(tx, request, file, create, issue).then((issued) => {
+          counts.credentials += issued;
+        });
+        // The next lines are judged while the database writes these; what became of it is asked after that.
+        writing.catch(() => {});
+        await before;
+      }
+    } finally {
+      // What failed first is what is told: whatever the transaction was asked after it failed of it.
+      await writing;
     }
     const { failures } = judge;
     if (failures.total > 0 && !options.keepGoing) throw refuseImport(failures, file.total);
@@ -151,7 +163,28 @@ class Judge {
   }
 
   async look(batch: readonly Entry[]): Promise<Verdict> {
-    const found = await this.#read(batch);
+    return this.#judge(batch, await this.#read(batch));
+  }
+
+  /** As `look`, of each; what the database knows of a batch is asked before the one before it is judged. No two lines are about the same. */
+  async *lookAhead(batches: Iterable<readonly Entry[]>): AsyncGenerator<Verdict> {
+    let ahead: { readonly batch: readonly Entry[]; readonly found: Promise<Found> } | null = null;
+    try {
+      for (const batch of batches) {
+        const before: typeof ahead = ahead;
+        const known = await before?.found;
+        ahead = { batch, found: this.#read(batch) };
+        ahead.found.catch(() => {});
+        if (before !== null && known !== undefined) yield this.#judge(before.batch, known);
+      }
+      if (ahead !== null) yield this.#judge(ahead.batch, await ahead.found);
+    } finally {
+      // Nothing may be asked of a transaction that is over.
+      await ahead?.found.catch(() => {});
+    }
+  }
+
+  #judge(batch: readonly Entry[], found: Found): Verdict {
     const verdict = { create: [] as Entry[], issue: [] as Entry[], unchanged: [] as Entry[] };
     for (const entry of batch) {
       const existing = found.identities.get(entry.slug);

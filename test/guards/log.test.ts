@@ -44,6 +44,10 @@ async function expectSound(database: TestDatabase): Promise<void> {
   expect(leaves.map(({ index }) => Number(index))).toEqual(leaves.map((_, n) => n));
   expect(await readValue(database.db, "SELECT size::int FROM midctl_log_head")).toBe(leaves.length);
   expect(await readValue(database.db, "SELECT count(*)::int FROM midctl_log_queue")).toBe(0);
+  // As jsonb writes it, so that whoever makes an entry again from what it says comes to the same bytes.
+  expect(
+    await readValue(database.db, "SELECT count(*)::int FROM midctl_log WHERE entry <> entry::jsonb::text"),
+  ).toBe(0);
   for (const { index, entry, leafHash } of leaves) {
     const expected = createHash("sha256")
       .update(Buffer.from([0]))
@@ -135,6 +139,20 @@ describe.each(databases())("the log on $name", (factory) => {
       reason: null,
       approval: null,
     });
+  });
+
+  test("writes what was said as jsonb writes it, whatever is in it", async () => {
+    const reason = `"quoted", back\\slash, /, tab\t, bell\u0007, delete\u007f, ligne\nà la ligne, 🔑 and \u2028`;
+    const claim = { actor: { name: `o'ada "x"`, kind: "operator" }, reason };
+    await database.db.transaction(async (tx) => {
+      await tx.query("SELECT set_config('midctl.context', $1, true)", [JSON.stringify(claim)]);
+      await tx.script(identity("claimed"));
+    });
+
+    const [, claimed] = await readEntries(database);
+
+    expect(claimed).toMatchObject({ ...claim, slug: "claimed", credential: null, approval: null });
+    await expectSound(database);
   });
 
   test("has its query columns from the entry itself", async () => {
