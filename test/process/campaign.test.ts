@@ -372,6 +372,19 @@ describe("what failed", () => {
     expect(results.map(({ state }: Answer) => state)).toEqual(["failed", "delivered", "delivered"]);
   });
 
+  it("leaves no secret behind that was made ahead for the next, where it stops again before that one's turn", async () => {
+    const fleet = await makeFleet(2);
+    for (const { slug } of fleet) await desk.ask(["credential", "rotate", slug]);
+    const first = JSON.parse((await desk.run(toFiles("--batch", "1", "--json"))).stdout);
+    const { id } = first.campaign;
+    await desk.run(resume(id));
+
+    const { campaign } = JSON.parse((await desk.run([...resume(id), "--json"])).stdout);
+
+    expect(campaign).toMatchObject({ status: "stopped", delivered: 0, failed: 2 });
+    expect(readdirSync(secrets)).toEqual([]);
+  });
+
   it("is all tried again by resume, batch by batch, and a campaign is done when nothing of it is left", async () => {
     await makeFleet(3);
     for (const at of [2, 3]) mkdirSync(fileOf(`${team}-${at}`));

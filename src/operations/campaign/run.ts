@@ -132,7 +132,8 @@ async function runBatches(
       const problem =
         failures > terms.maxFailures ? tooMany(failures, terms) : hooks.stopping() ? INTERRUPTED : null;
       if (problem === null) continue;
-      for (const { target, prepared } of (await ahead).ready) if (target.state === "open") prepared.discard();
+      for (const { target, prepared } of (await ahead).ready)
+        if (target.state !== "issued") prepared.discard();
       return problem;
     }
   }
