@@ -46,7 +46,7 @@ export function deliverToFiles(root: string): Delivery {
         lasts: true,
         standing,
         async deliver() {
-          renameTokenFile(beside, place, token);
+          if (!renameTokenFile(beside, place, token)) await putBack({ place, standing, token }, campaign);
           unsettled.add(place);
         },
         forget: () => {},
@@ -191,6 +191,25 @@ async function keep(
       file.discard();
     },
   };
+}
+
+/**
+ * Delivers what its file is gone of: the run that made it took it back, and did not see that another one had issued it by then.
+ * @throws MidctlError `undeliverable` where something newer stands there by now
+ */
+async function putBack(
+  { place, standing, token }: { place: string; standing: Token | null; token: Token },
+  campaign: string,
+): Promise<void> {
+  const file = openBeside(place, campaign);
+  const held = file.existing ?? (await file.write(token));
+  const asBefore = lookAtTokenFile(place)?.text === standing?.text;
+  if (asBefore && held.text === token.text && renameTokenFile(file.path, place, token)) return;
+  file.discard();
+  throw new MidctlError(
+    "undeliverable",
+    `Another run has put a secret into ${quote(place)} meanwhile; this one was not delivered.`,
+  );
 }
 
 /** Null where the command took it; else what became of it. */

@@ -69,17 +69,19 @@ export function lookAtTokenFile(file: string): Token | null {
 /**
  * Puts a token file in the place of another, or where nothing stands: whoever looks finds the old secret or the new one, whole;
  * also where another run has done it already. It is on disk once `syncDirectories` was called.
+ * @returns false where there is nothing to rename, and nobody has done it
  * @throws MidctlError `conflict` for what stands there and is no token file of ours, `undeliverable` where the disk refuses
  */
-export function renameTokenFile(from: string, to: string, token: Token): void {
+export function renameTokenFile(from: string, to: string, token: Token): boolean {
   if (path.dirname(from) !== path.dirname(to))
     throw new Error("a token file is renamed within its directory");
   const target = locate(to);
   readExisting(target, { sync: false });
   try {
     fs.renameSync(path.join(target.directory, path.basename(from)), target.path);
+    return true;
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" && readExisting(target)?.text === token.text) return;
+    if (errnoOf(error) === "ENOENT") return readExisting(target)?.text === token.text;
     throw asUndeliverable(error, target.shown);
   }
 }

@@ -105,6 +105,29 @@ describe("the files of a campaign", () => {
     ]);
   });
 
+  it("get the secret that was issued, also where the run that made it took it back meanwhile", async () => {
+    const made = await deliverToFiles(directory).prepare(targetOf(file), RUN, ENVIRONMENT);
+    const found = await deliverToFiles(directory).prepare(targetOf(file), RUN, ENVIRONMENT);
+    made.discard();
+
+    await found.deliver();
+
+    expect(fs.readdirSync(directory)).toEqual(["codex.token"]);
+    expect(openTokenFileOfRun(file, RUN).existing?.publicId).toBe(found.commitment.publicId);
+  });
+
+  it("stay as another run left them, where one that was slower finds its secret gone", async () => {
+    const slow = await deliverToFiles(directory).prepare(targetOf(file), RUN, ENVIRONMENT);
+    fs.rmSync(`${file}.${RUN}`);
+    const quick = await deliverToFiles(directory).prepare(targetOf(file), RUN, ENVIRONMENT);
+    await quick.deliver();
+
+    await expect(slow.deliver()).rejects.toThrow("this one was not delivered");
+
+    expect(fs.readdirSync(directory)).toEqual(["codex.token"]);
+    expect(openTokenFileOfRun(file, RUN).existing?.publicId).toBe(quick.commitment.publicId);
+  });
+
   it("leave none half-written of a run that was killed", async () => {
     fs.writeFileSync(path.join(directory, `.midctl-token-${RUN}-0a1b`), "mid_test_hal", { mode: 0o600 });
     fs.writeFileSync(path.join(directory, ".midctl-token-rb_another12345-0a1b"), "mid_test_hal", {
