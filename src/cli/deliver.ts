@@ -65,6 +65,8 @@ export async function showView(view: View, context: VerbContext): Promise<void> 
 /** In the place of a view's own notices, which speak of what was done and what to do next. */
 const rehearsed = "Dry run: nothing was changed; this is what would have been.\n";
 
+const SHOWN = "The secret is shown this once and kept nowhere.\n";
+
 function isForPeople(format: OutputFormat): boolean {
   return format === "table" || format === "plain";
 }
@@ -87,7 +89,7 @@ async function deliverSecret(
   if (asJson || context.flags.quiet) return;
   const rendering = await renderingFor(context, "stderr");
   const { result, notices } = await renderDocument(verb, outcome.document, rendering);
-  context.terminal.writeMessage(result + notices);
+  context.terminal.writeMessage(result + SHOWN + notices);
 }
 
 /** The document with its secret; --fields does not reach it, for a secret that is shown nowhere is lost. */

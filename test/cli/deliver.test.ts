@@ -46,7 +46,10 @@ describe("a secret", () => {
 
     await deliver(issue, { document, secret }, context);
 
-    expect(written).toEqual({ stdout: `${secret}\n`, stderr: "issued mc_aaaaaaaaaaaa\n" });
+    expect(written).toEqual({
+      stdout: `${secret}\n`,
+      stderr: "issued mc_aaaaaaaaaaaa\nThe secret is shown this once and kept nowhere.\n",
+    });
   });
 
   test("is in `token` of the JSON document, and nothing is on stderr", async () => {

@@ -338,6 +338,16 @@ describe("a commitment", () => {
     expect(await goodness(tokenIn(`${slug}-1`))).toBe("grace");
   });
 
+  it("is not said to have been shown, and a secret on stdout is", async () => {
+    const commitment = (await prepare(`./${slug}`)).stdout.trim();
+
+    const committed = await desk.run(["credential", "issue", slug, "--commitment", commitment]);
+    const shown = await desk.run(["credential", "issue", slug, "--name", "shown"]);
+
+    expect(committed).toMatchObject({ code: 0, stderr: expect.not.stringContaining("shown") });
+    expect(shown.stderr).toContain("The secret is shown this once and kept nowhere.");
+  });
+
   it("of the other kind, garbled, or beside --token-file is refused", async () => {
     const live = (
       await desk.run(["credential", "prepare", "--environment", "live", "--token-file", `./${slug}`])

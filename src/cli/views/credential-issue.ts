@@ -16,8 +16,6 @@ export function viewIssued(document: IssuedDocument): View {
     });
   } else if (tokenFile !== null) {
     blocks.push({ kind: "notice", text: `Its secret is in ${tokenFile} and nowhere else.` });
-  } else {
-    blocks.push({ kind: "notice", text: "The secret is shown this once and kept nowhere." });
   }
   if (credential.effectiveStatus === "pending") {
     const waits = credential.replaces === null ? "" : ` ${credential.replaces} works on until then.`;
