@@ -95,6 +95,8 @@ export async function readWho(
   };
 }
 
+const ONE_A_LINE = "one reference to a line";
+
 async function readReferences(
   refs: readonly string[],
   context: VerbContext,
@@ -126,10 +128,13 @@ async function readReferences(
       if (!(error instanceof MidctlError)) throw error;
       const said = error.message.replace(/[;,.]? ?(nothing was changed)?\.?$/, "");
       throw new MidctlError("usage", `line ${index + 1} of standard input: ${said}; nothing was changed`, {
-        hint: error.hint ?? "one reference a line",
+        // Several on one line are not one that is misspelt.
+        hint: /\s/.test(word) ? ONE_A_LINE : (error.hint ?? ONE_A_LINE),
       });
     }
   });
   if (named.length > 0) return named;
-  throw new MidctlError("usage", "standard input names nobody; nothing was changed");
+  throw new MidctlError("usage", "standard input names nobody; nothing was changed", {
+    hint: "whoever was to write them failed, or found none: look at what stands before the |",
+  });
 }

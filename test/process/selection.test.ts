@@ -245,10 +245,23 @@ describe("references on standard input", () => {
     expect(await statuses()).toEqual(["active"]);
   });
 
+  it.each(["one two", "one\rtwo", "one,\ttwo"])(
+    "of which several share a line are asked for one to a line",
+    async (line) => {
+      expect(await desk.refuse("pause - --yes", { stdin: `${line}\n` })).toMatchObject({
+        exit: 2,
+        hint: "one reference to a line",
+      });
+    },
+  );
+
   it("that are none, or more than can be taken, are a usage error", async () => {
     const many = Array.from({ length: 100_001 }, (_, index) => `x${index}`).join("\n");
 
-    expect(await desk.refuse("revoke - --yes", { stdin: "\n" })).toMatchObject({ exit: 2 });
+    expect(await desk.refuse("revoke - --yes", { stdin: "\n" })).toMatchObject({
+      exit: 2,
+      hint: expect.stringContaining("found none"),
+    });
     expect(await desk.refuse("revoke - --yes", { stdin: many })).toMatchObject({
       exit: 2,
       message: expect.stringContaining("more than 100000"),
