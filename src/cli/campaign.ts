@@ -158,12 +158,21 @@ export async function goOn(
   }
   if (signal !== null) throw interrupted(ended, signal, again);
   if (ended.status === "stopped") {
-    context.notice(`${id} stopped: ${ended.problem}. midctl runbook resume ${id} ${again} goes on.`);
+    context.notice(`${id} stopped: ${ended.problem}. ${await tellNext(db, ended, again)}`);
   }
   const short = ended.status !== "done" || (waitProof !== undefined && ended.proven < ended.targets);
   await writeReceipt?.(db, ended);
   const document = await describe(db, ended);
   return short ? { document, exit: 8 } : { document };
+}
+
+async function tellNext(db: Database, { id, approval }: Campaign, again: string): Promise<string> {
+  if (approval !== null) {
+    const { isOver } = await import("../operations/campaign/issue-approved.ts");
+    if (await isOver(db, { id, approval }))
+      return `${approval} is over, so nobody can go on: midctl runbook status ${id} shows who has not moved, for another campaign.`;
+  }
+  return `midctl runbook resume ${id} ${again} goes on.`;
 }
 
 /** Sees beforehand that a receipt can be written. @throws MidctlError as `prepareReceipt` */

@@ -202,6 +202,36 @@ describe("before it is approved", () => {
     expect(await verify(before)).toMatchObject({ ok: true });
   });
 
+  it("one that was cancelled while it ran lets what it issued stand, and sends nobody to resume it", async () => {
+    const [one = "", other = ""] = await makeFleet(2);
+    const before = secretOf(other);
+    const health = join(production.directory, `${team}.health`);
+    writeFileSync(
+      health,
+      `#!/bin/sh\ntouch ${health}.asked\nuntil [ -e ${health}.go ]; do sleep 0.05; done\n`,
+      {
+        mode: 0o700,
+      },
+    );
+    const { approval, campaign } = await askToFiles("--batch", "1", "--health", health);
+    await production.approve(approval);
+    const running = production.run([...resume(campaign, "--health", health), "--json"]);
+    while (!existsSync(`${health}.asked`)) await new Promise((resolve) => setImmediate(resolve));
+
+    await production.ask(["approval", "cancel", approval]);
+    writeFileSync(`${health}.go`, "");
+    const result = await running;
+
+    expect(result.code).toBe(8);
+    expect(JSON.parse(result.stdout).results).toMatchObject([
+      { identity: one, state: "delivered" },
+      { identity: other, state: "failed", problem: expect.stringContaining("is cancelled") },
+    ]);
+    expect(secretOf(other)).toBe(before);
+    expect(result.stderr).not.toContain("runbook resume");
+    expect(result.stderr).toContain(`midctl runbook status ${campaign}`);
+  });
+
   it("is not carried out by `approval apply`, which would deliver nothing", async () => {
     await makeFleet(1);
     const { approval, campaign } = await askToFiles();

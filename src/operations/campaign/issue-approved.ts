@@ -1,15 +1,17 @@
-import type { Database } from "../../db/database.ts";
+import type { Database, Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { commitToHash } from "../../domain/plan.ts";
 import type { TrustRoot } from "../../domain/trust.ts";
+import type { Approval } from "../../repository/approval.ts";
 import { setCampaignTargets } from "../../repository/campaign.ts";
 import { findCredential } from "../../repository/credential.ts";
 import { applyLine, CARRIED_OUT, requireInForce } from "../approval/apply.ts";
-import { type FoundRequest, judgeRequest, readRequest } from "../approval/read.ts";
+import { type FoundRequest, judgeRequest, readRequest, requireRequest } from "../approval/read.ts";
 import { approvalRequired } from "../approval/request.ts";
 import type { Request } from "../change.ts";
 import type { Issuer, Outcome, Ready } from "./delivery.ts";
 import { failure, isRefusal } from "./issue.ts";
+import { readAllTargets } from "./read.ts";
 
 /** Effective statuses of a successor whose secret is worth delivering. */
 const DELIVERED = new Set(["pending", "active", "grace", "paused", "identity_paused"]);
@@ -35,10 +37,7 @@ export async function issueByApproval(
       campaign: { id: campaign.id, again },
     });
   }
-  const closed =
-    CARRIED_OUT.has(approval.status) || approval.status === "executed"
-      ? null
-      : `${approval.id} is ${approval.status}`;
+  const closed = hasEnded(approval) ? `${approval.id} is ${approval.status}` : null;
   if (closed === null) requireInForce(approval.id, judgeRequest(trust, found));
   const acting: Request = { ...request, approval: approval.id };
   return {
@@ -63,6 +62,19 @@ export async function issueByApproval(
       return issued;
     },
   };
+}
+
+function hasEnded({ status }: Approval): boolean {
+  return status !== "open" && status !== "executed" && !CARRIED_OUT.has(status);
+}
+
+/** Whether nobody can go on with a campaign: its plan was rejected, cancelled or ran out of time, and all that it issued was delivered. */
+export async function isOver(
+  db: Tx,
+  { id, approval }: { readonly id: string; readonly approval: string | null },
+): Promise<boolean> {
+  if (approval === null || !hasEnded(await requireRequest(db, approval))) return false;
+  return (await readAllTargets(db, id)).every(({ state }) => state !== "issued");
 }
 
 /**
