@@ -84,6 +84,30 @@ describe.each(databases())("a campaign on $name", (factory) => {
     };
   };
 
+  test("tries again at its turn what had no room while the one before it was on its way", async () => {
+    let kept = 0;
+    const delivery: Delivery = {
+      prepare: async () => {
+        if (kept === 1) throw new MidctlError("undeliverable", "The disk is full.");
+        kept += 1;
+        return {
+          ...{ commitment: createToken("test", randomBytes), lasts: true, standing: null },
+          deliver: async () => {
+            kept -= 1;
+          },
+          ...{ forget: () => undefined, discard: () => undefined },
+        };
+      },
+      settle: async () => undefined,
+    };
+    const small = { ...TERMS, batch: 1, maxFailures: 0 };
+    const begun = await beginCampaign(db, ALICE, small, await chooseTargets(db, { slugs: SLUGS }, CHOOSING));
+
+    const ended = await runCampaign(db, ALICE, begun.id, by(delivery), HOOKS);
+
+    expect(ended).toMatchObject({ status: "done", delivered: 2, failed: 0 });
+  });
+
   test("has secrets on disk before their rows are committed, and delivered before the journal says so", async () => {
     const steps: string[] = [];
     const settling = deliverBy(

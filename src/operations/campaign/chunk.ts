@@ -48,6 +48,17 @@ export async function prepareChunk(
   return { proven, ready, failed, broken };
 }
 
+/** One that was made ahead, at its turn: what had no room while those before it were on their way is tried again. */
+export async function completeChunk(running: Running, chunk: Chunk, delivery: Delivery): Promise<Chunk> {
+  if (chunk.failed.length === 0 || chunk.broken !== null) return chunk;
+  const again = await prepareChunk(
+    running,
+    chunk.failed.map(({ target }) => target),
+    delivery,
+  );
+  return { ...again, proven: chunk.proven, ready: [...chunk.ready, ...again.ready] };
+}
+
 /** What became of each of a chunk. */
 export async function rotateChunk(
   db: Database,

@@ -11,7 +11,7 @@ import {
 import { change, type Request } from "../change.ts";
 import { awaitLetGo } from "../let-go.ts";
 import { requireEnvironment } from "../lookup.ts";
-import { prepareChunk, rotateChunk } from "./chunk.ts";
+import { completeChunk, prepareChunk, rotateChunk } from "./chunk.ts";
 import { type Delivery, type Issuer, type Outcome, type Running, TOGETHER } from "./delivery.ts";
 import { issueFreely } from "./issue.ts";
 import { requireCampaign, requireTerms } from "./read.ts";
@@ -120,7 +120,8 @@ async function runBatches(
     begun = true;
     let ahead = prepareChunk(running, batch.slice(0, step), delivery);
     for (let at = 0; at < batch.length; at += step) {
-      const chunk = await ahead;
+      const made = await ahead;
+      const chunk = at === 0 ? made : await completeChunk(running, made, delivery);
       // The disk works on the next while the database works on these.
       ahead = prepareChunk(running, batch.slice(at + step, at + 2 * step), delivery);
       const outcomes = await rotateChunk(db, request, running, chunk, { issuer, delivery }).finally(
