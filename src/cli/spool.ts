@@ -26,9 +26,10 @@ export function openSpool(): Spool & { close(): void } {
   return {
     append(text) {
       const position = written + length;
-      const size = Buffer.byteLength(text);
-      if (length + size > HELD) flush();
-      length += held.write(text, length);
+      // No character is longer than three bytes for each of its units.
+      if (length + text.length * 3 > HELD) flush();
+      const size = held.write(text, length);
+      length += size;
       return { position, size };
     },
     read(position, size) {
