@@ -1,11 +1,12 @@
 /**
  * Lists of a million against lists of a thousand: the database call of `midctl list`, first page and deep page, plain
- * and filtered. Every page of both is full, so that only the size of the tables differs.
+ * and filtered; and the selections of `midctl pause` and its like. Every page of both is full, so that only the size of the tables differs.
  *
  *   node bench/list.mjs [--rounds 200] [--large 1000000] [--major 18]
  */
 import { parseArgs } from "node:util";
 import { listCredentials, listIdentities } from "../dist/lib/operations/list.js";
+import { selectIssuedBefore, selectTargets } from "../dist/lib/operations/select-targets.js";
 import { finish, judge, median, ratio, say, startTable, takeTurns } from "./measure.mjs";
 import { makeDatabase, makeScratch, open, startServer } from "./server.mjs";
 
@@ -100,6 +101,29 @@ const LISTS = {
   "credentials by expiry": credentials({}, "expires"),
   "credentials, active": credentials({ status: ["active"] }),
 };
+/** Selections for pause, resume and revoke: as many at any size, of which all are read. */
+const selected = (filter) => ({
+  whole: true,
+  page: async (db) => ({ identities: await selectTargets(db, { filter: { ...ANY, ...filter } }, "paused") }),
+});
+const PILOTS = [label("pilot", "yes")];
+const SELECTIONS = {
+  "pause by label": selected({ labels: PILOTS }),
+  "pause by label and owner": selected({ labels: PILOTS, owner: "owner-3" }),
+  "pause by label and provider": selected({ labels: PILOTS, provider: "codex" }),
+  "pause by label, unused": selected({ labels: PILOTS, unusedFor: 86_400 }),
+  "revoke by label, issued before": {
+    whole: true,
+    page: async (db) => {
+      const { targets } = await selectIssuedBefore(
+        db,
+        { filter: { ...ANY, labels: PILOTS } },
+        { seconds: 0 },
+      );
+      return { identities: targets };
+    },
+  },
+};
 const LIMIT = 50;
 const ROUNDS_A_CONNECTION = 20;
 const at = (cursor) => ({ limit: LIMIT, cursor, descending: false });
@@ -188,22 +212,21 @@ try {
   );
   const times = [];
   const growing = [];
-  for (const [name, { page }] of Object.entries(LISTS)) {
-    for (const depth of ["first", "deep"]) {
+  for (const [name, { page, whole = false }] of Object.entries({ ...LISTS, ...SELECTIONS })) {
+    for (const depth of whole ? ["whole"] : ["first", "deep"]) {
       // Deep: the second full page of the thousand, and as far into the million as 20,000 rows of it.
       const places = {
-        small: depth === "first" ? null : await cursorAt(page, small, LIMIT / 2),
-        large: depth === "first" ? null : await cursorAt(page, large, 20_000),
+        small: depth === "deep" ? await cursorAt(page, small, LIMIT / 2) : null,
+        large: depth === "deep" ? await cursorAt(page, large, 20_000) : null,
       };
-      const full =
-        rowsOf(await page(small, at(places.small))) === LIMIT &&
-        rowsOf(await page(large, at(places.large))) === LIMIT;
+      const rows = [rowsOf(await page(small, at(places.small))), rowsOf(await page(large, at(places.large)))];
+      const full = whole ? Math.min(...rows) > 0 : rows.every((count) => count === LIMIT);
       if (!full && depth === "deep") continue; // a list of a hundred has no deep page
       if (!full) throw new Error(`${name}: a page is not full, and the comparison says nothing`);
       const figures = await compare(server, page, places);
       judge(`${name}, ${depth} page`, ratio(figures, "large", "small"), { atMost: 1.2 });
       times.push(
-        `${name} ${depth}: ${median(figures.get("small")).toFixed(2)} → ${median(figures.get("large")).toFixed(2)} ms`,
+        `${name} ${depth}${whole ? ` (${rows.join(" → ")} rows)` : ""}: ${median(figures.get("small")).toFixed(2)} → ${median(figures.get("large")).toFixed(2)} ms`,
       );
       growing.push(...(await explain(page, large, places.large)).map((node) => `${name}, ${depth}: ${node}`));
     }
