@@ -1,12 +1,21 @@
 /** A file of checkpoints, one after the other, that only grows. */
 import fs from "node:fs";
 import { dirname } from "node:path";
-import { parseLastCheckpoint, type SignedCheckpoint } from "../domain/checkpoint.ts";
+import {
+  judgeNote,
+  parseCheckpoints,
+  parseLastCheckpoint,
+  type SignedCheckpoint,
+  type VerifierKey,
+} from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 /** In bytes: of a checkpoint with all the signatures that it may have. */
 const TAIL = 64 * 1024;
+/** In bytes: of a whole file, some twenty thousand checkpoints. */
+const LONGEST = 8 * 1024 * 1024;
 
 /**
  * The last checkpoint of a file; null where there is no such file, or nothing in it.
@@ -19,6 +28,34 @@ export function readLastCheckpoint(path: string): SignedCheckpoint | null {
   if (last !== null) return last;
   throw new MidctlError("conflict", `${quote(path)} does not end with a checkpoint; nothing was written.`, {
     hint: "Look at its end, or give --out another file.",
+  });
+}
+
+/**
+ * All checkpoints of a file, for whoever compares a log with them.
+ * @param key whose signature each must bear; null where the file itself is trusted
+ * @throws MidctlError `usage` for what is no file of checkpoints, `conflict` for one that this key did not sign
+ */
+export function readCheckpoints(path: string, key: VerifierKey | null): readonly SignedCheckpoint[] {
+  const text = readRegularFile(path, LONGEST, "nothing was verified");
+  return parseCheckpoints(text).map((checkpoint, at) => {
+    if (checkpoint === null) {
+      throw new MidctlError(
+        "usage",
+        `${quote(path)} holds no checkpoint at its place ${at + 1}; nothing was verified.`,
+        {
+          hint: "Give a file that midctl audit checkpoint --out wrote.",
+        },
+      );
+    }
+    if (key !== null && judgeNote(checkpoint, key) !== "good") {
+      throw new MidctlError(
+        "conflict",
+        `Checkpoint ${at + 1} of ${quote(path)}, of size ${checkpoint.size}, is not signed by ${key.name}+${key.id}; nothing was verified.`,
+        { hint: "Whoever wrote it is not whom you trust: find out who, and use another copy of the file." },
+      );
+    }
+    return checkpoint;
   });
 }
 

@@ -45,6 +45,10 @@ export const registry: readonly RegistryEntry[] = [
     isDefault: true,
   },
   {
+    path: "audit verify",
+    load: async () => (await import("./verbs/audit-verify.ts")).auditVerify,
+  },
+  {
     path: "audit checkpoint",
     load: async () => (await import("./verbs/audit-checkpoint.ts")).auditCheckpoint,
   },

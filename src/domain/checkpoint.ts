@@ -105,6 +105,11 @@ export function parseLastCheckpoint(text: string): SignedCheckpoint | null {
   return parseCheckpoint(splitNotes(text).at(-1) ?? "");
 }
 
+/** The checkpoints of a text, in its order; null in the place of what is none. Verifies nothing. Never throws. */
+export function parseCheckpoints(text: string): (SignedCheckpoint | null)[] {
+  return splitNotes(text).map(parseCheckpoint);
+}
+
 /** The key of a name, such as `name+c74f20a3+ARpc…` says it; null for what is no Ed25519 key in that form. Never throws. */
 export function parseVerifierKey(text: string): VerifierKey | null {
   const [, name = "", id = "", base64 = ""] = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/.exec(text) ?? [];

@@ -155,6 +155,11 @@ export function isConsistent({ first, firstRoot, second, secondRoot, path }: Con
   return sn === 0 && older.equals(firstRoot) && newer.equals(secondRoot);
 }
 
+/** The complete subtrees that the tree of so many leaves is made of, from the left. */
+export function peaksOf(size: number): TreeNode[] {
+  return nodesOf({ begin: 0, end: size });
+}
+
 /** The complete subtrees that a range is made of, from the left: each half as large as the one before, or less. */
 function nodesOf({ begin, end }: LeafRange): TreeNode[] {
   const nodes: TreeNode[] = [];

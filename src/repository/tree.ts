@@ -35,3 +35,39 @@ export async function readTree(tx: Tx): Promise<LogTree> {
 function listOf(numbers: readonly number[]): string {
   return `{${numbers.join(",")}}`;
 }
+
+/** An entry as it lies there, with what is kept beside it as its hash. */
+export interface LeafRow {
+  readonly index: number;
+  readonly entry: string;
+  readonly leafHash: Uint8Array;
+}
+
+/** Entries by index, `from` on and before `until`. */
+export async function readLeaves(tx: Tx, from: number, until: number): Promise<LeafRow[]> {
+  return tx.query<LeafRow>(
+    `SELECT l."index"::float8 AS "index", l.entry, l."leafHash" FROM midctl_log l
+      WHERE l."index" >= $1::bigint AND l."index" < $2::bigint ORDER BY l."index"`,
+    [from, until],
+  );
+}
+
+/** What lies beyond the end that the head says, at one moment: nothing, where nobody wrote there by hand. */
+export interface Beyond {
+  /** As the head says it at that moment. */
+  readonly size: number;
+  readonly entries: number;
+  /** The first of them. */
+  readonly first: number | null;
+  readonly tiles: number;
+}
+
+export async function readBeyond(tx: Tx): Promise<Beyond> {
+  const [row] = await tx.query<Beyond>(
+    `SELECT h.size::float8 AS size, l.entries, l.first,
+            (SELECT count(*)::int FROM midctl_log_tile t WHERE t.level = 0 AND t.position >= h.size / 4) AS tiles
+       FROM midctl_log_head h CROSS JOIN LATERAL (
+         SELECT count(*)::int AS entries, min("index")::float8 AS first FROM midctl_log WHERE "index" >= h.size) l`,
+  );
+  return row ?? { size: 0, entries: 0, first: null, tiles: 0 };
+}

@@ -101,6 +101,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "token sunset": { words: "token sunset --after 30d --yes" },
   list: { words: "list" },
   "audit list": { words: "audit" },
+  "audit verify": { words: "audit verify" },
   "audit checkpoint": { words: "audit checkpoint" },
   verify: { words: "verify", stdin: () => token },
   "runbook check": { words: "runbook check rotation.yaml" },

@@ -1,0 +1,128 @@
+import * as z from "zod/mini";
+import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
+import { MidctlError } from "../../domain/errors.ts";
+import { verifyLog } from "../../operations/audit-verify.ts";
+import { readCheckpoints } from "../checkpoint-file.ts";
+import { readWith } from "../parse.ts";
+import { defineVerb } from "../verb.ts";
+import { viewAuditVerify } from "../views/audit-verify.ts";
+
+export const auditVerifyOutput = z.object({
+  /** Whether nothing was found. */
+  ok: z.boolean(),
+  /** Which log: midctl/ and the database's id. */
+  origin: z.string(),
+  /** How many entries it had when this began. */
+  size: z.number(),
+  /** Base64, of the tree over them. */
+  root: z.string(),
+  /** The first entry that was read; all before it is vouched for by a checkpoint, and was not read. */
+  from: z.number(),
+  /** What it was checked against: itself alone, checkpoints, or checkpoints signed by the key that was given. */
+  against: z.enum(["itself", "checkpoint", "signed_checkpoint"]),
+  /** How many checkpoints were compared. */
+  checkpoints: z.number(),
+  /** The size of the largest checkpoint that agrees; null where none does. */
+  anchored: z.nullable(z.number()),
+  /** What is wrong, at most a hundred; entries by index. */
+  findings: z.readonly(
+    z.array(
+      z.object({
+        kind: z.enum([
+          "altered",
+          "removed",
+          "inserted",
+          "reordered",
+          "truncated",
+          "restored",
+          "rewritten",
+          "tree",
+          "foreign",
+        ]),
+        from: z.nullable(z.number()),
+        to: z.nullable(z.number()),
+        says: z.string(),
+      }),
+    ),
+  ),
+  found: z.number(),
+});
+export type AuditVerifyDocument = z.infer<typeof auditVerifyOutput>;
+
+/** Entries that are not read in a moment. */
+const LONG = 20_000;
+
+export const auditVerify = defineVerb({
+  path: ["audit", "verify"],
+  summary: "Read the whole log and find what was altered, removed or put in (exit 9)",
+  description:
+    "Hashes every entry anew and compares it with the tree that grew with the log, and both with checkpoints that were kept elsewhere. Without --checkpoint the log is compared with itself alone: whoever can rewrite the whole database is not found that way.",
+  examples: [
+    {
+      command: "midctl audit verify --checkpoint /mnt/elsewhere/checkpoints",
+      does: "against every checkpoint of the file",
+    },
+    {
+      command: "midctl audit verify --checkpoint /mnt/elsewhere/checkpoints --new",
+      does: "only what came after the last of them",
+    },
+    { command: "midctl audit verify", does: "the log against itself" },
+  ],
+  options: {
+    checkpoint: { value: "FILE", summary: "a file of checkpoints, as `audit checkpoint --out` writes it" },
+    checkpointKey: {
+      value: "KEY",
+      summary: "origin+id+key, as `audit checkpoint` prints it: each checkpoint must be signed by it",
+      schema: readWith(readVerifierKey),
+    },
+    new: { summary: "read only what follows the last checkpoint; what is before it is judged by the tree" },
+  },
+  output: auditVerifyOutput,
+  async run(input, context) {
+    const { checkpoint, checkpointKey } = input;
+    if (checkpoint === undefined && (checkpointKey !== undefined || input.new)) {
+      throw new MidctlError(
+        "usage",
+        "--checkpoint-key and --new go with --checkpoint; nothing was verified",
+        {
+          hint: "give --checkpoint with a file of checkpoints",
+        },
+      );
+    }
+    const seen = checkpoint === undefined ? [] : readCheckpoints(checkpoint, checkpointKey ?? null);
+    const { root, findings, found, ...verified } = await verifyLog(await context.database(), {
+      checkpoints: seen,
+      onlyNew: input.new,
+      onProgress: everyFiftieth((done, of) => context.progress({ done, failed: 0, of })),
+    });
+    const document: AuditVerifyDocument = {
+      ok: found === 0,
+      ...verified,
+      root: root.toString("base64"),
+      against:
+        seen.length === 0 ? "itself" : checkpointKey === undefined ? "checkpoint" : "signed_checkpoint",
+      findings,
+      found,
+    };
+    return found === 0 ? { document } : { document, exit: 9 };
+  },
+  view: viewAuditVerify,
+});
+
+/** Says how far it has come where that takes long enough to ask, and no more often than anybody reads. */
+function everyFiftieth(tell: (done: number, of: number) => void): (done: number, of: number) => void {
+  let told = 0;
+  return (done, of) => {
+    if (of < LONG || (done - told < of / 50 && done < of)) return;
+    told = done;
+    tell(done, of);
+  };
+}
+
+function readVerifierKey(text: string): VerifierKey {
+  const key = parseVerifierKey(text);
+  if (key !== null) return key;
+  throw new MidctlError("usage", "it is no verifier key", {
+    hint: "origin+id+key in one line, as midctl audit checkpoint --key prints it",
+  });
+}

@@ -1,0 +1,36 @@
+import type { AuditVerifyDocument } from "../verbs/audit-verify.ts";
+import type { View } from "../view.ts";
+
+export function viewAuditVerify(document: AuditVerifyDocument): View {
+  const { ok, size, from, found, findings } = document;
+  const count = size - from;
+  const read = `${count} ${count === 1 ? "entry" : "entries"}${from === 0 ? "" : ` from ${from} on`}`;
+  const more = found - findings.length;
+  return [
+    ...(ok
+      ? [{ kind: "line", cells: [`${read} read, and nothing wrong.`] } as const]
+      : [
+          {
+            kind: "table",
+            columns: [{ title: "found", fixed: true }, { title: "what" }],
+            rows: findings.map(({ kind, says }) => [{ text: kind, tone: "bad" }, says] as const),
+          } as const,
+        ]),
+    ...(more > 0 ? [{ kind: "notice", text: `And ${more} more.` } as const] : []),
+    ...(ok ? [] : [{ kind: "notice", text: `${read} read.` } as const]),
+    { kind: "notice", text: sayAgainst(document) },
+  ];
+}
+
+/** Which kind of check this was. */
+function sayAgainst({ against, checkpoints, anchored, from }: AuditVerifyDocument): string {
+  if (against === "itself")
+    return "Compared with itself alone: who can rewrite the whole database is not found so. Give --checkpoint with a file that was kept elsewhere.";
+  const whose =
+    against === "signed_checkpoint"
+      ? "signed by the key that was given"
+      : "whose signatures were not asked for";
+  const vouched = anchored === null ? "none of which agrees" : `the last that agrees of size ${anchored}`;
+  const before = from === 0 ? "" : " What is before it was not read.";
+  return `Compared with ${checkpoints} ${checkpoints === 1 ? "checkpoint" : "checkpoints"} ${whose}, ${vouched}.${before}`;
+}

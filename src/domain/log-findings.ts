@@ -1,0 +1,234 @@
+/**
+ * What is wrong with a log, named: from entries that are missing, changed or at another one's place to what somebody did. Entries are
+ * meant by index, from 0.
+ */
+
+export type FindingKind =
+  | "altered"
+  | "removed"
+  | "inserted"
+  | "reordered"
+  | "truncated"
+  | "restored"
+  | "rewritten"
+  | "tree"
+  | "foreign";
+
+export interface Finding {
+  readonly kind: FindingKind;
+  /** The first entry that it is about; null where it is about none. */
+  readonly from: number | null;
+  /** The last one. */
+  readonly to: number | null;
+  /** In a sentence. */
+  readonly says: string;
+}
+
+/** So many are told one by one; of the others only how many there are. */
+const MOST = 100;
+/** So many runs are kept apart. */
+const MOST_RUNS = 1_000;
+
+/** Neighbours of which the same is true. */
+interface Run {
+  readonly from: number;
+  to: number;
+}
+/** Neighbours that lie as far from their own place: entry `from + shift` at `from`, and so on. */
+interface Shifted extends Run {
+  readonly shift: number;
+}
+
+interface ComparedHead {
+  readonly size: number;
+  /** Whether the stored tree has this head, and whether the entries as they lie there do. */
+  readonly stored: boolean;
+  readonly lying: boolean;
+  /** The last head before it that both have. */
+  readonly anchored: number;
+}
+
+export class Findings {
+  /** Of the log, as its head says it. */
+  readonly size: number;
+  readonly #altered: Run[] = [];
+  readonly #missing: Run[] = [];
+  readonly #moved: Shifted[] = [];
+  readonly #tree: Run[] = [];
+  readonly #foreign = new Set<string>();
+  #rewritten: Run | null = null;
+  /** Entries up to here are those that a head vouches for, whatever the tree says. */
+  #genuine = 0;
+  #beyond: { readonly entries: number; readonly first: number | null; readonly tiles: number } | null = null;
+  #seen = 0;
+  /** Runs that are not kept. */
+  #more = 0;
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  altered(index: number): void {
+    this.#extend(this.#altered, index, index);
+  }
+
+  missing(index: number): void {
+    this.#extend(this.#missing, index, index);
+  }
+
+  /** The entry of `place` lies at `index`. */
+  moved(index: number, place: number): void {
+    const last = this.#moved.at(-1);
+    const shift = place - index;
+    if (last !== undefined && last.to === index - 1 && last.shift === shift) last.to = index;
+    else if (this.#moved.length < MOST_RUNS) this.#moved.push({ from: index, to: index, shift });
+    else this.#more++;
+  }
+
+  /** Stored hashes over these entries do not fit one another. */
+  tree(from: number, to: number): void {
+    const last = this.#tree.at(-1);
+    // A wrong hash is wrong in all that lie above it.
+    if (last !== undefined && from <= last.from && to >= last.to) return;
+    this.#extend(this.#tree, from, to);
+  }
+
+  foreign(origin: string): void {
+    this.#foreign.add(origin);
+  }
+
+  head({ size, stored, lying, anchored }: ComparedHead): void {
+    if (!stored && lying) this.#genuine = size;
+    if (!stored && !lying) this.#rewritten ??= { from: anchored, to: size - 1 };
+  }
+
+  /** @param seen how many entries the largest head that was kept elsewhere saw */
+  end(last: {
+    readonly beyond: { readonly entries: number; readonly first: number | null; readonly tiles: number };
+    readonly seen: number;
+  }): void {
+    this.#beyond = last.beyond;
+    this.#seen = last.seen;
+  }
+
+  result(): { readonly findings: readonly Finding[]; readonly found: number } {
+    const findings = [...this.#resolve()];
+    return { findings: findings.slice(0, MOST), found: findings.length + this.#more };
+  }
+
+  *#resolve(): Generator<Finding> {
+    for (const origin of this.#foreign)
+      yield { kind: "foreign", from: null, to: null, says: `a checkpoint is of another log, ${origin}` };
+    // Where hashes above it do not fit either, what was changed is the tree; an entry changed alone leaves the tree as it was.
+    const isOfTree = (run: Run): boolean =>
+      run.to < this.#genuine || this.#tree.some((each) => holds(each, run));
+    const altered = this.#altered.filter((run) => !isOfTree(run));
+    const below = this.#altered.filter(isOfTree);
+    const unfit = [...below, ...this.#tree.filter((each) => !below.some((run) => holds(each, run)))];
+    let missing = [...this.#missing];
+    let beyond = this.#beyond?.entries ?? 0;
+
+    if (isPermutation(this.#moved)) {
+      const [from, to] = [
+        Math.min(...this.#moved.map((run) => run.from)),
+        Math.max(...this.#moved.map((run) => run.to)),
+      ];
+      yield told("reordered", { from, to }, "changed places");
+    } else {
+      for (const run of this.#moved) {
+        if (run.shift > 0) {
+          const gone = { from: run.from, to: run.from + run.shift - 1 };
+          yield told("removed", gone, "removed, and what follows was numbered anew");
+          // Numbered anew, the log is shorter by as many.
+          missing = missing.filter(({ from, to }) => from !== run.to + 1 || to - from + 1 !== run.shift);
+        } else {
+          const put = { from: run.from + run.shift, to: run.from - 1 };
+          yield told("inserted", put, "put in, and what follows was numbered anew");
+          for (const [at, each] of altered.entries())
+            if (each.from >= put.from && each.to <= put.to) altered.splice(at, 1);
+          if (beyond === -run.shift) beyond = 0;
+        }
+      }
+    }
+    for (const run of missing) {
+      if (run.to === this.size - 1) yield told("truncated", run, "missing at the end of the log");
+      else yield told("removed", run, "removed");
+    }
+    for (const run of altered) yield told("altered", run, "altered");
+    const first = this.#beyond?.first ?? null;
+    if (beyond > 0 && first !== null)
+      yield told(
+        "inserted",
+        { from: first, to: first + beyond - 1 },
+        "put in behind the end that the head says",
+      );
+    for (const run of unfit)
+      yield told(
+        "tree",
+        run,
+        "as they were, but the tree over them does not fit",
+        "as it was, but the tree over it does not fit",
+      );
+    yield* this.#resolveHeads(beyond > 0);
+  }
+
+  *#resolveHeads(goesOn: boolean): Generator<Finding> {
+    const isSound =
+      this.#altered.length + this.#missing.length + this.#moved.length + this.#tree.length === 0;
+    if (this.#rewritten !== null && isSound) {
+      const { from, to } = this.#rewritten;
+      yield told(
+        "rewritten",
+        { from, to },
+        "not what a checkpoint saw: rewritten with the tree, or written after a restore",
+      );
+    }
+    if (this.#seen <= this.size) return;
+    const run = { from: this.size, to: this.#seen - 1 };
+    const left = goesOn || (this.#beyond?.tiles ?? 0) > 0;
+    if (left) yield told("truncated", run, "cut off; traces of what followed are left");
+    else if (isSound)
+      yield told("restored", run, "unknown here: the database was restored from before, or cut off");
+    else yield told("truncated", run, "cut off");
+  }
+
+  #extend(runs: Run[], from: number, to: number): void {
+    const last = runs.at(-1);
+    if (last !== undefined && last.to === from - 1) last.to = to;
+    else if (runs.length < MOST_RUNS) runs.push({ from, to });
+    else this.#more++;
+  }
+}
+
+function holds(run: Run, { from, to }: Run): boolean {
+  return run.from <= from && run.to >= to;
+}
+
+/** Whether these entries only changed places among one another. */
+function isPermutation(moved: readonly Shifted[]): boolean {
+  if (moved.length === 0) return false;
+  const own = moved.map(({ from, to, shift }) => ({ from: from + shift, to: to + shift }));
+  const places = (runs: readonly Run[]) => JSON.stringify(joined(runs).map(({ from, to }) => [from, to]));
+  return places(own) === places(moved);
+}
+
+function joined(runs: readonly Run[]): Run[] {
+  const whole: Run[] = [];
+  for (const { from, to } of [...runs].sort((a, b) => a.from - b.from)) {
+    const last = whole.at(-1);
+    if (last !== undefined && last.to === from - 1) last.to = to;
+    else whole.push({ from, to });
+  }
+  return whole;
+}
+
+function told(kind: FindingKind, { from, to }: Run, many: string, one = many): Finding {
+  const who = from === to ? `entry ${from} is` : `entries ${from} to ${to} are`;
+  const what = from === to ? one : many;
+  return {
+    kind,
+    from,
+    to,
+    says: kind === "reordered" ? `entries ${from} to ${to} ${what}` : `${who} ${what}`,
+  };
+}

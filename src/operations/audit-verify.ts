@@ -1,0 +1,199 @@
+import type { Tx } from "../db/database.ts";
+import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
+import { type Finding, Findings } from "../domain/log-findings.ts";
+import { HASH_SIZE, hashLeaf, peaksOf, type ReadNodes, type TreeNode } from "../domain/merkle.ts";
+import { readNodesOf } from "../domain/tile.ts";
+import { TreeBuilder } from "../domain/tree-builder.ts";
+import { type LeafRow, readBeyond, readLeaves, readTree } from "../repository/tree.ts";
+
+export interface VerifyOptions {
+  /** Heads that were seen before, of any log, in any order. */
+  readonly checkpoints: readonly Checkpoint[];
+  /** Reads only what follows the last of them; all before it is judged by the tree alone. */
+  readonly onlyNew: boolean;
+  /** After each page: how many entries were read, of how many. */
+  onProgress(done: number, of: number): void;
+}
+
+export interface Verified {
+  readonly origin: string;
+  readonly size: number;
+  /** Over the entries as the tree has them. */
+  readonly root: Buffer;
+  /** The first entry that was read. */
+  readonly from: number;
+  /** So many checkpoints of this log were compared, with all that lies before them. */
+  readonly checkpoints: number;
+  /** The largest of them that agrees; null where none does. */
+  readonly anchored: number | null;
+  readonly findings: readonly Finding[];
+  /** With those that are too many to be told. */
+  readonly found: number;
+}
+
+/** Entries at once: all subtrees up to height twelve are complete by a page. */
+const PAGE = 4096;
+
+/**
+ * Reads the whole log and hashes it anew: entries against the tree that grew with them, the tree against itself, and both against
+ * heads that were kept elsewhere. What is wrong is found, not thrown. While it runs the log may grow: what is judged is the log as
+ * long as it was at the beginning. Memory does not grow with the log.
+ */
+export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verified> {
+  const tree = await readTree(db);
+  const origin = originOf(tree.databaseId);
+  const checkpoints = options.checkpoints.filter((each) => each.origin === origin).sort(bySize);
+  const within = checkpoints.filter(({ size }) => size <= tree.size);
+  const findings = new Findings(tree.size);
+  for (const { origin: other } of options.checkpoints) if (other !== origin) findings.foreign(other);
+  const read = readNodesOf(tree);
+  const from = options.onlyNew ? (within.at(-1)?.size ?? 0) : 0;
+  const reader = new LogReader(db, read, findings, await begin(from, read));
+  const heads = new Heads(reader, findings, options.onlyNew ? within.slice(-1) : within);
+  heads.compare(from);
+  for (let at = from; at < tree.size; ) {
+    const until = Math.min(tree.size, (Math.floor(at / PAGE) + 1) * PAGE);
+    await reader.page(at, until, (size) => heads.compare(size));
+    at = until;
+    options.onProgress(at - from, tree.size - from);
+  }
+  const beyond = await readBeyond(db);
+  findings.end({ beyond, seen: checkpoints.at(-1)?.size ?? 0 });
+  return {
+    origin,
+    size: tree.size,
+    root: Buffer.from(reader.stored.root()),
+    from,
+    checkpoints: heads.compared,
+    anchored: heads.anchored,
+    ...findings.result(),
+  };
+}
+
+function bySize(a: Checkpoint, b: Checkpoint): number {
+  return a.size - b.size;
+}
+
+/** The tree as it is stored, up to where reading begins. */
+async function begin(size: number, read: ReadNodes): Promise<TreeBuilder> {
+  const nodes = peaksOf(size);
+  const hashes = nodes.length === 0 ? [] : await read(nodes);
+  return new TreeBuilder(nodes.map((node, at) => ({ node, hash: hashes[at] ?? Buffer.alloc(0) })));
+}
+
+/** Compares heads as the trees come to their size. */
+class Heads {
+  compared = 0;
+  anchored: number | null = null;
+  readonly #reader: LogReader;
+  readonly #findings: Findings;
+  readonly #left: Checkpoint[];
+
+  constructor(reader: LogReader, findings: Findings, checkpoints: readonly Checkpoint[]) {
+    this.#reader = reader;
+    this.#findings = findings;
+    this.#left = [...checkpoints];
+  }
+
+  compare(size: number): void {
+    while (this.#left[0]?.size === size) {
+      const { root } = this.#left.shift() as Checkpoint;
+      this.compared++;
+      const stored = root.equals(this.#reader.stored.root());
+      const lying = this.#reader.lying === null ? stored : root.equals(this.#reader.lying.root());
+      this.#findings.head({ size, stored, lying, anchored: this.anchored ?? 0 });
+      if (stored && lying) this.anchored = size;
+    }
+  }
+}
+
+/** Reads entries and stored tree side by side. */
+class LogReader {
+  /** The tree by the hashes that are stored. */
+  readonly stored: TreeBuilder;
+  /** The tree by the entries as they lie there; null as long as both are the same. */
+  lying: TreeBuilder | null = null;
+  readonly #db: Tx;
+  readonly #read: ReadNodes;
+  readonly #findings: Findings;
+
+  constructor(db: Tx, read: ReadNodes, findings: Findings, stored: TreeBuilder) {
+    this.#db = db;
+    this.#read = read;
+    this.#findings = findings;
+    this.stored = stored;
+  }
+
+  async page(from: number, until: number, onLeaf: (size: number) => void): Promise<void> {
+    const indexes = Array.from({ length: until - from }, (_, n) => from + n);
+    const [rows, leaves] = await Promise.all([
+      readLeaves(this.#db, from, until),
+      this.#read(indexes.map((index) => ({ level: 0, index }))),
+    ]);
+    const wrong: { readonly row: LeafRow; readonly leaf: Buffer }[] = [];
+    const nodes: { readonly node: TreeNode; readonly hash: Uint8Array }[] = [];
+    let next = 0;
+    for (const [at, index] of indexes.entries()) {
+      const row = rows[next]?.index === index ? rows[next++] : undefined;
+      // Where the key of the table is gone, one index may stand there twice.
+      while (rows[next]?.index === index) wrong.push(judged(rows[next++] as LeafRow));
+      const known = leaves[at] as Uint8Array;
+      const leaf = row === undefined ? null : hashLeaf(row.entry);
+      const isStored = known.length === HASH_SIZE;
+      if (!isStored) this.#findings.tree(index, index);
+      const isSame = leaf !== null && isStored && leaf.equals(known);
+      if (row === undefined) this.#findings.missing(index);
+      else if (leaf !== null && isStored && !isSame) wrong.push({ row, leaf });
+      else if (leaf !== null && !leaf.equals(row.leafHash)) this.#findings.altered(index);
+      if (!isSame) this.lying ??= this.stored.branch();
+      if (leaf !== null) this.lying?.add(leaf);
+      this.stored.add(isStored ? known : (leaf ?? Buffer.alloc(HASH_SIZE)), (node, hash) => {
+        // The others are not stored, but hashed from these.
+        if (node.level % 2 === 0) nodes.push({ node, hash });
+      });
+      onLeaf(this.stored.size);
+    }
+    await this.#place(wrong);
+    await this.#compareNodes(nodes);
+  }
+
+  /** Entries that are not those that the tree has there: whether each is that of another place. */
+  async #place(wrong: readonly { readonly row: LeafRow; readonly leaf: Buffer }[]): Promise<void> {
+    const own = wrong.map(({ row }) => ownIndex(row.entry));
+    const places = own.filter((index) => index !== null && index < this.#findings.size) as number[];
+    const leaves = places.length === 0 ? [] : await this.#read(places.map((index) => ({ level: 0, index })));
+    const leafAt = new Map(places.map((index, at) => [index, leaves[at]]));
+    for (const [at, { row, leaf }] of wrong.entries()) {
+      const place = own[at] ?? null;
+      const known = place === null ? undefined : leafAt.get(place);
+      if (place !== null && place !== row.index && known !== undefined && leaf.equals(known))
+        this.#findings.moved(row.index, place);
+      else this.#findings.altered(row.index);
+    }
+  }
+
+  async #compareNodes(
+    nodes: readonly { readonly node: TreeNode; readonly hash: Uint8Array }[],
+  ): Promise<void> {
+    const stored = nodes.length === 0 ? [] : await this.#read(nodes.map(({ node }) => node));
+    for (const [at, { node, hash }] of nodes.entries()) {
+      if (Buffer.from(hash).equals(stored[at] ?? Buffer.alloc(0))) continue;
+      const width = 2 ** node.level;
+      this.#findings.tree(node.index * width, (node.index + 1) * width - 1);
+    }
+  }
+}
+
+function judged(row: LeafRow): { readonly row: LeafRow; readonly leaf: Buffer } {
+  return { row, leaf: hashLeaf(row.entry) };
+}
+
+/** The index that an entry says it has; null for what is no entry. */
+function ownIndex(entry: string): number | null {
+  try {
+    const { index } = JSON.parse(entry) as { readonly index?: unknown };
+    return Number.isSafeInteger(index) && (index as number) >= 0 ? (index as number) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { verifyLog } from "../../src/operations/audit-verify.ts";
+import { createRandom } from "../campaign/random.ts";
+import { eachTampering } from "../campaign/tamper/tamperings.ts";
+import { faultOf, type Prepared, prepare, tryTampering } from "../campaign/tamper/trial.ts";
+import { databases, type TestDatabase } from "../support/databases.ts";
+
+const SIZE = 150;
+/** Draws of each way: a hundred and more in all. `npm run campaign:tamper` plays a thousand. */
+const ROUNDS = 8;
+
+describe.each(databases())("verifying the log on $name", (factory) => {
+  let database: TestDatabase;
+  let scene: Prepared;
+  beforeAll(async () => {
+    database = await factory.create();
+    scene = await prepare(database.db, SIZE);
+  });
+  afterAll(() => database.dispose());
+
+  const verify = (onlyNew = false, checkpoints = scene.checkpoints) =>
+    verifyLog(database.db, { checkpoints, onlyNew, onProgress: () => {} });
+
+  test("finds nothing in a log that nobody touched, and is anchored by the last checkpoint", async () => {
+    expect(await verify()).toMatchObject({
+      size: SIZE,
+      from: 0,
+      checkpoints: 2,
+      anchored: scene.seen,
+      findings: [],
+      found: 0,
+    });
+  });
+
+  test("reads only what follows the last checkpoint, where that is asked for", async () => {
+    expect(await verify(true)).toMatchObject({ from: scene.seen, anchored: scene.seen, findings: [] });
+  });
+
+  test("comes to the same root from wherever it begins", async () => {
+    expect((await verify(true)).root.toString("hex")).toBe((await verify()).root.toString("hex"));
+  });
+
+  test("says of which other log a checkpoint is", async () => {
+    const [mine] = scene.checkpoints;
+    const other = mine === undefined ? [] : [{ ...mine, origin: "midctl/another" }];
+
+    expect(await verify(false, other)).toMatchObject({
+      checkpoints: 0,
+      findings: [{ kind: "foreign", says: expect.stringContaining("midctl/another") }],
+    });
+  });
+
+  test.each(Array.from({ length: ROUNDS }, (_, round) => round))(
+    "names whatever an owner does with the triggers off, round %i",
+    async (round) => {
+      const faults: string[] = [];
+      for (const tampering of eachTampering(createRandom(7, round), scene)) {
+        const fault = faultOf(tampering, await tryTampering(database.db, scene, tampering));
+        if (fault !== null) faults.push(fault);
+      }
+
+      expect(faults).toEqual([]);
+    },
+  );
+});
