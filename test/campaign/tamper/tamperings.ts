@@ -89,6 +89,11 @@ const WAYS: Readonly<Record<string, Draw>> = {
       await rebuild(tx);
     });
   },
+  "rewrites the whole tree over an entry as it was": (random, { seen }) =>
+    at("tree", random.below(seen), async (tx, index) => {
+      const leaves = await readHashes(tx);
+      await rebuild(tx, leaves.with(index, hashLeaf("another entry")));
+    }),
   "alters the tree": (random, { seen }) => {
     const level = random.below(2);
     // A leaf's hash, or that of four leaves.
@@ -173,9 +178,9 @@ async function restore(tx: Tx, size: number): Promise<void> {
   await rebuild(tx);
 }
 
-/** Tiles and head over the entries as they lie there, with nothing left of those before. */
-async function rebuild(tx: Tx): Promise<void> {
-  const leaves = await readHashes(tx);
+/** Tiles and head over the entries as they lie there, or over other ones, with nothing left of those before. */
+async function rebuild(tx: Tx, others?: readonly Buffer[]): Promise<void> {
+  const leaves = others ?? (await readHashes(tx));
   const { tiles, edge } = stored(leaves);
   await run(tx, "DELETE FROM midctl_log_tile");
   for (const { level, position, hashes } of tiles)
