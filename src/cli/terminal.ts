@@ -128,7 +128,9 @@ async function readWhole(limit: number): Promise<string> {
     if (length > limit) break;
   }
   if (length > limit)
-    throw new MidctlError("usage", `stdin holds more than ${limit} bytes; nothing was done`);
+    throw new MidctlError("usage", `stdin holds more than ${limit} bytes; nothing was done`, {
+      hint: "look at what stands before the |, or do it in parts",
+    });
   return Buffer.concat(chunks).toString("utf8");
 }
 

@@ -29,7 +29,7 @@ export function viewCampaign({ campaign, results }: CampaignDocument): View {
       text:
         id === null
           ? `${targets} would be rotated; nothing was changed.`
-          : `${id} is ${campaign.status}${problem === null ? "" : `: ${problem}`}. Of ${targets} ${delivered} have their new secret, ${failed} failed, and ${proven} have used it.`,
+          : `${id} is ${campaign.status}${problem === null ? "" : `: ${problem}`}. ${delivered} of ${targets} have their new secret, ${proven} have used it, and ${failed} failed.`,
     },
   ];
   return blocks;
