@@ -47,7 +47,8 @@ export function importIdentities(
         counts.identities += create.length;
         counts.imported += create.length + issue.length;
         const before = writing;
-        writing = write(tx, request, file, create, issue).then((issued) => {
+        const now = write(tx, request, file, create, issue);
+        writing = Promise.all([before, now]).then(([, issued]) => {
           counts.credentials += issued;
         });
         // The next lines are judged while the database writes these; what became of it is asked after that.
