@@ -11,6 +11,7 @@ import {
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
 import { readRegularFile } from "./regular-file.ts";
+import { syncDirectory } from "./token-file.ts";
 
 /** In bytes: of a checkpoint with all the signatures that it may have. */
 const TAIL = 64 * 1024;
@@ -38,7 +39,13 @@ export function readLastCheckpoint(path: string): SignedCheckpoint | null {
  */
 export function readCheckpoints(path: string, key: VerifierKey | null): readonly SignedCheckpoint[] {
   const text = readRegularFile(path, LONGEST, "nothing was verified");
-  return parseCheckpoints(text).map((checkpoint, at) => {
+  const checkpoints = parseCheckpoints(text);
+  if (checkpoints.length === 0) {
+    throw new MidctlError("usage", `${quote(path)} is empty; nothing was verified.`, {
+      hint: "Without checkpoints leave --checkpoint out: then the log is compared with itself alone.",
+    });
+  }
+  return checkpoints.map((checkpoint, at) => {
     if (checkpoint === null) {
       throw new MidctlError(
         "usage",
@@ -100,15 +107,6 @@ function readTail(path: string): Buffer | null {
     throw unusable(path, error, "nothing was written");
   } finally {
     if (file !== undefined) fs.closeSync(file);
-  }
-}
-
-function syncDirectory(path: string): void {
-  const directory = fs.openSync(path, fs.constants.O_RDONLY);
-  try {
-    fs.fsyncSync(directory);
-  } finally {
-    fs.closeSync(directory);
   }
 }
 

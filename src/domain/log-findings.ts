@@ -3,16 +3,18 @@
  * meant by index, from 0.
  */
 
-export type FindingKind =
-  | "altered"
-  | "removed"
-  | "inserted"
-  | "reordered"
-  | "truncated"
-  | "restored"
-  | "rewritten"
-  | "tree"
-  | "foreign";
+export const FINDING_KINDS = [
+  "altered",
+  "removed",
+  "inserted",
+  "reordered",
+  "truncated",
+  "restored",
+  "rewritten",
+  "tree",
+  "foreign",
+] as const;
+export type FindingKind = (typeof FINDING_KINDS)[number];
 
 export interface Finding {
   readonly kind: FindingKind;
@@ -39,6 +41,16 @@ interface Shifted extends Run {
   readonly shift: number;
 }
 
+/** What lies outside of what the head says, at one moment: nothing, where nobody wrote there by hand. */
+export interface Beyond {
+  readonly entries: number;
+  /** The first of them and the last one. */
+  readonly first: number | null;
+  readonly last: number | null;
+  /** Tiles of leaves. */
+  readonly tiles: number;
+}
+
 interface ComparedHead {
   readonly size: number;
   /** Whether the stored tree has this head, and whether the entries as they lie there do. */
@@ -59,7 +71,7 @@ export class Findings {
   #rewritten: Run | null = null;
   /** Entries up to here are those that a head vouches for, whatever the tree says. */
   #genuine = 0;
-  #beyond: { readonly entries: number; readonly first: number | null; readonly tiles: number } | null = null;
+  #beyond: Beyond = { entries: 0, first: null, last: null, tiles: 0 };
   #seen = 0;
   /** Runs that are not kept. */
   #more = 0;
@@ -103,12 +115,9 @@ export class Findings {
   }
 
   /** @param seen how many entries the largest head that was kept elsewhere saw */
-  end(last: {
-    readonly beyond: { readonly entries: number; readonly first: number | null; readonly tiles: number };
-    readonly seen: number;
-  }): void {
-    this.#beyond = last.beyond;
-    this.#seen = last.seen;
+  end({ beyond, seen }: { readonly beyond: Beyond; readonly seen: number }): void {
+    this.#beyond = beyond;
+    this.#seen = seen;
   }
 
   result(): { readonly findings: readonly Finding[]; readonly found: number } {
@@ -122,11 +131,11 @@ export class Findings {
     // Where hashes above it do not fit either, what was changed is the tree; an entry changed alone leaves the tree as it was.
     const isOfTree = (run: Run): boolean =>
       run.to < this.#genuine || this.#tree.some((each) => holds(each, run));
-    const altered = this.#altered.filter((run) => !isOfTree(run));
+    let altered = this.#altered.filter((run) => !isOfTree(run));
     const below = this.#altered.filter(isOfTree);
     const unfit = [...below, ...this.#tree.filter((each) => !below.some((run) => holds(each, run)))];
     let missing = [...this.#missing];
-    let beyond = this.#beyond?.entries ?? 0;
+    let beyond = this.#beyond.entries;
 
     if (isPermutation(this.#moved)) {
       const [from, to] = [
@@ -144,8 +153,7 @@ export class Findings {
         } else {
           const put = { from: run.from + run.shift, to: run.from - 1 };
           yield told("inserted", put, "put in, and what follows was numbered anew");
-          for (const [at, each] of altered.entries())
-            if (each.from >= put.from && each.to <= put.to) altered.splice(at, 1);
+          altered = altered.filter((each) => !holds(put, each));
           if (beyond === -run.shift) beyond = 0;
         }
       }
@@ -155,13 +163,9 @@ export class Findings {
       else yield told("removed", run, "removed");
     }
     for (const run of altered) yield told("altered", run, "altered");
-    const first = this.#beyond?.first ?? null;
-    if (beyond > 0 && first !== null)
-      yield told(
-        "inserted",
-        { from: first, to: first + beyond - 1 },
-        "put in behind the end that the head says",
-      );
+    const { first, last } = this.#beyond;
+    if (beyond > 0 && first !== null && last !== null)
+      yield told("inserted", { from: first, to: last }, "put in outside of what the head says");
     for (const run of unfit)
       yield told(
         "tree",
@@ -185,7 +189,7 @@ export class Findings {
     }
     if (this.#seen <= this.size) return;
     const run = { from: this.size, to: this.#seen - 1 };
-    const left = goesOn || (this.#beyond?.tiles ?? 0) > 0;
+    const left = goesOn || this.#beyond.tiles > 0;
     if (left) yield told("truncated", run, "cut off; traces of what followed are left");
     else if (isSound)
       yield told("restored", run, "unknown here: the database was restored from before, or cut off");

@@ -23,14 +23,15 @@ export interface StoredTree {
 export function readNodesOf({ size, edge, readTiles }: StoredTree): ReadNodes {
   return async (nodes) => {
     const places = nodes.map(placeOf);
-    const wanted = new Map<string, Tile>();
-    for (const { level, position } of places) {
-      if (position < tilesOn(level, size)) wanted.set(`${level}/${position}`, { level, position });
+    const wanted = new Map<number, Tile>();
+    for (const place of places) {
+      if (place.position < tilesOn(place.level, size)) wanted.set(nameOf(place), place);
     }
     const read = wanted.size === 0 ? [] : await readTiles([...wanted.values()]);
     const tiles = new Map([...wanted.keys()].map((name, at) => [name, read[at]]));
-    return places.map(({ level, position, children: [first, count] }) => {
-      const hashes = Buffer.from(tiles.get(`${level}/${position}`) ?? edge[level] ?? []);
+    return places.map((place) => {
+      const [first, count] = place.children;
+      const hashes = tiles.get(nameOf(place)) ?? edge[place.level] ?? Buffer.alloc(0);
       const child = (at: number) => hashes.subarray(at * HASH_SIZE, (at + 1) * HASH_SIZE);
       return count === 1 ? child(first) : hashChildren(child(first), child(first + 1));
     });
@@ -46,6 +47,11 @@ function placeOf({ level, index }: TreeNode): Tile & { readonly children: [first
     position: Math.floor((isChild ? index : index * 2) / 4),
     children: [first, isChild ? 1 : 2],
   };
+}
+
+/** One number for each tile, exact for logs of up to 2^50 entries, which have no more than 25 levels. */
+function nameOf({ level, position }: Tile): number {
+  return position * 32 + level;
 }
 
 /** How many tiles are complete. */

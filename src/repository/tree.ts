@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import type { Beyond } from "../domain/log-findings.ts";
 import type { StoredTree } from "../domain/tile.ts";
 
 export interface LogTree extends StoredTree {
@@ -52,22 +53,13 @@ export async function readLeaves(tx: Tx, from: number, until: number): Promise<L
   );
 }
 
-/** What lies beyond the end that the head says, at one moment: nothing, where nobody wrote there by hand. */
-export interface Beyond {
-  /** As the head says it at that moment. */
-  readonly size: number;
-  readonly entries: number;
-  /** The first of them. */
-  readonly first: number | null;
-  readonly tiles: number;
-}
-
 export async function readBeyond(tx: Tx): Promise<Beyond> {
   const [row] = await tx.query<Beyond>(
-    `SELECT h.size::float8 AS size, l.entries, l.first,
-            (SELECT count(*)::int FROM midctl_log_tile t WHERE t.level = 0 AND t.position >= h.size / 4) AS tiles
+    `SELECT l.entries, l.first, l.last,
+            (SELECT count(*)::int FROM midctl_log_tile t WHERE t.level = 0 AND (t.position < 0 OR t.position >= h.size / 4)) AS tiles
        FROM midctl_log_head h CROSS JOIN LATERAL (
-         SELECT count(*)::int AS entries, min("index")::float8 AS first FROM midctl_log WHERE "index" >= h.size) l`,
+         SELECT count(*)::int AS entries, min("index")::float8 AS first, max("index")::float8 AS last
+           FROM midctl_log WHERE "index" < 0 OR "index" >= h.size) l`,
   );
-  return row ?? { size: 0, entries: 0, first: null, tiles: 0 };
+  return row ?? { entries: 0, first: null, last: null, tiles: 0 };
 }

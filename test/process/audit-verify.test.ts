@@ -81,8 +81,10 @@ describe.runIf(hasSshKeygen)("midctl audit verify", () => {
   it.each([
     ["a file that there is not", "missing"],
     ["a file of something else", "garbage"],
+    ["an empty file", "empty"],
     ["a directory", "."],
   ])("refuses %s", async (_, name) => {
+    writeFileSync(join(desk.directory, "empty"), "");
     writeFileSync(join(desk.directory, "garbage"), "\u0000\r\nno checkpoint\n");
 
     const { exit, message } = await desk.refuse([

@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
+import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { verifyLog } from "../../operations/audit-verify.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
 import { readWith } from "../parse.ts";
@@ -28,17 +29,7 @@ export const auditVerifyOutput = z.object({
   findings: z.readonly(
     z.array(
       z.object({
-        kind: z.enum([
-          "altered",
-          "removed",
-          "inserted",
-          "reordered",
-          "truncated",
-          "restored",
-          "rewritten",
-          "tree",
-          "foreign",
-        ]),
+        kind: z.enum(FINDING_KINDS),
         from: z.nullable(z.number()),
         to: z.nullable(z.number()),
         says: z.string(),

@@ -59,12 +59,9 @@ export const identityImport = defineVerb({
     const spool = openSpool();
     try {
       const file = new ImportFile(spool);
-      // Reached for while the file is read; what stands in its way is told after what is wrong with the file.
-      const opening = context.database();
-      opening.catch(() => {});
       await readImport(context, input.file, input.owner ?? null, file);
       file.seal();
-      const db = await opening;
+      const db = await context.database();
       const options = { ifNotExists: input.ifNotExists, keepGoing: input.keepGoing };
       let drafts: readonly Draft[] = [];
       const document = await gated(context, db, input, {

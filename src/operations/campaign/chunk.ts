@@ -77,7 +77,7 @@ export async function rotateChunk(
     if (target.state !== "issued") prepared.discard();
     failed.push({ target, state: stateOf(target), problem: message });
   }
-  const issued = await issuer.issue(await settled(delivery, free, failed), failed);
+  const issued = await issuer.issue(await settled(delivery, free, failed, stateOf), failed);
   const delivered: Ready[] = [];
   for (const one of issued) {
     const { target, prepared } = one;
@@ -91,42 +91,27 @@ export async function rotateChunk(
       failed.push({ target, state: prepared.lasts ? "issued" : "failed", problem });
     }
   }
-  const kept = await stayed(delivery, delivered, failed);
+  // Whether a delivery outlasts a power failure is not known then, and the next run finds out.
+  const kept = await settled(delivery, delivered, failed, () => "issued");
   const outcomes = kept.map(({ target }) => ({ target, state: "delivered" as const, problem: null }));
   const written = await note(db, request, id, [...outcomes, ...failed]);
   for (const { prepared } of kept) prepared.forget();
   return [...proven, ...outcomes, ...failed.filter(({ target }) => written.has(target.position))];
 }
 
-/** Those whose secrets are on disk: all, or none where the disk refuses. */
+/** All of them, once they are on disk; none where the disk refuses, and then they are `failed`, in a state that the next run goes on from. */
 async function settled(
   delivery: Delivery,
   ready: readonly Ready[],
   failed: Outcome[],
+  state: (target: CampaignTarget) => Outcome["state"],
 ): Promise<readonly Ready[]> {
   try {
     await delivery.settle();
     return ready;
   } catch (error) {
     const problem = problemOf(error);
-    // They stay where they are: not issued, and taken up by the next run.
-    failed.push(...ready.map(({ target }) => ({ target, state: stateOf(target), problem })));
-    return [];
-  }
-}
-
-/** Those whose delivery outlasts a power failure; whether another's does is not known, and the next run finds out. */
-async function stayed(
-  delivery: Delivery,
-  delivered: readonly Ready[],
-  failed: Outcome[],
-): Promise<readonly Ready[]> {
-  try {
-    await delivery.settle();
-    return delivered;
-  } catch (error) {
-    const problem = problemOf(error);
-    failed.push(...delivered.map(({ target }) => ({ target, state: "issued" as const, problem })));
+    failed.push(...ready.map(({ target }) => ({ target, state: state(target), problem })));
     return [];
   }
 }

@@ -71,9 +71,9 @@ function hasEnded({ status }: Approval): boolean {
 /** Whether nobody can go on with a campaign: its plan was rejected, cancelled or ran out of time, and all that it issued was delivered. */
 export async function isOver(
   db: Tx,
-  { id, approval }: { readonly id: string; readonly approval: string | null },
+  { id, approval }: { readonly id: string; readonly approval: string },
 ): Promise<boolean> {
-  if (approval === null || !hasEnded(await requireRequest(db, approval))) return false;
+  if (!hasEnded(await requireRequest(db, approval))) return false;
   return (await readAllTargets(db, id)).every(({ state }) => state !== "issued");
 }
 

@@ -48,7 +48,16 @@ const WAYS: Readonly<Record<string, Draw>> = {
       await shift(tx, index, 1);
       await forge(tx, index);
     }),
+  "puts an entry before the beginning": () => at("inserted", -1, forge),
   "puts an entry behind the end": (_random, { size }) => at("inserted", size, forge),
+  "puts several entries in and numbers the others anew": (random, { size }) => {
+    const from = random.below(size);
+    const to = from + 1 + random.below(4);
+    return span("inserted", from, to, async (tx) => {
+      await shift(tx, from, to - from + 1);
+      for (let index = from; index <= to; index++) await forge(tx, index);
+    });
+  },
   "swaps two entries": (random, { size }) => {
     const from = random.below(size - 1);
     const to = from + 1 + random.below(size - from - 1);
