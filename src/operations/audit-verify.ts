@@ -64,7 +64,8 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     size: tree.size,
     root: Buffer.from(reader.stored.root()),
     from,
-    checkpoints: heads.compared,
+    // Those that saw more than there is are found not to agree.
+    checkpoints: heads.compared + checkpoints.length - within.length,
     anchored: heads.anchored,
     ...findings.result(),
   };

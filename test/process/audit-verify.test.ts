@@ -139,7 +139,10 @@ describe.runIf(hasSshKeygen)("midctl audit verify", () => {
 
     expect(alone.ok).toBe(true);
     expect(code).toBe(9);
-    expect(JSON.parse(stdout)).toMatchObject({ findings: [{ kind: "restored", from: alone.size }] });
+    expect(JSON.parse(stdout)).toMatchObject({
+      checkpoints: 2,
+      findings: [{ kind: "restored", from: alone.size }],
+    });
   });
 
   async function grow(): Promise<void> {

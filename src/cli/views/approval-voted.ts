@@ -5,7 +5,7 @@ export function viewVoted({ changed, principal, signed, campaign, approval }: Vo
   const { id, status } = approval;
   const next =
     status === "approved"
-      ? ` It can be carried out: midctl ${campaign === null ? `approval apply ${id}` : `runbook resume ${campaign}, where its secrets are`}`
+      ? ` It can be carried out: midctl ${campaign === null ? `approval apply ${id}` : `runbook resume ${campaign}, with the --token-file-dir or --runbook that it was asked for with`}`
       : status === "open"
         ? " It waits for more approvals."
         : "";

@@ -65,7 +65,7 @@ export async function applyApproval(
       "conflict",
       `${id} is carried out by the campaign ${campaign}, which delivers each secret in its turn; nothing was changed.`,
       {
-        hint: `midctl runbook resume ${campaign}, on the machine that has its secrets`,
+        hint: `midctl runbook resume ${campaign}, with the --token-file-dir or --runbook that it was asked for with, on the machine that has its secrets`,
         details: { approval: id, campaign },
       },
     );
