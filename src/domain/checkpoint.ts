@@ -155,8 +155,8 @@ function parseSignatureLine(line: string): NoteSignature | null {
   };
 }
 
-/** A text of checkpoints has an empty line only above signatures, so a note ends where they do. */
-function splitNotes(text: string): string[] {
+/** A text of checkpoints has an empty line only above signatures, so a note ends where they do. The last may not be whole. */
+export function splitNotes(text: string): string[] {
   const notes: string[] = [];
   let [start, at] = [0, 0];
   let signed = false;

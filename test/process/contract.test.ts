@@ -54,6 +54,7 @@ delivery: {files: ./secrets}
   await desk.sql(
     `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ('legacy000001', 'old', 'kan', repeat('0a', 32))`,
   );
+  await desk.ask("audit prove --event log_0 --out log_0.proof");
   await desk.ask("context set lab --database-url postgres://u@h/x");
   const place = mkdtempSync(join(inject("scratch"), "embedded-"));
   // Under root the server runs as a user of its own, who must reach the store.
@@ -102,6 +103,8 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   list: { words: "list" },
   "audit list": { words: "audit" },
   "audit checkpoint": { words: "audit checkpoint" },
+  "audit prove": { words: "audit prove --event log_0" },
+  "audit verify": { words: "audit verify --proof log_0.proof" },
   verify: { words: "verify", stdin: () => token },
   "runbook check": { words: "runbook check rotation.yaml" },
   "runbook plan": { words: "runbook plan rotation.yaml" },
