@@ -16,7 +16,7 @@ export const auditVerify = defineVerb({
       does: "by checkpoints that were kept",
     },
     {
-      command: "midctl audit verify --proof log_41.proof --checkpoint-key 'midctl/4100…+5521f6a1+AT8x…'",
+      command: "midctl audit verify --proof log_41.proof --checkpoint-key 'midctl/4100…+a7c26d26+ARVr…'",
       does: "by the key that signs them",
     },
   ],
