@@ -192,6 +192,8 @@ describe("who vouches for the head", () => {
 
     expect(judgeProof(proof, { key: null, kept }).checked).toBe("checkpoint");
     expect(failureOf(proof, { key, kept })).toBe("signature");
+    // Nor is it beside one that does.
+    expect(failureOf(await inclusion(5, 11), { key, kept })).toBe("signature");
   });
 
   it("may know one of two heads alone, and then vouches for that one", async () => {

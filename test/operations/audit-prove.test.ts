@@ -91,7 +91,10 @@ describe.each(databases())("a proof from the log on $name", (factory) => {
       ),
       hint: expect.stringMatching(/^Make a new checkpoint/),
     });
-    expect(await refusalOf(proveGrowth(db, 8, 7, null))).toMatchObject({ code: "conflict" });
+    expect(await refusalOf(proveGrowth(db, 8, 7, null))).toMatchObject({
+      code: "conflict",
+      message: "The earlier head has 8 entries, and the later one 7; nothing was proven.",
+    });
     expect(await refusalOf(proveGrowth(db, 8, SIZE + 1, null))).toMatchObject({
       code: "conflict",
       details: { size: SIZE, seen: SIZE + 1 },
