@@ -15,7 +15,7 @@ const TAIL = 64 * 1024;
 /** Of a file that is read whole, part by part. */
 const PART = 256 * 1024;
 /** What is longer than this is no checkpoint. */
-const LONGEST = 4_000_000;
+const LONGEST_NOTE = 4_000_000;
 const LINE_FEED = 10;
 
 /** Which option named the file, and what did not happen. */
@@ -66,7 +66,7 @@ export function appendCheckpoint(path: string, note: string): void {
  * Every checkpoint of a file, from the first on, read part by part.
  * @throws MidctlError `usage` for what cannot be read, `conflict` where something else is in it
  */
-export function* readCheckpoints(path: string, use: FileUse): Generator<SignedCheckpoint> {
+export function* eachCheckpoint(path: string, use: FileUse): Generator<SignedCheckpoint> {
   let number = 0;
   for (const note of readNotes(path, use)) {
     number += 1;
@@ -97,7 +97,7 @@ function* readNotes(path: string, use: FileUse): Generator<string> {
       text = notes.pop() ?? "";
       line = bytes.subarray(whole);
       yield* notes;
-      if (text.length + line.length > LONGEST) break;
+      if (text.length + line.length > LONGEST_NOTE) break;
     }
     if (text.length + line.length > 0) yield text + line.toString("utf8");
   } catch (error) {

@@ -5,7 +5,7 @@ import type { SignedCheckpoint, VerifierKey } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { judgeProof, LONGEST_PROOF, type LogProof, parseProof } from "../domain/proof.ts";
 import { quote } from "../domain/visible.ts";
-import { readCheckpoints } from "./checkpoint-file.ts";
+import { eachCheckpoint } from "./checkpoint-file.ts";
 import { readRegularBytes } from "./regular-file.ts";
 
 export const proofVerdictSchema = z.object({
@@ -64,7 +64,7 @@ export function verifyProof({ proof: path, checkpoint, checkpointKey }: ProofInp
 function readKept(path: string, proof: LogProof): SignedCheckpoint[] {
   const sizes = proof.kind === "inclusion" ? [proof.head.size] : [proof.from.size, proof.head.size];
   const kept: SignedCheckpoint[] = [];
-  for (const each of readCheckpoints(path, { flag: "--checkpoint", undone: "nothing was checked" })) {
+  for (const each of eachCheckpoint(path, { flag: "--checkpoint", undone: "nothing was checked" })) {
     if (each.origin === proof.origin && sizes.includes(each.size)) kept.push(each);
   }
   return kept;

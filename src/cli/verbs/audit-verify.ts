@@ -3,7 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { proofVerdictSchema, verifyProof } from "../verify-proof.ts";
-import { viewProofVerdict } from "../views/audit-verify.ts";
+import { viewProofVerdict } from "../views/verify-proof.ts";
 
 export const auditVerify = defineVerb({
   path: ["audit", "verify"],
