@@ -3,32 +3,44 @@ import fs from "node:fs";
 import { dirname } from "node:path";
 import {
   judgeNote,
-  parseCheckpoints,
+  parseCheckpoint,
   parseLastCheckpoint,
   type SignedCheckpoint,
+  splitNotes,
   type VerifierKey,
 } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
-import { readRegularFile } from "./regular-file.ts";
 import { syncDirectory } from "./token-file.ts";
 
 /** In bytes: of a checkpoint with all the signatures that it may have. */
 const TAIL = 64 * 1024;
-/** In bytes: of a whole file, some twenty thousand checkpoints. */
-const LONGEST = 8 * 1024 * 1024;
+/** Of a file that is read whole, part by part. */
+const PART = 256 * 1024;
+/** What is longer than this is no checkpoint. */
+const LONGEST_NOTE = 4_000_000;
+const LINE_FEED = 10;
+
+/** Which option named the file, and what did not happen. */
+export interface FileUse {
+  readonly flag: string;
+  readonly undone: string;
+}
+
+const APPENDING: FileUse = { flag: "--out", undone: "nothing was written" };
+const COMPARING: FileUse = { flag: "--checkpoint", undone: "nothing was verified" };
 
 /**
  * The last checkpoint of a file; null where there is no such file, or nothing in it.
  * @throws MidctlError `usage` for what is no regular file, `conflict` for one that ends with something else
  */
-export function readLastCheckpoint(path: string): SignedCheckpoint | null {
-  const tail = readTail(path);
+export function readLastCheckpoint(path: string, use = APPENDING): SignedCheckpoint | null {
+  const tail = readTail(path, use);
   if (tail === null || tail.length === 0) return null;
   const last = parseLastCheckpoint(tail.toString("utf8"));
   if (last !== null) return last;
-  throw new MidctlError("conflict", `${quote(path)} does not end with a checkpoint; nothing was written.`, {
-    hint: "Look at its end, or give --out another file.",
+  throw new MidctlError("conflict", `${quote(path)} does not end with a checkpoint; ${use.undone}.`, {
+    hint: `Look at its end, or give ${use.flag} another file.`,
   });
 }
 
@@ -38,31 +50,19 @@ export function readLastCheckpoint(path: string): SignedCheckpoint | null {
  * @throws MidctlError `usage` for what is no file of checkpoints, `conflict` for one that this key did not sign
  */
 export function readCheckpoints(path: string, key: VerifierKey | null): readonly SignedCheckpoint[] {
-  const text = readRegularFile(path, LONGEST, "nothing was verified");
-  const checkpoints = parseCheckpoints(text);
-  if (checkpoints.length === 0) {
-    throw new MidctlError("usage", `${quote(path)} is empty; nothing was verified.`, {
-      hint: "Without checkpoints leave --checkpoint out: then the log is compared with itself alone.",
-    });
+  const checkpoints: SignedCheckpoint[] = [];
+  for (const checkpoint of eachCheckpoint(path, COMPARING)) {
+    checkpoints.push(checkpoint);
+    if (key === null || judgeNote(checkpoint, key) === "good") continue;
+    throw new MidctlError(
+      "conflict",
+      `Checkpoint ${checkpoints.length} of ${quote(path)}, of size ${checkpoint.size}, is not signed by ${key.name}+${key.id}; ${COMPARING.undone}.`,
+      { hint: "Whoever wrote it is not whom you trust: find out who, and use another copy of the file." },
+    );
   }
-  return checkpoints.map((checkpoint, at) => {
-    if (checkpoint === null) {
-      throw new MidctlError(
-        "usage",
-        `${quote(path)} holds no checkpoint at its place ${at + 1}; nothing was verified.`,
-        {
-          hint: "Give a file that midctl audit checkpoint --out wrote.",
-        },
-      );
-    }
-    if (key !== null && judgeNote(checkpoint, key) !== "good") {
-      throw new MidctlError(
-        "conflict",
-        `Checkpoint ${at + 1} of ${quote(path)}, of size ${checkpoint.size}, is not signed by ${key.name}+${key.id}; nothing was verified.`,
-        { hint: "Whoever wrote it is not whom you trust: find out who, and use another copy of the file." },
-      );
-    }
-    return checkpoint;
+  if (checkpoints.length > 0) return checkpoints;
+  throw new MidctlError("usage", `${quote(path)} is empty; ${COMPARING.undone}.`, {
+    hint: "Without checkpoints leave --checkpoint out: then the log is compared with itself alone.",
   });
 }
 
@@ -82,29 +82,71 @@ export function appendCheckpoint(path: string, note: string): void {
     if (before === 0) syncDirectory(dirname(path));
   } catch (error) {
     if (file !== undefined && before !== undefined) takeBack(file, before);
-    throw unusable(path, error, "nothing was written");
+    throw unusable(path, error, APPENDING);
   } finally {
     if (file !== undefined) fs.closeSync(file);
   }
 }
 
-function readTail(path: string): Buffer | null {
+/**
+ * Every checkpoint of a file, from the first on, read part by part.
+ * @throws MidctlError `usage` for what cannot be read, and where something else is in it
+ */
+export function* eachCheckpoint(path: string, use: FileUse): Generator<SignedCheckpoint> {
+  let number = 0;
+  for (const note of readNotes(path, use)) {
+    number += 1;
+    const checkpoint = parseCheckpoint(note);
+    if (checkpoint === null) {
+      throw new MidctlError("usage", `Note ${number} of ${quote(path)} is no checkpoint; ${use.undone}.`, {
+        hint: `Give ${use.flag} the file that \`midctl audit checkpoint --out\` wrote, as it wrote it.`,
+      });
+    }
+    yield checkpoint;
+  }
+}
+
+function* readNotes(path: string, use: FileUse): Generator<string> {
+  let file: number | undefined;
+  try {
+    file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    if (!fs.fstatSync(file).isFile()) throw notRegular(path, use);
+    const part = Buffer.alloc(PART);
+    let text = "";
+    let line: Buffer = Buffer.alloc(0);
+    for (let length = fs.readSync(file, part); length > 0; length = fs.readSync(file, part)) {
+      const bytes = Buffer.concat([line, part.subarray(0, length)]);
+      // Behind a newline no character is cut in two.
+      const whole = bytes.lastIndexOf(LINE_FEED) + 1;
+      const notes = splitNotes(text + bytes.toString("utf8", 0, whole));
+      // It may go on in the next part.
+      text = notes.pop() ?? "";
+      line = bytes.subarray(whole);
+      yield* notes;
+      if (text.length + line.length > LONGEST_NOTE) break;
+    }
+    if (text.length + line.length > 0) yield text + line.toString("utf8");
+  } catch (error) {
+    if (error instanceof MidctlError) throw error;
+    throw unusable(path, error, use);
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+}
+
+function readTail(path: string, use: FileUse): Buffer | null {
   let file: number | undefined;
   try {
     file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
     const found = fs.fstatSync(file);
-    if (!found.isFile()) {
-      throw new MidctlError("usage", `${quote(path)} is no regular file; nothing was written.`, {
-        hint: "Give --out a file that can grow.",
-      });
-    }
+    if (!found.isFile()) throw notRegular(path, use);
     const tail = Buffer.alloc(Math.min(found.size, TAIL));
     const length = fs.readSync(file, tail, 0, tail.length, found.size - tail.length);
     return tail.subarray(0, length);
   } catch (error) {
     if (error instanceof MidctlError) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw unusable(path, error, "nothing was written");
+    throw unusable(path, error, use);
   } finally {
     if (file !== undefined) fs.closeSync(file);
   }
@@ -118,9 +160,19 @@ function takeBack(file: number, size: number): void {
   }
 }
 
-function unusable(path: string, error: unknown, undone: string): MidctlError {
+function notRegular(path: string, { flag, undone }: FileUse): MidctlError {
+  return new MidctlError("usage", `${quote(path)} is no regular file; ${undone}.`, {
+    hint:
+      flag === APPENDING.flag ? "Give --out a file that can grow." : `Give ${flag} a file of checkpoints.`,
+  });
+}
+
+function unusable(path: string, error: unknown, { flag, undone }: FileUse): MidctlError {
   const { code } = error as NodeJS.ErrnoException;
   return new MidctlError("usage", `${quote(path)} could not be used (${code}); ${undone}.`, {
-    hint: "Give --out a file in a directory that you may write to.",
+    hint:
+      flag === APPENDING.flag
+        ? "Give --out a file in a directory that you may write to."
+        : `Give ${flag} a file of checkpoints that you may read.`,
   });
 }

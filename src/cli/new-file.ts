@@ -2,6 +2,7 @@
 import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 /**
  * @param said what did not happen where it cannot be written, and what to do
@@ -29,5 +30,24 @@ export function writeNewFile(
         });
   } finally {
     if (file !== undefined) closeSync(file);
+  }
+}
+
+/**
+ * As `writeNewFile`, and a file that holds this very text already is as good.
+ * @returns whether it was written
+ */
+export function writeOnce(...[path, text, said]: Parameters<typeof writeNewFile>): boolean {
+  if (holds(path, text)) return false;
+  writeNewFile(path, text, said);
+  return true;
+}
+
+function holds(path: string, text: string): boolean {
+  try {
+    return readRegularFile(path, Buffer.byteLength(text), "") === text;
+  } catch (error) {
+    if (error instanceof MidctlError) return false;
+    throw error;
   }
 }

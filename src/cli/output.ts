@@ -75,7 +75,7 @@ export function elementsOf(verb: Verb, document: Document): readonly unknown[] {
 export async function renderView(view: View, rendering: Rendering): Promise<Rendered> {
   const results: string[] = [];
   const notices: string[] = [];
-  for (const block of view) {
+  for (const block of chosen(view, rendering.format)) {
     if (block.kind === "notice") notices.push(`${visible(block.text)}\n`);
     else if (block.kind === "table" && block.rows.length === 0) {
       if (block.empty !== undefined) notices.push(`${visible(block.empty)}\n`);
@@ -89,7 +89,17 @@ export async function renderView(view: View, rendering: Rendering): Promise<Rend
   return { result: results.join(""), notices: notices.join("") };
 }
 
-async function renderBlock(block: Exclude<Block, { kind: "notice" }>, rendering: Rendering): Promise<string> {
+type Shown = Exclude<Block, { kind: "either" }>;
+
+/** Of what is one thing to people and another to programs, the one. */
+function chosen(view: View, format: OutputFormat): Shown[] {
+  return view.flatMap((block): Shown[] => {
+    if (block.kind !== "either") return [block];
+    return format === "table" ? chosen(block.people, format) : [{ kind: "text", text: block.programs }];
+  });
+}
+
+async function renderBlock(block: Exclude<Shown, { kind: "notice" }>, rendering: Rendering): Promise<string> {
   const asTable = rendering.format === "table";
   const cells = (row: readonly Cell[]): TableCell[] => row.map((cell) => showCell(cell, rendering));
   switch (block.kind) {

@@ -9,6 +9,11 @@ import { MidctlError } from "../domain/errors.ts";
  * @throws MidctlError `usage`
  */
 export function readRegularFile(path: string, most: number, undone: string): string {
+  return readRegularBytes(path, most, undone).toString("utf8");
+}
+
+/** As `readRegularFile`, and the bytes as they are. */
+export function readRegularBytes(path: string, most: number, undone: string): Buffer {
   const refuse = (why: string): MidctlError => new MidctlError("usage", `the file ${path} ${why}; ${undone}`);
   let file: number | undefined;
   try {
@@ -21,7 +26,7 @@ export function readRegularFile(path: string, most: number, undone: string): str
       read = readSync(file, bytes, length, bytes.length - length, null);
     }
     if (length > most) throw refuse("is too large");
-    return bytes.toString("utf8", 0, length);
+    return bytes.subarray(0, length);
   } catch (error) {
     if (error instanceof MidctlError) throw error;
     throw refuse(`cannot be read (${(error as NodeJS.ErrnoException).code})`);

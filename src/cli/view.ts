@@ -39,6 +39,8 @@ export type Block =
   | { readonly kind: "line"; readonly cells: readonly Cell[] }
   /** Text of our own making, several lines, printed as it is: help, scripts. Never stored text. */
   | { readonly kind: "text"; readonly text: string }
+  /** Blocks in a table for people, and elsewhere a text as `text` has it: a file's content, in which nothing is hidden. */
+  | { readonly kind: "either"; readonly people: View; readonly programs: string }
   /** Goes to stderr: what to do next, where more is. */
   | { readonly kind: "notice"; readonly text: string };
 

@@ -105,11 +105,6 @@ export function parseLastCheckpoint(text: string): SignedCheckpoint | null {
   return parseCheckpoint(splitNotes(text).at(-1) ?? "");
 }
 
-/** The checkpoints of a text, in its order; null in the place of what is none. Verifies nothing. Never throws. */
-export function parseCheckpoints(text: string): (SignedCheckpoint | null)[] {
-  return splitNotes(text).map(parseCheckpoint);
-}
-
 /** The key of a name, such as `name+c74f20a3+ARpc…` says it; null for what is no Ed25519 key in that form. Never throws. */
 export function parseVerifierKey(text: string): VerifierKey | null {
   const [, name = "", id = "", base64 = ""] = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/.exec(text) ?? [];
@@ -160,8 +155,8 @@ function parseSignatureLine(line: string): NoteSignature | null {
   };
 }
 
-/** A text of checkpoints has an empty line only above signatures, so a note ends where they do. */
-function splitNotes(text: string): string[] {
+/** A text of checkpoints has an empty line only above signatures, so a note ends where they do. The last may not be whole. */
+export function splitNotes(text: string): string[] {
   const notes: string[] = [];
   let [start, at] = [0, 0];
   let signed = false;

@@ -2,6 +2,7 @@
 type Wanted = "value" | "value or ]" | "key" | "key or }" | ":" | ", or }" | ", or ]" | "end";
 
 const LITERAL = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y;
+const COLON = /[ \t\n\r]*:/y;
 const ESCAPE = /["\\/bfnrt]|u[0-9a-fA-F]{4}/y;
 
 /**
@@ -66,4 +67,30 @@ function endOfString(text: string, quote: number): { readonly whole: boolean; re
     }
   }
   return { whole: false, at: text.length };
+}
+
+/**
+ * The first key that an object of this JSON text has twice, by whatever spelling; null where there is none. Readers do not
+ * agree on which of the two counts. Walks without recursion, as above.
+ * @param json what `findJsonError` has nothing against
+ */
+export function findDuplicateKey(json: string): string | null {
+  const open: (Set<string> | null)[] = [];
+  for (let at = 0; at < json.length; at++) {
+    const char = json[at];
+    if (char === "{") open.push(new Set());
+    else if (char === "[") open.push(null);
+    else if (char === "}" || char === "]") open.pop();
+    else if (char === '"') {
+      const end = endOfString(json, at).at;
+      COLON.lastIndex = end;
+      if (COLON.test(json)) {
+        const key = JSON.parse(json.slice(at, end)) as string;
+        if (open.at(-1)?.has(key)) return key;
+        open.at(-1)?.add(key);
+      }
+      at = end - 1;
+    }
+  }
+  return null;
 }

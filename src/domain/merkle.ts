@@ -1,5 +1,6 @@
 /** The tree over the log, by RFC 9162 §2.1. Sizes and indexes are whole numbers up to 2^53, so no 32-bit shifts here. */
 import { hash } from "node:crypto";
+import { MidctlError } from "./errors.ts";
 
 /** Bytes of a SHA-256. */
 export const HASH_SIZE = 32;
@@ -80,7 +81,7 @@ export function consistencyRanges(first: number, second: number): LeafRange[] {
 
 /**
  * The roots of ranges such as the above, or of whole trees (`begin` 0), read at once.
- * @throws what `read` throws
+ * @throws what `read` throws, and MidctlError `conflict` for a node that it does not give
  */
 export async function readRoots(ranges: readonly LeafRange[], read: ReadNodes): Promise<Buffer[]> {
   const parts = ranges.map(nodesOf);
@@ -91,7 +92,15 @@ export async function readRoots(ranges: readonly LeafRange[], read: ReadNodes): 
     foldRight(
       nodes.map((node) => {
         const found = known.get(nameOf(node));
-        if (found?.length !== HASH_SIZE) throw new Error(`no hash of node ${nameOf(node)}`);
+        if (found?.length !== HASH_SIZE) {
+          throw new MidctlError(
+            "conflict",
+            `The tree over the log has no node ${nameOf(node)}; nothing was read from it.`,
+            {
+              hint: "Find out who wrote to the database: its owner, or whoever restored it.",
+            },
+          );
+        }
         return Buffer.from(found);
       }),
     ),

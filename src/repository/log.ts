@@ -129,3 +129,12 @@ export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage
         : null,
   };
 }
+
+/** The exact text of one entry; null where the log has no such row. */
+export async function readEntry(tx: Tx, index: number): Promise<string | null> {
+  const [row] = await tx.query<{ entry: string }>(
+    `SELECT entry FROM midctl_log WHERE "index" = $1::text::bigint`,
+    [String(index)],
+  );
+  return row?.entry ?? null;
+}

@@ -230,3 +230,36 @@ test.each([
 ])("%s is shown as %s", (at, shown) => {
   expect(formatRelative(at, piped.now)).toBe(shown);
 });
+
+describe("what is one thing to people and another to programs", () => {
+  const showFile = defineVerb({
+    path: ["file"],
+    summary: "Show a file",
+    examples: [],
+    output: z.object({ text: z.string() }),
+    async run() {
+      return { document: { text: "" } };
+    },
+    view: ({ text }) => [
+      {
+        kind: "either",
+        people: [
+          { kind: "line", cells: ["a file"] },
+          { kind: "notice", text: "to keep it: --out" },
+        ],
+        programs: text,
+      },
+    ],
+  });
+
+  test("is the one in a table, with its notices", async () => {
+    expect(await renderDocument(showFile, { text: "{}\n" }, onTerminal)).toEqual({
+      result: "a file\n",
+      notices: "to keep it: --out\n",
+    });
+  });
+
+  test("is the other in a pipe, as it is", async () => {
+    expect(await renderDocument(showFile, { text: "{}\n" }, piped)).toEqual({ result: "{}\n", notices: "" });
+  });
+});

@@ -103,7 +103,7 @@ describe.runIf(hasSshKeygen)("midctl audit verify", () => {
     writeFileSync(cut, readFileSync(checkpoints, "utf8"));
     appendFileSync(cut, readFileSync(checkpoints, "utf8").slice(0, 60));
 
-    expect((await desk.refuse(["audit", "verify", "--checkpoint", cut])).message).toContain("at its place 2");
+    expect((await desk.refuse(["audit", "verify", "--checkpoint", cut])).message).toContain("Note 2 of");
   });
 
   it("wants checkpoints with what is asked of them", async () => {

@@ -6,9 +6,11 @@ import { verifyLog } from "../../operations/audit-verify.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
+import { proofVerdictSchema, verifyProof } from "../verify-proof.ts";
 import { viewAuditVerify } from "../views/audit-verify.ts";
+import { viewProofVerdict } from "../views/verify-proof.ts";
 
-export const auditVerifyOutput = z.object({
+const logVerdictSchema = z.object({
   /** Whether nothing was found. */
   ok: z.boolean(),
   /** Which log: midctl/ and the database's id. */
@@ -38,7 +40,7 @@ export const auditVerifyOutput = z.object({
   ),
   found: z.number(),
 });
-export type AuditVerifyDocument = z.infer<typeof auditVerifyOutput>;
+export type LogVerdict = z.infer<typeof logVerdictSchema>;
 
 /** Entries that are not read in a moment. */
 const LONG = 20_000;
@@ -58,19 +60,35 @@ export const auditVerify = defineVerb({
       does: "only what came after the last of them",
     },
     { command: "midctl audit verify", does: "the log against itself" },
+    {
+      command: "midctl audit verify --proof log_41.proof --checkpoint /mnt/elsewhere/checkpoints",
+      does: "what `audit prove` wrote, without the database",
+    },
   ],
   options: {
     checkpoint: { value: "FILE", summary: "a file of checkpoints, as `audit checkpoint --out` writes it" },
     checkpointKey: {
       value: "KEY",
-      summary: "origin+id+key, as `audit checkpoint` prints it: each checkpoint must be signed by it",
+      summary:
+        "origin+id+key, as `audit checkpoint` prints it: each checkpoint, or the proof's head, must be signed by it",
       schema: readWith(readVerifierKey),
     },
+    proof: { value: "FILE", summary: "check what `audit prove` wrote; no database is opened" },
     new: { summary: "read only what follows the last checkpoint; what is before it is judged by the tree" },
   },
-  output: auditVerifyOutput,
+  output: z.union([logVerdictSchema, proofVerdictSchema]),
   async run(input, context) {
-    const { checkpoint, checkpointKey } = input;
+    const { checkpoint, checkpointKey, proof } = input;
+    if (proof !== undefined) {
+      if (!input.new) return { document: verifyProof({ proof, checkpoint, checkpointKey }) };
+      throw new MidctlError(
+        "usage",
+        "--new is of a log, and --proof is checked without one; nothing was checked",
+        {
+          hint: "leave --new out",
+        },
+      );
+    }
     if (checkpoint === undefined && (checkpointKey !== undefined || input.new)) {
       throw new MidctlError(
         "usage",
@@ -86,7 +104,7 @@ export const auditVerify = defineVerb({
       onlyNew: input.new,
       onProgress: everyFiftieth((done, of) => context.progress({ done, failed: 0, of })),
     });
-    const document: AuditVerifyDocument = {
+    const document: LogVerdict = {
       ok: found === 0,
       ...verified,
       root: root.toString("base64"),
@@ -97,7 +115,7 @@ export const auditVerify = defineVerb({
     };
     return found === 0 ? { document } : { document, exit: 9 };
   },
-  view: viewAuditVerify,
+  view: (document) => ("kind" in document ? viewProofVerdict(document) : viewAuditVerify(document)),
 });
 
 /** Says how far it has come where that takes long enough to ask, and no more often than anybody reads. */

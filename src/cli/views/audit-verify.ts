@@ -1,7 +1,7 @@
-import type { AuditVerifyDocument } from "../verbs/audit-verify.ts";
+import type { LogVerdict } from "../verbs/audit-verify.ts";
 import type { View } from "../view.ts";
 
-export function viewAuditVerify(document: AuditVerifyDocument): View {
+export function viewAuditVerify(document: LogVerdict): View {
   const { ok, size, from, found, findings } = document;
   const count = size - from;
   const read = `${count} ${count === 1 ? "entry" : "entries"}${from === 0 ? "" : ` from ${from} on`}`;
@@ -23,7 +23,7 @@ export function viewAuditVerify(document: AuditVerifyDocument): View {
 }
 
 /** Which kind of check this was. */
-function sayAgainst({ against, checkpoints, anchored, from }: AuditVerifyDocument): string {
+function sayAgainst({ against, checkpoints, anchored, from }: LogVerdict): string {
   if (against === "itself")
     return "Compared with itself alone: who can rewrite the whole database is not found so. Give --checkpoint with a file that was kept elsewhere.";
   const whose =

@@ -1,0 +1,35 @@
+import type { ProofVerdict } from "../verify-proof.ts";
+import type { Cell, View } from "../view.ts";
+
+export function viewProofVerdict(verdict: ProofVerdict): View {
+  const { kind, index, entry, origin, size, from } = verdict;
+  return [
+    {
+      kind: "fields",
+      fields: [
+        [
+          "Proven",
+          kind === "inclusion" ? `log_${index} is in the log` : `the log goes on from its first ${from}`,
+        ],
+        ["Log", origin],
+        ["Head", `${size} ${size === 1 ? "entry" : "entries"}`],
+        ["Checked", sayChecked(verdict)],
+      ],
+    },
+    ...(entry === null ? [] : [{ kind: "line", cells: [entry] } as const]),
+  ];
+}
+
+function sayChecked({ checked, vouched, kind, size }: ProofVerdict): Cell {
+  if (checked === "arithmetic") {
+    return { text: "the arithmetic alone: nobody vouches for this head", tone: "warn" };
+  }
+  const by =
+    checked === "signature" ? "signed by the key that was given" : "among the checkpoints that were kept";
+  if (kind === "inclusion") return { text: `its head is ${by}`, tone: "good" };
+  const later = vouched.includes(size);
+  const whose = vouched.length === 2 ? "both heads are" : `the ${later ? "later" : "earlier"} head is`;
+  return later
+    ? { text: `${whose} ${by}`, tone: "good" }
+    : { text: `${whose} ${by}; nobody vouches for the later one`, tone: "warn" };
+}
