@@ -1,5 +1,12 @@
 /** The key that signs checkpoints: an Ed25519 key of OpenSSH's, in a file without a passphrase or in an agent. */
 import { createPublicKey, sign } from "node:crypto";
+import {
+  type Checkpoint,
+  checkpointText,
+  type VerifierKey,
+  verifierKey,
+  writeNote,
+} from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { parsePrivateKey } from "../domain/ssh-private-key.ts";
 import type { VerbContext } from "./context.ts";
@@ -26,6 +33,17 @@ const FAULTS = {
  */
 export async function openCheckpointKey(context: VerbContext, given: string): Promise<CheckpointKey> {
   return given === "agent" ? fromAgent(context) : fromFile(given);
+}
+
+/** A head as a note that this key has signed, and the public half under the name of the head's log. */
+export async function signHead(
+  key: CheckpointKey,
+  head: Omit<Checkpoint, "extensions">,
+): Promise<{ readonly note: string; readonly by: VerifierKey }> {
+  const text = checkpointText(head);
+  const by = verifierKey(head.origin, key.publicKey);
+  const signature = { name: by.name, keyId: by.id, signature: await key.sign(text) };
+  return { note: writeNote({ text, signatures: [signature] }), by };
 }
 
 function fromFile(path: string): CheckpointKey {

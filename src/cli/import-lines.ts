@@ -20,15 +20,16 @@ import { quote } from "../domain/visible.ts";
 import type { ImportCredential, ImportFile, ImportLine } from "../operations/import-file.ts";
 import { DEFAULT_ACTIVATION, DEFAULT_LIFE } from "../operations/issuance.ts";
 import type { VerbContext } from "./context.ts";
+import { LineSplitter } from "./line-splitter.ts";
 import { parseIdentityReference, slugOf } from "./options.ts";
 import { bytesByTheBlock } from "./random-names.ts";
 import { errnoOf } from "./terminal.ts";
 
+/** In bytes. */
 const MAX_LINE = 1024 * 1024;
 /** What never ends, a device for one, ends here. */
 const MAX_BYTES = 1024 * 1024 * 1024;
 const MAX_LINES = 1_000_000;
-const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
@@ -54,7 +55,7 @@ export async function readImport(
       file.refuse({ line: number, code: "usage", message }, null);
     } else takeLine(number === 1 ? withoutBom(line) : line, number, owner, file);
   };
-  const parts = new LineSplitter(take);
+  const parts = new LineSplitter(MAX_LINE, take);
   for await (const chunk of open(context, path)) {
     bytes += chunk.length;
     if (bytes > MAX_BYTES) throw tooMuch("more than 1 GiB");
@@ -90,46 +91,6 @@ async function* readFile(path: string): AsyncGenerator<Buffer> {
     throw new MidctlError("usage", `${quote(path)} cannot be read (${code}); nothing was imported`, {
       hint: "give the path of a file, or - for standard input",
     });
-  }
-}
-
-/** Cuts bytes into lines; null for one that is too long. */
-class LineSplitter {
-  readonly #take: (line: Buffer | null) => void;
-  #begun: Buffer[] = [];
-  #length = 0;
-
-  constructor(take: (line: Buffer | null) => void) {
-    this.#take = take;
-  }
-
-  push(chunk: Buffer): void {
-    let at = 0;
-    for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, at)) {
-      this.#hold(chunk.subarray(at, end));
-      this.#finish();
-      at = end + 1;
-    }
-    if (at < chunk.length) this.#hold(chunk.subarray(at));
-  }
-
-  end(): void {
-    if (this.#length > 0) this.#finish();
-  }
-
-  #hold(part: Buffer): void {
-    this.#length += part.length;
-    if (this.#length > MAX_LINE) this.#begun = [];
-    else this.#begun.push(part);
-  }
-
-  #finish(): void {
-    const [only] = this.#begun;
-    const line = this.#begun.length === 1 && only !== undefined ? only : Buffer.concat(this.#begun);
-    const tooLong = this.#length > MAX_LINE;
-    this.#begun = [];
-    this.#length = 0;
-    this.#take(tooLong ? null : line);
   }
 }
 

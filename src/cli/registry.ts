@@ -52,6 +52,7 @@ export const registry: readonly RegistryEntry[] = [
     path: "audit checkpoint",
     load: async () => (await import("./verbs/audit-checkpoint.ts")).auditCheckpoint,
   },
+  { path: "audit export", load: async () => (await import("./verbs/audit-export.ts")).auditExport },
   { path: "audit prove", load: async () => (await import("./verbs/audit-prove.ts")).auditProve },
   { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
   { path: "serve", load: async () => (await import("./verbs/serve.ts")).serve },

@@ -1,24 +1,27 @@
-/** `audit verify --proof`: a proof's file is checked by itself, and no database is opened. */
+/** `audit verify --proof`: a file of a proof, or of an export, is checked by itself, and no database is opened. */
 import { isUtf8 } from "node:buffer";
 import * as z from "zod/mini";
 import type { SignedCheckpoint, VerifierKey } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { ExportJudge } from "../domain/export-judge.ts";
+import { ExportReader } from "../domain/log-export.ts";
 import { judgeProof, LONGEST_PROOF, type LogProof, parseProof } from "../domain/proof.ts";
 import { quote } from "../domain/visible.ts";
-import { eachCheckpoint } from "./checkpoint-file.ts";
+import { eachCheckpoint, readCheckpoints } from "./checkpoint-file.ts";
+import { isExportFile, readExportFile } from "./log-export-file.ts";
 import { readRegularBytes } from "./regular-file.ts";
 
 export const proofVerdictSchema = z.object({
-  kind: z.enum(["inclusion", "consistency"]),
+  kind: z.enum(["inclusion", "consistency", "export"]),
   /** Which log: midctl/ and the database's id. */
   origin: z.string(),
   /** Of the head, the later one of two. */
   size: z.number(),
-  /** Of the entry; null in a proof of consistency. */
+  /** Of the entry; null in all but a proof of inclusion. */
   index: z.nullable(z.number()),
-  /** Its exact text; null in a proof of consistency. */
+  /** Its exact text; null in all but a proof of inclusion. */
   entry: z.nullable(z.string()),
-  /** Sizes of the two heads; null in a proof of inclusion. */
+  /** Sizes of the two heads, or of an export's first and last; null in a proof of inclusion. */
   from: z.nullable(z.number()),
   to: z.nullable(z.number()),
   /** What vouches for the head: a signature, a checkpoint that was kept elsewhere, or nothing beyond arithmetic. */
@@ -28,6 +31,8 @@ export const proofVerdictSchema = z.object({
 });
 export type ProofVerdict = z.infer<typeof proofVerdictSchema>;
 
+const UNDONE = "nothing was checked";
+
 interface ProofInput {
   readonly proof: string;
   /** A file of checkpoints that was kept elsewhere. */
@@ -36,13 +41,27 @@ interface ProofInput {
 }
 
 /** @throws MidctlError `usage` for a file that is no proof, `conflict` for a proof that does not hold */
-export function verifyProof({ proof: path, checkpoint, checkpointKey }: ProofInput): ProofVerdict {
-  const bytes = readRegularBytes(path, LONGEST_PROOF, "nothing was checked");
+export function verifyProof(input: ProofInput): ProofVerdict {
+  return isExportFile(input.proof) ? verifyExport(input) : verifyOne(input);
+}
+
+/** An export is held against its own heads, and its entries against the checkpoints that saw them. */
+function verifyExport({ proof: path, checkpoint, checkpointKey }: ProofInput): ProofVerdict {
+  const key = checkpointKey ?? null;
+  const kept = checkpoint === undefined ? null : readCheckpoints(checkpoint, key);
+  const reader = new ExportReader(path, UNDONE);
+  const judge = new ExportJudge(reader, { key, kept });
+  for (const line of readExportFile(path, reader, UNDONE)) judge.take(line);
+  const { head, ...verdict } = judge.end();
+  const { origin, size } = head;
+  const from = reader.first?.size ?? 0;
+  return { kind: "export", origin, size, index: null, entry: null, from, to: size, ...verdict };
+}
+
+function verifyOne({ proof: path, checkpoint, checkpointKey }: ProofInput): ProofVerdict {
+  const bytes = readRegularBytes(path, LONGEST_PROOF, UNDONE);
   if (!isUtf8(bytes)) {
-    throw new MidctlError(
-      "usage",
-      `${quote(path)} is no proof of the log: it is not UTF-8; nothing was checked.`,
-    );
+    throw new MidctlError("usage", `${quote(path)} is no proof of the log: it is not UTF-8; ${UNDONE}.`);
   }
   const proof = parseProof(bytes.toString("utf8"));
   const kept = checkpoint === undefined ? null : readKept(checkpoint, proof);
@@ -64,7 +83,7 @@ export function verifyProof({ proof: path, checkpoint, checkpointKey }: ProofInp
 function readKept(path: string, proof: LogProof): SignedCheckpoint[] {
   const sizes = proof.kind === "inclusion" ? [proof.head.size] : [proof.from.size, proof.head.size];
   const kept: SignedCheckpoint[] = [];
-  for (const each of eachCheckpoint(path, { flag: "--checkpoint", undone: "nothing was checked" })) {
+  for (const each of eachCheckpoint(path, { flag: "--checkpoint", undone: UNDONE })) {
     if (each.origin === proof.origin && sizes.includes(each.size)) kept.push(each);
   }
   return kept;

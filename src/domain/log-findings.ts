@@ -73,11 +73,14 @@ export class Findings {
   #genuine = 0;
   #beyond: Beyond = { entries: 0, first: null, last: null, tiles: 0 };
   #seen = 0;
+  /** Entries before this one were held against hashes from elsewhere, and not against the tree. */
+  readonly #exported: number;
   /** Runs that are not kept. */
   #more = 0;
 
-  constructor(size: number) {
+  constructor(size: number, exported = 0) {
     this.size = size;
+    this.#exported = exported;
   }
 
   altered(index: number): void {
@@ -130,10 +133,15 @@ export class Findings {
       yield { kind: "foreign", from: null, to: null, says: `a checkpoint is of another log, ${origin}` };
     // Where hashes above it do not fit either, what was changed is the tree; an entry changed alone leaves the tree as it was.
     const isOfTree = (run: Run): boolean =>
-      run.to < this.#genuine || this.#tree.some((each) => holds(each, run));
+      run.from >= this.#exported && (run.to < this.#genuine || this.#tree.some((each) => holds(each, run)));
+    // By hashes from elsewhere it is known which entries are wrong: then the tree over them has to be.
+    const wrong = [...this.#altered, ...this.#missing, ...this.#moved].filter(
+      ({ from }) => from < this.#exported,
+    );
+    const tree = this.#tree.filter((each) => !wrong.some((run) => overlaps(each, run)));
     let altered = this.#altered.filter((run) => !isOfTree(run));
     const below = this.#altered.filter(isOfTree);
-    const unfit = [...below, ...this.#tree.filter((each) => !below.some((run) => holds(each, run)))];
+    const unfit = [...below, ...tree.filter((each) => !below.some((run) => holds(each, run)))];
     let missing = [...this.#missing];
     let beyond = this.#beyond.entries;
 
@@ -206,6 +214,10 @@ export class Findings {
 
 function holds(run: Run, { from, to }: Run): boolean {
   return run.from <= from && run.to >= to;
+}
+
+function overlaps(a: Run, b: Run): boolean {
+  return a.from <= b.to && b.from <= a.to;
 }
 
 /** Whether these entries only changed places among one another. */

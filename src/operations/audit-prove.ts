@@ -1,5 +1,5 @@
 import type { Tx } from "../db/database.ts";
-import { checkpointText, originOf, type SignedCheckpoint, writeNote } from "../domain/checkpoint.ts";
+import { type Checkpoint, originOf, type SignedCheckpoint, writeNote } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import {
   consistencyRanges,
@@ -17,8 +17,8 @@ import { type LogTree, readTree } from "../repository/tree.ts";
 /** Which head: a size, one that was signed before, or the one that the log has now. */
 export type HeadChoice = number | SignedCheckpoint | "now";
 
-/** Signs the text of a checkpoint, and returns the note. */
-export type SignHead = (origin: string, text: string) => Promise<string>;
+/** Signs a head, and returns the note. */
+export type SignHead = (head: Omit<Checkpoint, "extensions">) => Promise<string>;
 
 const BROKEN =
   "Keep the checkpoints, and find out who wrote to the database: its owner, or whoever restored it.";
@@ -157,7 +157,7 @@ async function headOf(
   sign: SignHead | null,
 ): Promise<ProofHead> {
   const signed = typeof choice === "object" ? writeNote(choice) : null;
-  const checkpoint = sign === null ? signed : await sign(origin, checkpointText({ origin, size, root }));
+  const checkpoint = sign === null ? signed : await sign({ origin, size, root });
   return { size, root, checkpoint };
 }
 

@@ -1,5 +1,6 @@
 import type { Tx } from "../db/database.ts";
 import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
+import type { ExportedLeaves } from "../domain/log-export.ts";
 import { type Finding, Findings } from "../domain/log-findings.ts";
 import { HASH_SIZE, hashLeaf, peaksOf, type ReadNodes, type TreeNode } from "../domain/merkle.ts";
 import { readNodesOf } from "../domain/tile.ts";
@@ -9,10 +10,18 @@ import { type LeafRow, readBeyond, readLeaves, readTree } from "../repository/tr
 export interface VerifyOptions {
   /** Heads that were seen before, of any log, in any order. */
   readonly checkpoints: readonly Checkpoint[];
+  /** What was exported before: where there is a hash of an entry, it is right and what is stored is not. */
+  readonly exported?: ExportedLog | null;
   /** Reads only what follows the last of them; all before it is judged by the tree alone. */
   readonly onlyNew: boolean;
   /** After each page: how many entries were read, of how many. */
   onProgress(done: number, of: number): void;
+}
+
+/** An export: a hash for each entry in it, and the head that they come to. */
+export interface ExportedLog {
+  readonly leaves: ExportedLeaves;
+  readonly head: Checkpoint;
 }
 
 export interface Verified {
@@ -42,13 +51,15 @@ const PAGE = 4096;
 export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verified> {
   const tree = await readTree(db);
   const origin = originOf(tree.databaseId);
-  const checkpoints = options.checkpoints.filter((each) => each.origin === origin).sort(bySize);
+  const exported = options.exported?.head.origin === origin ? options.exported : null;
+  const given = [...options.checkpoints, ...(options.exported ? [options.exported.head] : [])];
+  const checkpoints = given.filter((each) => each.origin === origin).sort(bySize);
   const within = checkpoints.filter(({ size }) => size <= tree.size);
-  const findings = new Findings(tree.size);
-  for (const { origin: other } of options.checkpoints) if (other !== origin) findings.foreign(other);
+  const findings = new Findings(tree.size, exported?.leaves.end ?? 0);
+  for (const { origin: other } of given) if (other !== origin) findings.foreign(other);
   const read = readNodesOf(tree);
   const from = options.onlyNew ? (within.at(-1)?.size ?? 0) : 0;
-  const reader = new LogReader(db, read, findings, await begin(from, read));
+  const reader = new LogReader(db, read, findings, await begin(from, read), exported?.leaves ?? null);
   const heads = new Heads(reader, findings, options.onlyNew ? within.slice(-1) : within);
   heads.compare(from);
   for (let at = from; at < tree.size; ) {
@@ -65,7 +76,7 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     root: Buffer.from(reader.stored.root()),
     from,
     // Those that saw more than there is are found not to agree.
-    checkpoints: heads.compared + checkpoints.length - within.length,
+    checkpoints: heads.compared + checkpoints.length - within.length - (exported === null ? 0 : 1),
     anchored: heads.anchored,
     ...findings.result(),
   };
@@ -108,29 +119,41 @@ class Heads {
   }
 }
 
+interface Leaf {
+  /** As the tree has it; empty where it has none. */
+  readonly stored: Uint8Array;
+  /** What the entry is held against: as it was exported, or else as it is stored. */
+  readonly known: Uint8Array;
+}
+
 /** Reads entries and stored tree side by side. */
 class LogReader {
-  /** The tree by the hashes that are stored. */
+  /** The tree by the hashes that are stored, or were exported. */
   readonly stored: TreeBuilder;
   /** The tree by the entries as they lie there; null as long as both are the same. */
   lying: TreeBuilder | null = null;
   readonly #db: Tx;
   readonly #read: ReadNodes;
   readonly #findings: Findings;
+  readonly #exported: ExportedLeaves | null;
 
-  constructor(db: Tx, read: ReadNodes, findings: Findings, stored: TreeBuilder) {
+  constructor(
+    db: Tx,
+    read: ReadNodes,
+    findings: Findings,
+    stored: TreeBuilder,
+    exported: ExportedLeaves | null,
+  ) {
     this.#db = db;
     this.#read = read;
     this.#findings = findings;
     this.stored = stored;
+    this.#exported = exported;
   }
 
   async page(from: number, until: number, onLeaf: (size: number) => void): Promise<void> {
     const indexes = Array.from({ length: until - from }, (_, n) => from + n);
-    const [rows, leaves] = await Promise.all([
-      readLeaves(this.#db, from, until),
-      this.#read(indexes.map((index) => ({ level: 0, index }))),
-    ]);
+    const [rows, leaves] = await Promise.all([readLeaves(this.#db, from, until), this.#readLeaves(indexes)]);
     const wrong: { readonly row: LeafRow; readonly leaf: Buffer }[] = [];
     const nodes: { readonly node: TreeNode; readonly hash: Uint8Array }[] = [];
     let next = 0;
@@ -138,10 +161,11 @@ class LogReader {
       const row = rows[next]?.index === index ? rows[next++] : undefined;
       // Where the key of the table is gone, one index may stand there twice.
       while (rows[next]?.index === index) wrong.push(judged(rows[next++] as LeafRow));
-      const known = leaves[at] as Uint8Array;
+      const { known, stored } = leaves[at] as Leaf;
       const leaf = row === undefined ? null : hashLeaf(row.entry);
       const isStored = known.length === HASH_SIZE;
-      if (!isStored) this.#findings.tree(index, index);
+      if (!isStored || (known !== stored && Buffer.compare(known, stored) !== 0))
+        this.#findings.tree(index, index);
       const isSame = leaf !== null && isStored && leaf.equals(known);
       if (row === undefined) this.#findings.missing(index);
       else if (leaf !== null && isStored && !isSame) wrong.push({ row, leaf });
@@ -162,8 +186,8 @@ class LogReader {
   async #place(wrong: readonly { readonly row: LeafRow; readonly leaf: Buffer }[]): Promise<void> {
     const own = wrong.map(({ row }) => ownIndex(row.entry));
     const places = own.filter((index) => index !== null && index < this.#findings.size) as number[];
-    const leaves = places.length === 0 ? [] : await this.#read(places.map((index) => ({ level: 0, index })));
-    const leafAt = new Map(places.map((index, at) => [index, leaves[at]]));
+    const leaves = await this.#readLeaves(places);
+    const leafAt = new Map(places.map((index, at) => [index, leaves[at]?.known]));
     for (const [at, { row, leaf }] of wrong.entries()) {
       const place = own[at] ?? null;
       const known = place === null ? undefined : leafAt.get(place);
@@ -171,6 +195,15 @@ class LogReader {
         this.#findings.moved(row.index, place);
       else this.#findings.altered(row.index);
     }
+  }
+
+  async #readLeaves(indexes: readonly number[]): Promise<readonly Leaf[]> {
+    const nodes = indexes.map((index) => ({ level: 0, index }));
+    const stored = nodes.length === 0 ? [] : await this.#read(nodes);
+    return indexes.map((index, at) => {
+      const hash = stored[at] ?? Buffer.alloc(0);
+      return { stored: hash, known: this.#exported?.at(index) ?? hash };
+    });
   }
 
   async #compareNodes(

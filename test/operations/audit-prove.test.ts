@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Database, Tx } from "../../src/db/database.ts";
-import { parseCheckpoint, type SignedCheckpoint, writeNote } from "../../src/domain/checkpoint.ts";
+import {
+  type Checkpoint,
+  parseCheckpoint,
+  type SignedCheckpoint,
+  writeNote,
+} from "../../src/domain/checkpoint.ts";
 import type { MidctlError } from "../../src/domain/errors.ts";
 import { judgeProof, type LogProof, parseProof, proofDocument, writeProof } from "../../src/domain/proof.ts";
 import { proveEntry, proveGrowth } from "../../src/operations/audit-prove.ts";
@@ -42,15 +47,14 @@ describe.each(databases())("a proof from the log on $name", (factory) => {
   });
 
   test("has the head signed that is there now, under the log's origin", async () => {
-    const asked: string[] = [];
-    const proof = await proveEntry(db, 5, "now", async (origin, text) => {
-      asked.push(origin, text);
+    const asked: Omit<Checkpoint, "extensions">[] = [];
+    const proof = await proveEntry(db, 5, "now", async (head) => {
+      asked.push(head);
       return "the note";
     });
 
-    const [origin, text] = asked;
     expect(proof.head.checkpoint).toBe("the note");
-    expect(text).toBe(`${origin}\n${SIZE}\n${proof.head.root.toString("base64")}\n`);
+    expect(asked).toEqual([{ origin: proof.origin, size: SIZE, root: proof.head.root }]);
   });
 
   test("takes three statements, and no more than 20 rows", async () => {

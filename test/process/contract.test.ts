@@ -103,6 +103,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "audit list": { words: "audit" },
   "audit verify": { words: "audit verify" },
   "audit checkpoint": { words: "audit checkpoint" },
+  "audit export": { words: "audit export --out ./log.jsonl" },
   "audit prove": { words: "audit prove --event log_0" },
   verify: { words: "verify", stdin: () => token },
   "runbook check": { words: "runbook check rotation.yaml" },

@@ -1,15 +1,9 @@
 import * as z from "zod/mini";
-import {
-  checkpointText,
-  judgeNote,
-  verifierKey,
-  writeNote,
-  writeVerifierKey,
-} from "../../domain/checkpoint.ts";
+import { judgeNote, writeVerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { readHead } from "../../operations/audit-checkpoint.ts";
 import { appendCheckpoint, readLastCheckpoint } from "../checkpoint-file.ts";
-import { openCheckpointKey } from "../checkpoint-key.ts";
+import { openCheckpointKey, signHead } from "../checkpoint-key.ts";
 import { defineVerb } from "../verb.ts";
 import { viewAuditCheckpoint } from "../views/audit-checkpoint.ts";
 
@@ -67,17 +61,15 @@ export const auditCheckpoint = defineVerb({
         document: { ...document, note: null, verifierKey: null, file: null, appended: false, since: null },
       };
     }
-    const text = checkpointText(head);
-    const { name, id, publicKey } = verifierKey(head.origin, signer.publicKey);
-    const note = writeNote({ text, signatures: [{ name, keyId: id, signature: await signer.sign(text) }] });
-    const isNew = last?.size !== head.size || judgeNote(last, { name, id, publicKey }) !== "good";
+    const { note, by } = await signHead(signer, head);
+    const isNew = last?.size !== head.size || judgeNote(last, by) !== "good";
     const appended = out !== undefined && isNew && !context.dryRun;
     if (appended) appendCheckpoint(out, note);
     return {
       document: {
         ...document,
         note,
-        verifierKey: writeVerifierKey({ name, id, publicKey }),
+        verifierKey: writeVerifierKey(by),
         file: out ?? null,
         appended,
         since: last?.size ?? null,

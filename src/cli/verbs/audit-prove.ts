@@ -1,11 +1,11 @@
 import * as z from "zod/mini";
-import { type SignedCheckpoint, verifierKey, writeNote, writeVerifierKey } from "../../domain/checkpoint.ts";
+import { type SignedCheckpoint, writeVerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { LONGEST_PROOF, PROOF_VERSION, proofDocument, writeProof } from "../../domain/proof.ts";
 import { quote } from "../../domain/visible.ts";
 import { type HeadChoice, proveEntry, proveGrowth, type SignHead } from "../../operations/audit-prove.ts";
 import { readLastCheckpoint } from "../checkpoint-file.ts";
-import { type CheckpointKey, openCheckpointKey } from "../checkpoint-key.ts";
+import { type CheckpointKey, openCheckpointKey, signHead } from "../checkpoint-key.ts";
 import type { VerbContext } from "../context.ts";
 import { writeOnce } from "../new-file.ts";
 import { readWith } from "../parse.ts";
@@ -151,10 +151,9 @@ function openHead(given: number | string, flag: string): Exclude<HeadChoice, "no
 
 /** Signs, and says by which key, so that whoever checks can be told. */
 function signing(key: CheckpointKey, context: VerbContext): SignHead {
-  return async (origin, text) => {
-    const { name, id, publicKey } = verifierKey(origin, key.publicKey);
-    const note = writeNote({ text, signatures: [{ name, keyId: id, signature: await key.sign(text) }] });
-    context.notice(`Verifier key: ${writeVerifierKey({ name, id, publicKey })}`);
+  return async (head) => {
+    const { note, by } = await signHead(key, head);
+    context.notice(`Verifier key: ${writeVerifierKey(by)}`);
     return note;
   };
 }

@@ -1,9 +1,12 @@
 import * as z from "zod/mini";
 import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
+import { ExportedLeaves, ExportReader, isHead } from "../../domain/log-export.ts";
 import { FINDING_KINDS } from "../../domain/log-findings.ts";
-import { verifyLog } from "../../operations/audit-verify.ts";
+import { hashLeaf } from "../../domain/merkle.ts";
+import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
+import { readExportFile } from "../log-export-file.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { proofVerdictSchema, verifyProof } from "../verify-proof.ts";
@@ -21,8 +24,10 @@ const logVerdictSchema = z.object({
   root: z.string(),
   /** The first entry that was read; all before it is vouched for by a checkpoint, and was not read. */
   from: z.number(),
-  /** What it was checked against: itself alone, checkpoints, or checkpoints signed by the key that was given. */
-  against: z.enum(["itself", "checkpoint", "signed_checkpoint"]),
+  /** What it was checked against: itself alone, an export, checkpoints, or checkpoints signed by the key that was given. */
+  against: z.enum(["itself", "export", "checkpoint", "signed_checkpoint"]),
+  /** How many entries the log has by the export that it was compared with; null without one. */
+  exported: z.nullable(z.number()),
   /** How many checkpoints were compared. */
   checkpoints: z.number(),
   /** The size of the largest checkpoint that agrees; null where none does. */
@@ -61,6 +66,10 @@ export const auditVerify = defineVerb({
     },
     { command: "midctl audit verify", does: "the log against itself" },
     {
+      command: "midctl audit verify --export /mnt/elsewhere/log.jsonl",
+      does: "each entry against the one that was exported",
+    },
+    {
       command: "midctl audit verify --proof log_41.proof --checkpoint /mnt/elsewhere/checkpoints",
       does: "what `audit prove` wrote, without the database",
     },
@@ -73,14 +82,19 @@ export const auditVerify = defineVerb({
         "origin+id+key, as `audit checkpoint` prints it: each checkpoint, or the proof's head, must be signed by it",
       schema: readWith(readVerifierKey),
     },
-    proof: { value: "FILE", summary: "check what `audit prove` wrote; no database is opened" },
+    export: { value: "FILE", summary: "compare each entry with what `audit export` wrote to this file" },
+    proof: {
+      value: "FILE",
+      summary: "check what `audit prove` or `audit export` wrote; no database is opened",
+    },
     new: { summary: "read only what follows the last checkpoint; what is before it is judged by the tree" },
   },
   output: z.union([logVerdictSchema, proofVerdictSchema]),
   async run(input, context) {
-    const { checkpoint, checkpointKey, proof } = input;
+    const { checkpoint, checkpointKey, proof, export: file } = input;
     if (proof !== undefined) {
-      if (!input.new) return { document: verifyProof({ proof, checkpoint, checkpointKey }) };
+      if (!input.new && file === undefined)
+        return { document: verifyProof({ proof, checkpoint, checkpointKey }) };
       throw new MidctlError(
         "usage",
         "--new is of a log, and --proof is checked without one; nothing was checked",
@@ -99,8 +113,19 @@ export const auditVerify = defineVerb({
       );
     }
     const seen = checkpoint === undefined ? [] : readCheckpoints(checkpoint, checkpointKey ?? null);
+    if (file !== undefined && input.new) {
+      throw new MidctlError(
+        "usage",
+        "--export compares each entry, and --new reads few; nothing was verified",
+        {
+          hint: "give one of the two",
+        },
+      );
+    }
+    const exported = file === undefined ? null : readExported(file);
     const { root, findings, found, ...verified } = await verifyLog(await context.database(), {
       checkpoints: seen,
+      exported,
       onlyNew: input.new,
       onProgress: everyFiftieth((done, of) => context.progress({ done, failed: 0, of })),
     });
@@ -109,7 +134,14 @@ export const auditVerify = defineVerb({
       ...verified,
       root: root.toString("base64"),
       against:
-        seen.length === 0 ? "itself" : checkpointKey === undefined ? "checkpoint" : "signed_checkpoint",
+        seen.length === 0
+          ? exported === null
+            ? "itself"
+            : "export"
+          : checkpointKey === undefined
+            ? "checkpoint"
+            : "signed_checkpoint",
+      exported: exported?.head.size ?? null,
       findings,
       found,
     };
@@ -117,6 +149,17 @@ export const auditVerify = defineVerb({
   },
   view: (document) => ("kind" in document ? viewProofVerdict(document) : viewAuditVerify(document)),
 });
+
+/** What an export says of the log: a hash for each entry, and the head that they come to. */
+function readExported(path: string): ExportedLog {
+  const reader = new ExportReader(path, "nothing was verified");
+  let leaves = new ExportedLeaves(0);
+  for (const line of readExportFile(path, reader, "nothing was verified")) {
+    if (!isHead(line)) leaves.add(hashLeaf(line.entry));
+    else if (reader.first === line) leaves = new ExportedLeaves(line.size);
+  }
+  return { leaves, head: { ...reader.end(), extensions: [] } };
+}
 
 /** Says how far it has come where that takes long enough to ask, and no more often than anybody reads. */
 function everyFiftieth(tell: (done: number, of: number) => void): (done: number, of: number) => void {

@@ -23,14 +23,19 @@ export function viewAuditVerify(document: LogVerdict): View {
 }
 
 /** Which kind of check this was. */
-function sayAgainst({ against, checkpoints, anchored, from }: LogVerdict): string {
+function sayAgainst({ against, checkpoints, anchored, from, exported }: LogVerdict): string {
   if (against === "itself")
     return "Compared with itself alone: who can rewrite the whole database is not found so. Give --checkpoint with a file that was kept elsewhere.";
+  const beside = exported === null ? "" : `each entry with the export of ${exported}`;
+  if (against === "export") {
+    return `Compared ${beside}. That is as good as the file: \`audit verify --proof\` checks it by itself.`;
+  }
   const whose =
     against === "signed_checkpoint"
       ? "signed by the key that was given"
       : "whose signatures were not asked for";
   const vouched = anchored === null ? "none of which agrees" : `the last that agrees of size ${anchored}`;
   const before = from === 0 ? "" : " What is before it was not read.";
-  return `Compared with ${checkpoints} ${checkpoints === 1 ? "checkpoint" : "checkpoints"} ${whose}, ${vouched}.${before}`;
+  const also = beside === "" ? "" : ` And ${beside}.`;
+  return `Compared with ${checkpoints} ${checkpoints === 1 ? "checkpoint" : "checkpoints"} ${whose}, ${vouched}.${before}${also}`;
 }

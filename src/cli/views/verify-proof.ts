@@ -9,7 +9,11 @@ export function viewProofVerdict(verdict: ProofVerdict): View {
       fields: [
         [
           "Proven",
-          kind === "inclusion" ? `log_${index} is in the log` : `the log goes on from its first ${from}`,
+          kind === "inclusion"
+            ? `log_${index} is in the log`
+            : kind === "export"
+              ? `the file is whole${from === 0 ? "" : `, from entry ${from} on`}`
+              : `the log goes on from its first ${from}`,
         ],
         ["Log", origin],
         ["Head", `${size} ${size === 1 ? "entry" : "entries"}`],
@@ -26,6 +30,15 @@ function sayChecked({ checked, vouched, kind, size }: ProofVerdict): Cell {
   }
   const by =
     checked === "signature" ? "signed by the key that was given" : "among the checkpoints that were kept";
+  if (kind === "export") {
+    const upTo = vouched[0] ?? 0;
+    return upTo === size
+      ? { text: `all of it is ${by}`, tone: "good" }
+      : {
+          text: `its first ${upTo} entries are ${by}; nobody vouches for the ${size - upTo} after them`,
+          tone: "warn",
+        };
+  }
   if (kind === "inclusion") return { text: `its head is ${by}`, tone: "good" };
   const later = vouched.includes(size);
   const whose = vouched.length === 2 ? "both heads are" : `the ${later ? "later" : "earlier"} head is`;

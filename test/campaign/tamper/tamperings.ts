@@ -11,12 +11,18 @@ export interface Scene {
   readonly seen: number;
 }
 
-/** What an owner of the database does with the triggers off, and what must be said of it. */
-export interface Tampering {
-  readonly name: string;
+/** One finding. */
+export interface Expected {
   readonly kind: FindingKind;
   readonly from: number;
   readonly to: number;
+}
+
+/** What an owner of the database does with the triggers off, and what must be said of it. */
+export interface Tampering extends Expected {
+  readonly name: string;
+  /** By whoever has all that the larger checkpoint saw as an export, where that is more than checkpoints alone tell. */
+  readonly byExport?: Expected;
   apply(tx: Tx): Promise<void>;
 }
 
@@ -84,19 +90,23 @@ const WAYS: Readonly<Record<string, Draw>> = {
   "restores an old dump": (_random, { dumped, seen }) =>
     span("restored", dumped, seen - 1, (tx) => restore(tx, dumped)),
   "restores an old dump and goes on": (_random, { dumped, seen, size }) =>
-    span("rewritten", dumped, seen - 1, async (tx) => {
-      await restore(tx, dumped);
-      for (let index = dumped; index < size; index++) await forge(tx, index);
-      await rebuild(tx);
-    }),
+    exactly(
+      "altered",
+      span("rewritten", dumped, seen - 1, async (tx) => {
+        await restore(tx, dumped);
+        for (let index = dumped; index < size; index++) await forge(tx, index);
+        await rebuild(tx);
+      }),
+    ),
   "rewrites an entry, its hash and the whole tree": (random, { dumped, seen }) => {
     const index = random.below(seen);
     const [from, to] = index < dumped ? [0, dumped - 1] : [dumped, seen - 1];
-    return span("rewritten", from, to, async (tx) => {
+    const rewritten = span("rewritten", from, to, async (tx) => {
       await alter(tx, index);
       await rehash(tx, index);
       await rebuild(tx);
     });
+    return exactly("altered", rewritten, index, index);
   },
   "rewrites the whole tree over an entry as it was": (random, { seen }) =>
     at("tree", random.below(seen), async (tx, index) => {
@@ -140,6 +150,15 @@ function at(kind: FindingKind, index: number, apply: (tx: Tx, index: number) => 
 
 function span(kind: FindingKind, from: number, to: number, apply: (tx: Tx) => Promise<void>): Tampering {
   return { name: "", kind, from, to, apply };
+}
+
+function exactly(
+  kind: FindingKind,
+  tampering: Tampering,
+  from = tampering.from,
+  to = tampering.to,
+): Tampering {
+  return { ...tampering, byExport: { kind, from, to } };
 }
 
 async function run(tx: Tx, statement: string): Promise<void> {

@@ -1,0 +1,184 @@
+/** A file that the log is exported to, and that later exports go on with. */
+import fs from "node:fs";
+import { dirname } from "node:path";
+import { MidctlError } from "../domain/errors.ts";
+import {
+  type ExportedHead,
+  type ExportLine,
+  type ExportReader,
+  isHead,
+  parseExportLine,
+  treeOf,
+} from "../domain/log-export.ts";
+import { quote } from "../domain/visible.ts";
+import { LineSplitter } from "./line-splitter.ts";
+import { syncDirectory } from "./token-file.ts";
+
+/** In bytes, of a line: an entry is some hundred, and has no bound of its own. */
+const LONGEST = 256 * 1024 * 1024;
+const PART = 1024 * 1024;
+/** In bytes, of a head that begins an export, with the note in it. */
+const FIRST_LINE = 1024 * 1024;
+const LINE_FEED = 10;
+
+export interface ExportFile {
+  /** Its last head; null where it is new, or empty. */
+  readonly last: ExportedHead | null;
+  /** How many bytes follow that head: what was being written when an export was cut off. They are cut off by the first `append`. */
+  readonly unfinished: number;
+  /** Behind its last head, and behind what was appended before. @throws MidctlError `usage` */
+  append(text: string): void;
+  /** Syncs and closes it, once. */
+  close(): void;
+}
+
+/** @throws MidctlError `usage` for what cannot be written, `conflict` for a file of something else */
+export function openExportFile(path: string): ExportFile {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  const guarded = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof MidctlError ? error : unusable(path, error);
+    }
+  };
+  return guarded(() => {
+    const file = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    try {
+      const found = fs.fstatSync(file);
+      if (!found.isFile()) throw notRegular(path);
+      const end = found.size === 0 ? { last: null, length: 0 } : findEnd(file, found.size, path);
+      let [length, expected, isClosed] = [end.length, found.size, false];
+      return {
+        last: end.last,
+        unfinished: found.size - end.length,
+        append: (text) =>
+          guarded(() => {
+            if (fs.fstatSync(file).size !== expected) throw shared(path);
+            if (expected > length) fs.ftruncateSync(file, length);
+            const bytes = Buffer.from(text);
+            for (let done = 0; done < bytes.length; ) {
+              done += fs.writeSync(file, bytes, done, bytes.length - done, length + done);
+            }
+            length += bytes.length;
+            expected = length;
+          }),
+        close: () =>
+          guarded(() => {
+            if (isClosed) return;
+            isClosed = true;
+            try {
+              fs.fsyncSync(file);
+              if (found.size === 0) syncDirectory(dirname(path));
+            } finally {
+              fs.closeSync(file);
+            }
+          }),
+      };
+    } catch (error) {
+      fs.closeSync(file);
+      throw error;
+    }
+  });
+}
+
+/** Whether a file begins as an export does. False for what cannot be read. */
+export function isExportFile(path: string): boolean {
+  let file: number | undefined;
+  try {
+    file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    const part = Buffer.alloc(FIRST_LINE);
+    const length = fs.fstatSync(file).isFile() ? fs.readSync(file, part) : 0;
+    const end = part.subarray(0, length).indexOf(LINE_FEED);
+    const line = end < 0 ? null : parseExportLine(part.toString("utf8", 0, end));
+    return line !== null && isHead(line);
+  } catch {
+    return false;
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+}
+
+/**
+ * Every line of an export, once the reader has held it against those before it. One part of the file is in memory at a time.
+ * @throws MidctlError as the reader does, and `usage` for what cannot be read
+ */
+export function* readExportFile(path: string, reader: ExportReader, undone: string): Generator<ExportLine> {
+  const texts: (string | null)[] = [];
+  const splitter = new LineSplitter(LONGEST, (line) => texts.push(line?.toString("utf8") ?? null));
+  let file: number | undefined;
+  try {
+    file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    if (!fs.fstatSync(file).isFile()) throw notRegular(path, undone);
+    for (let length = 1; length > 0; ) {
+      const part = Buffer.allocUnsafe(PART);
+      length = fs.readSync(file, part);
+      if (length > 0) splitter.push(part.subarray(0, length));
+      else splitter.end();
+      for (const text of texts.splice(0)) yield reader.take(text);
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof MidctlError || code === undefined) throw error;
+    throw new MidctlError("usage", `${quote(path)} cannot be read (${code}); ${undone}.`, {
+      hint: "Give a file that `midctl audit export` wrote.",
+    });
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+}
+
+/** The last head of a file, and where it ends. Reads backwards, a part at a time, as far as it has to. */
+function findEnd(file: number, size: number, path: string): { last: ExportedHead; length: number } {
+  let tail = Buffer.alloc(0);
+  for (let start = size; start > 0 && tail.length < LONGEST; ) {
+    const length = Math.min(PART, start);
+    start -= length;
+    const part = Buffer.alloc(length);
+    fs.readSync(file, part, 0, length, start);
+    tail = Buffer.concat([part, tail]);
+    // What is before the first newline may be the rest of a line.
+    let end = tail.lastIndexOf(LINE_FEED);
+    while (end >= 0) {
+      const before = end === 0 ? -1 : tail.lastIndexOf(LINE_FEED, end - 1);
+      if (before < 0 && start > 0) break;
+      const line = parseExportLine(tail.toString("utf8", before + 1, end));
+      if (line === null) throw notExport(path);
+      if (isHead(line) && treeOf(line) !== null) return { last: line, length: start + end + 1 };
+      end = before;
+    }
+    tail = tail.subarray(0, Math.max(0, end + 1));
+  }
+  throw notExport(path);
+}
+
+function notExport(path: string): MidctlError {
+  return new MidctlError("conflict", `${quote(path)} holds no export of the log; nothing was written.`, {
+    hint: "Give --out a new file, or one that `midctl audit export` wrote.",
+  });
+}
+
+function shared(path: string): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `Somebody else writes to ${quote(path)}; what stands in it behind its last head is to be written anew.`,
+    { hint: "Run the same export again, once at a time." },
+  );
+}
+
+function notRegular(path: string, undone = "nothing was written"): MidctlError {
+  return new MidctlError("usage", `${quote(path)} is no regular file; ${undone}.`, {
+    hint: "Give a file.",
+  });
+}
+
+function unusable(path: string, error: unknown): MidctlError {
+  const { code } = error as NodeJS.ErrnoException;
+  return new MidctlError(
+    "usage",
+    `${quote(path)} could not be written (${code}); what stands in it up to its last head is sound.`,
+    {
+      hint: "Give --out a file in a directory that you may write to, and run it again: it goes on from there.",
+    },
+  );
+}
