@@ -162,8 +162,7 @@ function takeBack(file: number, size: number): void {
 
 function notRegular(path: string, { flag, undone }: FileUse): MidctlError {
   return new MidctlError("usage", `${quote(path)} is no regular file; ${undone}.`, {
-    hint:
-      flag === APPENDING.flag ? "Give --out a file that can grow." : `Give ${flag} a file of checkpoints.`,
+    hint: flag === APPENDING.flag ? "Give a file that can grow." : `Give ${flag} a file of checkpoints.`,
   });
 }
 
@@ -172,7 +171,7 @@ function unusable(path: string, error: unknown, { flag, undone }: FileUse): Midc
   return new MidctlError("usage", `${quote(path)} could not be used (${code}); ${undone}.`, {
     hint:
       flag === APPENDING.flag
-        ? "Give --out a file in a directory that you may write to."
+        ? "Give a file in a directory that you may write to."
         : `Give ${flag} a file of checkpoints that you may read.`,
   });
 }

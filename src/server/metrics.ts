@@ -16,6 +16,14 @@ export interface Gauges {
   readonly counts: Tally | null;
 }
 
+/** Of checkpoints that are made on schedule. */
+export interface CheckpointState {
+  /** How many entries the last one saw; null before the first. */
+  readonly size: number | null;
+  /** Whether the last attempt succeeded. */
+  readonly ok: boolean;
+}
+
 export class Metrics {
   /**
    * Outcomes are as coarse as what a bearer sees: a finer count would tell whoever can scrape why a token was refused.
@@ -24,6 +32,12 @@ export class Metrics {
   readonly #buckets = new Array<number>(BUCKETS.length).fill(0);
   #seconds = 0;
   readonly #requests = new Map<string, number>();
+  readonly #checkpoints: (() => CheckpointState) | null;
+
+  /** @param checkpoints null where none are made */
+  constructor(checkpoints: (() => CheckpointState) | null = null) {
+    this.#checkpoints = checkpoints;
+  }
 
   /** @param status of the answer: 200, 401 or 503 */
   decided(status: 200 | 401 | 503, milliseconds: number): void {
@@ -109,6 +123,7 @@ export class Metrics {
         "Break-glass actions that nobody has countersigned.",
         only(gauges.counts?.approvals?.uncountersigned),
       ),
+      ...byCheckpoints(this.#checkpoints?.() ?? null),
       ...family("process_resident_memory_bytes", "gauge", "Resident memory.", [
         ["", process.memoryUsage.rss()],
       ]),
@@ -141,6 +156,24 @@ function byTrust({
       ["", plansInsufficient],
     ]),
     ...family("midctl_plans", "gauge", "Plans in force that are kept.", [["", plans]]),
+  ];
+}
+
+function byCheckpoints(state: CheckpointState | null): string[] {
+  if (state === null) return [];
+  return [
+    ...family(
+      "midctl_checkpoint_ok",
+      "gauge",
+      "1 where the last attempt to make a checkpoint succeeded: 0 may mean that the log was rewritten.",
+      [["", state.ok ? 1 : 0]],
+    ),
+    ...family(
+      "midctl_checkpoint_entries",
+      "gauge",
+      "Entries that the last checkpoint saw.",
+      only(state.size ?? undefined),
+    ),
   ];
 }
 

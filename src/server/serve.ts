@@ -11,7 +11,7 @@ import { answerError, beginExchange, type Exchange, type Services } from "./exch
 import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
 import { listenAt } from "./listen.ts";
-import { Metrics } from "./metrics.ts";
+import { type CheckpointState, Metrics } from "./metrics.ts";
 import { readTarget } from "./target.ts";
 import { Turns } from "./turns.ts";
 
@@ -26,6 +26,8 @@ export interface ServeOptions {
   report(error: unknown): void;
   /** Wall clock, ms. */
   now(): number;
+  /** Of checkpoints that are made while it runs; none where it is left out. */
+  readonly checkpoints?: () => CheckpointState;
   readonly limits?: Partial<Limits>;
 }
 
@@ -67,7 +69,7 @@ export interface RunningServer {
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const { db, authenticator, version, now, report } = options;
   const limits = { ...LIMITS, ...options.limits };
-  const metrics = new Metrics();
+  const metrics = new Metrics(options.checkpoints ?? null);
   const health = new Health(db, now);
   const turns = new Turns(MCP_ALL, MCP_EACH);
   const answerWithin = limits.answer;

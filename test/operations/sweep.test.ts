@@ -216,7 +216,7 @@ describe.each(databases())("a sweep of a protected environment on $name", ({ cre
     const done = await run({ revokeIdleAfter: MONTH });
 
     expect(done).toMatchObject({ abandoned: 1, paused: 1, revoked: 0, heldBack: 1 });
-    expect(viewSweep(done)).toContainEqual({
+    expect(viewSweep({ ...done, checkpoint: null })).toContainEqual({
       kind: "notice",
       text: expect.stringMatching(/^1 identity was due for revocation and left paused: .* needs an approval/),
     });

@@ -1,9 +1,8 @@
 import * as z from "zod/mini";
-import { judgeNote, writeVerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { readHead } from "../../operations/audit-checkpoint.ts";
-import { appendCheckpoint, readLastCheckpoint } from "../checkpoint-file.ts";
-import { openCheckpointKey, signHead } from "../checkpoint-key.ts";
+import { openCheckpointKey } from "../checkpoint-key.ts";
+import { makeCheckpoint } from "../checkpointing.ts";
 import { defineVerb } from "../verb.ts";
 import { viewAuditCheckpoint } from "../views/audit-checkpoint.ts";
 
@@ -53,28 +52,15 @@ export const auditCheckpoint = defineVerb({
       });
     }
     const signer = key === undefined ? null : await openCheckpointKey(context, key);
-    const last = out === undefined ? null : readLastCheckpoint(out);
-    const head = await readHead(await context.database(), last);
-    const document = { origin: head.origin, size: head.size, root: head.root.toString("base64") };
+    const db = await context.database();
     if (signer === null) {
-      return {
-        document: { ...document, note: null, verifierKey: null, file: null, appended: false, since: null },
-      };
+      const { origin, size, root } = await readHead(db, null);
+      const unsigned = { note: null, verifierKey: null, file: null, appended: false, since: null };
+      return { document: { origin, size, root: root.toString("base64"), ...unsigned } };
     }
-    const { note, by } = await signHead(signer, head);
-    const isNew = last?.size !== head.size || judgeNote(last, by) !== "good";
-    const appended = out !== undefined && isNew && !context.dryRun;
-    if (appended) appendCheckpoint(out, note);
-    return {
-      document: {
-        ...document,
-        note,
-        verifierKey: writeVerifierKey(by),
-        file: out ?? null,
-        appended,
-        since: last?.size ?? null,
-      },
-    };
+    const file = out ?? null;
+    const made = await makeCheckpoint(db, { key: signer, file }, context);
+    return { document: { ...made, root: made.root.toString("base64"), file } };
   },
   view: viewAuditCheckpoint,
 });

@@ -1,9 +1,11 @@
 import * as z from "zod/mini";
+import { parseDuration } from "../../domain/duration.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
 import { requireEnvironment } from "../../operations/lookup.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
 import { PATHS } from "../../server/target.ts";
+import { CHECKPOINT_OPTIONS, keepCheckpoints, openCheckpointPlace } from "../checkpointing.ts";
 import { endInOrder, type Signal } from "../interruption.ts";
 import { readWith } from "../parse.ts";
 import { errorAsText, errorAsTrace } from "../report.ts";
@@ -30,6 +32,11 @@ export const serve = defineVerb({
   examples: [
     { command: "midctl serve", does: "at http://127.0.0.1:8484" },
     { command: "midctl serve --trust-dir /etc/midctl/trust", does: "accepts only what owners have signed" },
+    {
+      command:
+        "midctl serve --checkpoint-out /mnt/elsewhere/checkpoints --checkpoint-signer /etc/midctl/log_ed25519",
+      does: "and signs the log's head once a minute",
+    },
     { command: "midctl serve --listen unix:/run/midctl/serve.sock", does: "for a proxy on this machine" },
   ],
   options: {
@@ -39,10 +46,17 @@ export const serve = defineVerb({
       default: "127.0.0.1:8484",
       schema: readWith(parseAddress),
     },
+    ...CHECKPOINT_OPTIONS,
+    checkpointEvery: {
+      value: "1m",
+      summary: "how often, at least 1s; default: 1m",
+      default: "1m",
+      schema: readWith((text) => parseDuration(text, { atLeast: 1 })),
+    },
     noAccessLog: { summary: "write no line for each request" },
   },
   output: serveOutput,
-  async run({ listen, noAccessLog }, context) {
+  async run({ listen, noAccessLog, checkpointEvery, ...input }, context) {
     if (context.dryRun) {
       throw new MidctlError(
         "usage",
@@ -54,6 +68,7 @@ export const serve = defineVerb({
     }
     // Before anything listens: with a directory that is not understood it would refuse everybody.
     const trust = followTrustRoot(context);
+    const place = await openCheckpointPlace(context, input);
     const { startServer } = await import("../../server/serve.ts");
     const db = await context.database({ pool: POOL });
     if (trust === null) {
@@ -64,6 +79,12 @@ export const serve = defineVerb({
         );
       }
     }
+    const report = (error: unknown): void => {
+      if (context.flags.debug) context.terminal.writeMessage(errorAsTrace(error));
+      context.terminal.writeMessage(errorAsText(error));
+    };
+    const checkpoints =
+      place === null ? null : await keepCheckpoints(db, place, checkpointEvery * 1_000, report);
     const { promise: stopped, resolve: stop } = promiseWithResolvers<Signal>();
     const running = await startServer({
       address: listen,
@@ -75,10 +96,8 @@ export const serve = defineVerb({
       }),
       version: midctlVersion,
       log: noAccessLog ? null : (lines) => context.terminal.writeMessage(lines),
-      report: (error) => {
-        if (context.flags.debug) context.terminal.writeMessage(errorAsTrace(error));
-        context.terminal.writeMessage(errorAsText(error));
-      },
+      report,
+      ...(checkpoints === null ? {} : { checkpoints: () => checkpoints.state }),
       now: () => context.now(),
     });
     endInOrder(stop);
@@ -95,6 +114,7 @@ export const serve = defineVerb({
       },
       async until() {
         const signal = await stopped;
+        await checkpoints?.stop();
         await running.stop();
         // Nobody asked it to end: whoever watches over it may start it again.
         if (signal === "SIGHUP") {

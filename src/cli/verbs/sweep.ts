@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { parseDuration } from "../../domain/duration.ts";
 import { SOONEST_REVOCATION, sweep as sweepAll } from "../../operations/sweep.ts";
+import { CHECKPOINT_OPTIONS, makeCheckpoint, openCheckpointPlace } from "../checkpointing.ts";
 import { readWith } from "../parse.ts";
 import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
@@ -13,6 +14,8 @@ export const sweepOutput = z.object({
   heldBack: z.number(),
   expired: z.object({ identities: z.number(), credentials: z.number(), approvals: z.number() }),
   expiredWithin: z.number(),
+  /** The checkpoint that was made after it; null where none was asked for. */
+  checkpoint: z.nullable(z.object({ file: z.string(), size: z.number(), appended: z.boolean() })),
 });
 export type SweepDocument = z.infer<typeof sweepOutput>;
 
@@ -23,9 +26,15 @@ export const sweep = defineVerb({
     "Abandons pending credentials whose deadline has passed and pauses identities idle past their idle life: they are refused already, and this writes it down, with a log entry for each. Counts what expired within a day, of which nothing is stored. Works in short transactions and passes over what others hold, so that any number of hosts may sweep at once; interrupted, what was done stands. Exit 0, also when nothing was due. In a protected environment revocation needs an approval: those that are due are left paused, counted as heldBack, and a message says so.",
   examples: [
     { command: "midctl sweep --dry-run", does: "how much is due" },
+    {
+      command:
+        "midctl sweep --checkpoint-out /mnt/elsewhere/checkpoints --checkpoint-signer /etc/midctl/log_ed25519",
+      does: "and sign the log's head afterwards",
+    },
     { command: "midctl sweep --revoke-idle-after 30d", does: "and end what nobody resumed for a month" },
   ],
   options: {
+    ...CHECKPOINT_OPTIONS,
     revokeIdleAfter: {
       value: "30d",
       summary: "revoke what has been paused for idleness for so long, at least 1h; default: never",
@@ -34,13 +43,17 @@ export const sweep = defineVerb({
   },
   output: sweepOutput,
   changes: true,
-  async run({ revokeIdleAfter }, context) {
+  async run({ revokeIdleAfter, ...input }, context) {
+    const place = await openCheckpointPlace(context, input);
     const db = await context.database();
-    const document = await sweepAll(db, requestFrom(context), {
+    const swept = await sweepAll(db, requestFrom(context), {
       revokeIdleAfter: revokeIdleAfter ?? null,
       onStored: () => context.standBy("what was swept so far stands; the next sweep goes on"),
     });
-    return { document };
+    const made = place === null ? null : await makeCheckpoint(db, place, context);
+    const checkpoint =
+      place === null || made === null ? null : { file: place.file, size: made.size, appended: made.appended };
+    return { document: { ...swept, checkpoint } };
   },
   view: viewSweep,
 });

@@ -3,7 +3,7 @@ import type { SweepDocument } from "../verbs/sweep.ts";
 import type { Block, View } from "../view.ts";
 
 export function viewSweep(document: SweepDocument): View {
-  const { abandoned, paused, revoked, heldBack, expired, expiredWithin } = document;
+  const { abandoned, paused, revoked, heldBack, expired, expiredWithin, checkpoint } = document;
   const within = `within ${formatDuration(expiredWithin)}`;
   const blocks: Block[] = [
     {
@@ -23,6 +23,14 @@ export function viewSweep(document: SweepDocument): View {
     blocks.push({
       kind: "notice",
       text: `${heldBack} ${heldBack === 1 ? "identity was" : "identities were"} due for revocation and left paused: the environment is protected, and that needs an approval. midctl list --status paused names them; midctl revoke REF requests it.`,
+    });
+  }
+  if (checkpoint !== null) {
+    blocks.push({
+      kind: "notice",
+      text: checkpoint.appended
+        ? `Appended the log's head, of ${checkpoint.size} entries, to ${checkpoint.file}.`
+        : `${checkpoint.file} ends with the log's head already.`,
     });
   }
   return blocks;
