@@ -53,6 +53,8 @@ export type {
   HostRotation,
   IssuedToHost,
 } from "./operations/host.ts";
+export { type HeadFile, type HeadStore, headFile } from "./operations/verifier/head-file.ts";
+export type { HeadStanding } from "./operations/verifier/heads.ts";
 export type { CredentialInUse, IdentityInUse } from "./repository/token-facts.ts";
 
 /**

@@ -122,6 +122,8 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   verifier: [
     ...READING,
     ...DECIDING,
+    // To find that the log goes on from a head that it saw.
+    ...on("SELECT", "midctl_log_tile"),
     ...on("INSERT", "midctl_verifier", "midctl_refused_use"),
     ...on("UPDATE", "midctl_verifier", "midctl_refused_use"),
     ...on("DELETE", "midctl_verifier"),

@@ -91,13 +91,18 @@ export function parseNote(note: string): Note | null {
 /** Takes a signed checkpoint apart; null for what is not exactly one. Verifies nothing. Never throws. */
 export function parseCheckpoint(note: string): SignedCheckpoint | null {
   const parsed = parseNote(note);
-  if (parsed === null) return null;
-  const [origin = "", count = "", base64 = "", ...extensions] = parsed.text.slice(0, -1).split("\n");
+  const checkpoint = parsed === null ? null : parseCheckpointText(parsed.text);
+  return parsed === null || checkpoint === null ? null : { ...parsed, ...checkpoint };
+}
+
+/** Takes the text of a checkpoint apart, without the signatures that may stand under it; null for any other. Never throws. */
+export function parseCheckpointText(text: string): Checkpoint | null {
+  if (text.length > LONGEST || UNWRITABLE.test(text) || !text.endsWith("\n")) return null;
+  const [origin = "", count = "", base64 = "", ...extensions] = text.slice(0, -1).split("\n");
   const root = fromBase64(base64);
   const size = /^(?:0|[1-9]\d{0,15})$/.test(count) ? Number(count) : Number.NaN;
   if (origin === "" || !Number.isSafeInteger(size) || root?.length !== HASH_SIZE) return null;
-  if (extensions.includes("")) return null;
-  return { ...parsed, origin, size, root, extensions };
+  return extensions.includes("") ? null : { origin, size, root, extensions };
 }
 
 /** The last checkpoint of a text that may begin in the middle of one; null where it does not end with a whole one. */

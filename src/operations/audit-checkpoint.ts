@@ -1,9 +1,8 @@
 import type { Tx } from "../db/database.ts";
 import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { consistencyRanges, isConsistent, readRoots } from "../domain/merkle.ts";
-import { readNodesOf } from "../domain/tile.ts";
 import { readTree } from "../repository/tree.ts";
+import { readGrowth, readRoot } from "./log-head.ts";
 
 /**
  * The head of the log: its origin, its size and the root of the tree over it (RFC 9162), by as many rows as the tree has levels.
@@ -13,11 +12,7 @@ import { readTree } from "../repository/tree.ts";
 export async function readHead(db: Tx, last: Checkpoint | null): Promise<Omit<Checkpoint, "extensions">> {
   const tree = await readTree(db);
   const origin = originOf(tree.databaseId);
-  const head = { begin: 0, end: tree.size };
-  if (last === null) {
-    const [root = Buffer.alloc(0)] = await readRoots([head], readNodesOf(tree));
-    return { origin, size: tree.size, root };
-  }
+  if (last === null) return { origin, size: tree.size, root: await readRoot(tree) };
   if (last.origin !== origin) {
     throw new MidctlError(
       "conflict",
@@ -25,17 +20,15 @@ export async function readHead(db: Tx, last: Checkpoint | null): Promise<Omit<Ch
       { hint: "Give --out a file of its own for each database." },
     );
   }
-  if (tree.size < last.size) {
+  const { growth, root } = await readGrowth(tree, last);
+  if (growth === "shorter") {
     throw broken(
       `The log has ${tree.size} entries, and its last checkpoint saw ${last.size}: it was truncated, or restored from before`,
       tree.size,
       last.size,
     );
   }
-  const ranges = [head, ...consistencyRanges(last.size, tree.size)];
-  const [root = Buffer.alloc(0), ...path] = await readRoots(ranges, readNodesOf(tree));
-  const grown = { first: last.size, firstRoot: last.root, second: tree.size, secondRoot: root, path };
-  if (!isConsistent(grown)) {
+  if (growth === "forked") {
     throw broken(
       `The log's first ${last.size} entries are not those that its last checkpoint saw: it was rewritten`,
       tree.size,

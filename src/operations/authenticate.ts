@@ -1,6 +1,7 @@
 import type { Database } from "../db/database.ts";
 import { grants } from "../domain/scope.ts";
 import type { TokenFacts } from "../repository/token-facts.ts";
+import { isUndecided } from "./bearer.ts";
 import { useToken } from "./credential-activate.ts";
 import {
   type Decision,
@@ -10,7 +11,6 @@ import {
   type Looked,
   noteEvery,
   quickHash,
-  type RefusalCode,
   refusal,
   staleAt,
   type Wanted,
@@ -20,6 +20,7 @@ import { type Demand, MISTAKEN, readDemand } from "./demand.ts";
 import { refuseLate, within } from "./patience.ts";
 import { Approvals } from "./verifier/approvals.ts";
 import { DecisionCache } from "./verifier/cache.ts";
+import { BehindCheckpoint, type HeadStanding, Heads } from "./verifier/heads.ts";
 import { LeaseKeeper, momentNow } from "./verifier/lease-keeper.ts";
 import { type Found, Lookups } from "./verifier/lookups.ts";
 import { type AuthenticatorOptions, readOptions } from "./verifier/options.ts";
@@ -51,17 +52,25 @@ export interface AuthenticatorCounters {
   readonly plansInsufficient: number;
   /** Plans in force that are kept now. */
   readonly plans: number;
+  /** How the log stands to the head that is kept; null where none is. */
+  readonly head: HeadStanding | null;
 }
 
 export interface Authenticator {
   /**
    * Decides on a bearer's token. A good one is a use: it activates a pending credential, exactly once under any
    * concurrency and before the answer, and its last use is noted by the minute. Never throws: where the database
-   * cannot be asked, an activation cannot be written, or the trust directory is not understood, the code is `unavailable`. The decision is frozen, deeply: it
-   * may be kept and given again. Options that cannot be understood (another field, a `scope` that is undefined or no
+   * cannot be asked, an activation cannot be written, the trust directory is not understood, or the head's store does not work,
+   * the code is `unavailable`. The decision is frozen, deeply: it may be kept and given again. Options that cannot be understood (another field, a `scope` that is undefined or no
    * text) are no lack of a demand: nothing meets them, and the code is `scope_missing`.
    */
   authenticate(token: string, options?: Demand): Promise<Decision>;
+  /**
+   * Looks whether anything can be decided, before the first question or for a health check: with a `head` it reads log and
+   * store as a decision does, and the verifier begins to follow the log.
+   * @throws MidctlError `unavailable`; `usage` or `conflict` for a store that does not work, or holds the head of another log
+   */
+  check(): Promise<void>;
   /** Resolves when every use that was seen so far has been noted, or could not be. */
   settled(): Promise<void>;
   readonly counters: AuthenticatorCounters;
@@ -76,6 +85,7 @@ const UNHEARD =
 const MALFORMED = refusal("malformed");
 const SCOPE_MISSING = refusal("scope_missing");
 const UNAVAILABLE = refusal("unavailable");
+const BEHIND_CHECKPOINT = refusal("behind_checkpoint");
 const NO_PLANS = { verified: 0, insufficient: 0, kept: 0 };
 
 /**
@@ -88,6 +98,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   // Bound, so that each may be taken apart and handed on.
   return {
     authenticate: (token, wanted) => authenticator.authenticate(token, wanted),
+    check: () => authenticator.check(),
     settled: () => authenticator.settled(),
     close: () => authenticator.close(),
     get counters() {
@@ -103,27 +114,31 @@ class CachingAuthenticator {
   readonly #lookups: Lookups;
   readonly #uses: Uses;
   readonly #approvals: Approvals | null;
+  readonly #heads: Heads | null;
   readonly #patience: number;
   #warned = false;
   readonly #counts = { accepted: 0, refused: 0, unavailable: 0, cached: 0, unapproved: 0 };
 
   constructor(options: AuthenticatorOptions) {
-    const { db, cache, entries, leaseMs, name, patience, warn, trust } = readOptions(options);
+    const { db, cache, entries, leaseMs, name, patience, warn, trust, head } = readOptions(options);
     this.#db = db;
     this.#cache = new DecisionCache(entries);
+    this.#heads =
+      head === null ? null : new Heads(db, head, { patience, warn, forget: () => this.#cache.release() });
     this.#keeper =
       cache === false
         ? null
         : new LeaseKeeper(db, this.#cache, {
             length: leaseMs,
             name,
+            heads: this.#heads,
             deaf: () => {
               if (!this.#warned) warn(UNHEARD);
               this.#warned = true;
             },
           });
     this.#patience = patience;
-    this.#lookups = new Lookups(db, () => this.#cache.epoch, patience);
+    this.#lookups = new Lookups(db, () => this.#cache.epoch, patience, this.#heads);
     this.#uses = new Uses(db);
     this.#approvals = trust === null ? null : new Approvals(db, trust, this.#cache, patience);
   }
@@ -145,6 +160,7 @@ class CachingAuthenticator {
       plansVerified: verified,
       plansInsufficient: insufficient,
       plans: kept,
+      head: this.#heads?.standing ?? null,
     };
   }
 
@@ -174,25 +190,34 @@ class CachingAuthenticator {
     return Promise.resolve(cached.decision);
   }
 
+  async check(): Promise<void> {
+    if (this.#heads === null) return;
+    await this.#heads.open();
+    this.#keeper?.start();
+    await this.#heads.check();
+  }
+
   async settled(): Promise<void> {
     await this.#uses.settle();
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#keeper?.close(), this.#uses.settle()]);
+    await Promise.all([this.#keeper?.close(), this.#uses.settle(), this.#heads?.close()]);
   }
 
   async #ask(token: string, hash: string, scope: string | null): Promise<Decision> {
     try {
       return this.#count(await this.#look(token, hash, scope));
-    } catch {
-      return this.#count(UNAVAILABLE);
+    } catch (error) {
+      return this.#count(error instanceof BehindCheckpoint ? BEHIND_CHECKPOINT : UNAVAILABLE);
     }
   }
 
   async #look(token: string, hash: string, scope: string | null): Promise<Decision> {
     const wanted = wantedFor(token, hash);
     if (wanted === null) return MALFORMED;
+    const opening = this.#heads?.open() ?? null;
+    if (opening !== null) await opening;
     this.#keeper?.start();
     const found = await this.#lookups.find(wanted);
     const judged =
@@ -247,7 +272,7 @@ class CachingAuthenticator {
 
   #count(decision: Decision): Decision {
     if (decision.ok) this.#counts.accepted++;
-    else if ((decision.code satisfies RefusalCode) === "unavailable") this.#counts.unavailable++;
+    else if (isUndecided(decision.code)) this.#counts.unavailable++;
     else this.#counts.refused++;
     if (!decision.ok && decision.code === "unapproved") this.#counts.unapproved++;
     return decision;

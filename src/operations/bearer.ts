@@ -1,5 +1,5 @@
 import { readBearer } from "../domain/bearer.ts";
-import { type Decision, refusal } from "./decide.ts";
+import { type Decision, type RefusalCode, refusal } from "./decide.ts";
 import type { Demand } from "./demand.ts";
 
 /** As much of an authenticator as a header needs. */
@@ -63,7 +63,15 @@ export function authenticateHeader(
 /** What HTTP says to a decision. */
 export function answerTo(decision: Decision): HeaderAnswer {
   if (decision.ok) return { decision, status: 200, headers: NONE, body: null };
-  return { decision, ...(decision.code === "unavailable" ? UNAVAILABLE : UNAUTHORIZED) };
+  return { decision, ...(isUndecided(decision.code) ? UNAVAILABLE : UNAUTHORIZED) };
+}
+
+/**
+ * Whether a code says nothing of the token: nobody could judge it. Where a database was restored from before, 401 would have
+ * agents throw away tokens that are good, and tell bearers no more than 503 does, which is the same for all of them.
+ */
+export function isUndecided(code: RefusalCode): boolean {
+  return code === "unavailable" || code === "behind_checkpoint";
 }
 
 const NONE = Object.freeze({});

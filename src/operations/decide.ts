@@ -55,13 +55,14 @@ export interface Refused {
   readonly code: RefusalCode;
 }
 
-/** SPEC, appendix. For servers; a bearer sees one uniform 401, and 503 for `unavailable`. */
+/** SPEC, appendix. For servers; a bearer sees one uniform 401, and 503 for `unavailable` and `behind_checkpoint`. */
 export type RefusalCode =
   | "malformed"
   | "unknown"
   | Exclude<EffectiveStatus, "active" | "grace" | "pending">
   | "scope_missing"
   | "unapproved"
+  | "behind_checkpoint"
   | "unavailable";
 
 export type Decision = Accepted | Refused;
@@ -128,8 +129,12 @@ const BARRED: Readonly<Record<Barred, readonly [string, string]>> = {
 /** @throws MidctlError `unavailable` */
 export function requirePrimary(reading: Reading): Reading {
   if (reading.barred === null) return reading;
-  const [message, hint] = BARRED[reading.barred];
-  throw new MidctlError("unavailable", message, { hint });
+  throw refuseBarred(reading.barred);
+}
+
+export function refuseBarred(barred: Barred): MidctlError {
+  const [message, hint] = BARRED[barred];
+  return new MidctlError("unavailable", message, { hint });
 }
 
 /** Zero rows for lack of rights are no answer. */

@@ -2,6 +2,8 @@ import type { Tx } from "../db/database.ts";
 import type { CredentialFacts, IdentityFacts } from "../domain/status.ts";
 import type { Credential } from "./credential.ts";
 import type { Identity } from "./identity.ts";
+import { LOOKUPS } from "./token-lookup.ts";
+import type { LogHead } from "./tree.ts";
 
 /**
  * What decisions are made of, read for many tokens in one statement and told raw: what it amounts to is reckoned by
@@ -71,6 +73,8 @@ export interface Reading {
   readonly barred: Barred | null;
   /** Row-level security shows the owner of our functions no token at all: what is missing is not unknown. */
   readonly hidden: boolean;
+  /** The log's head as of that moment, where it was asked for. */
+  readonly head: LogHead | null;
   /** By the hash that was asked for: their secrets are right. What is missing is unknown. */
   readonly tokens: ReadonlyMap<string, TokenFacts>;
 }
@@ -83,49 +87,6 @@ export interface Secret {
   readonly hash: string;
 }
 
-/**
- * A credential and its identity. Columns are what a lookup costs most, so everything that can hold no `|`, by its type or
- * its table's checks, goes packed into one; null is an empty field. What people write has a column of its own.
- */
-const PACKED = [
-  'm."publicId"',
-  "m.name",
-  "m.status",
-  'm."issuedAt"',
-  'm."expiresAt"',
-  'm."graceUntil"',
-  `CASE WHEN m.status = 'pending' THEN m."activationDeadline" END`,
-  "m.replaces",
-  'm."identityId"',
-  "m.slug",
-  "m.kind",
-  "m.provider",
-  "m.standing",
-  'm."identityEnds"',
-  'm."idleTtl"',
-  'CASE WHEN m."idleTtl" IS NOT NULL THEN m."createdAt" END',
-  'CASE WHEN m."idleTtl" IS NOT NULL THEN m."lastUsedAt" END',
-  'CASE WHEN m."idleTtl" IS NOT NULL THEN m."resumedAt" END',
-  "m.used",
-  "m.revoked",
-];
-
-/** The moment is read once for a statement, after its snapshot was taken, and told once. */
-const COLUMNS = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.barred END AS barred,
-  CASE WHEN m.place = 1 THEN m.hidden END AS hidden, CASE WHEN m."publicId" IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
-  m.scopes, m."threadId", m."displayName", m.owner, m.labels::text AS labels, m.workspace, m.line`;
-const NOW = `(SELECT midctl_now() AS at, CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN h.closed THEN 'moved' END AS barred FROM midctl_log_head h) n`;
-
-/**
- * Hashes are compared in the database, and none comes out of it (migrations/0008): whoever verifies need not be able to read
- * them. What an unknown id is compared with comes along, and is thrown away.
- */
-const BY_PUBLIC_ID = `SELECT ${COLUMNS} FROM midctl_match($1::text[], $2::text[]) m CROSS JOIN ${NOW}`;
-
-const BY_HASH = `SELECT ${COLUMNS}, m.legacy, m."tPublicId", m."tName", m."tScopes", m."tExpiresAt", m."tWorkspace",
-    m.used AS "tUsedAt", m.revoked AS "tRevoked"
-  FROM midctl_match_legacy($1::text[]) m CROSS JOIN ${NOW}`;
-
 /** A row of either statement; columns of what was not found are null. */
 interface Row {
   /** 1 for the first that was asked for. */
@@ -135,23 +96,32 @@ interface Row {
   readonly at: string | null;
   readonly barred: Barred | null;
   readonly hidden: boolean | null;
+  readonly size?: string | null;
+  readonly edge?: string | null;
   readonly packed: string | null;
   readonly [column: string]: unknown;
 }
 
-/** Looks tokens up by public id and hash. An unknown one costs the same work. At most some hundreds at once. */
-export async function readTokens(tx: Tx, secrets: readonly Secret[]): Promise<Reading> {
+/**
+ * Looks tokens up by public id and hash. An unknown one costs the same work. At most some hundreds at once.
+ * @param withHead whether the log's head is wanted too
+ */
+export async function readTokens(tx: Tx, secrets: readonly Secret[], withHead = false): Promise<Reading> {
   const hashes = secrets.map(({ hash }) => hash);
-  const rows = await tx.query<Row>(BY_PUBLIC_ID, [
+  const rows = await tx.query<Row>(LOOKUPS[withHead ? "headed" : "bare"].byPublicId, [
     `{${secrets.map(({ publicId }) => publicId).join(",")}}`,
     `{${hashes.join(",")}}`,
   ]);
   return toReading(rows, hashes, ownToken);
 }
 
-/** Looks legacy tokens up by the hash they are kept as; one that was adopted is its identity's own. */
-export async function readLegacyTokens(tx: Tx, hashes: readonly string[]): Promise<Reading> {
-  const rows = await tx.query<Row>(BY_HASH, [`{${hashes.join(",")}}`]);
+/** As `readTokens`, of legacy tokens by the hash they are kept as; one that was adopted is its identity's own. */
+export async function readLegacyTokens(
+  tx: Tx,
+  hashes: readonly string[],
+  withHead = false,
+): Promise<Reading> {
+  const rows = await tx.query<Row>(LOOKUPS[withHead ? "headed" : "bare"].byHash, [`{${hashes.join(",")}}`]);
   return toReading(rows, hashes, (row) => (row.legacy === true ? hostToken(row) : ownToken(row)));
 }
 
@@ -172,6 +142,7 @@ function toReading(
     at: toDate(moment?.at)?.getTime() ?? Number.NaN,
     barred: moment === undefined ? "standby" : moment.barred,
     hidden: moment?.hidden !== false,
+    head: moment?.size == null || moment.edge == null ? null : { size: moment.size, edge: moment.edge },
     tokens,
   };
 }

@@ -1,6 +1,8 @@
 import type { Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
 import type { Beyond } from "../domain/log-findings.ts";
-import type { StoredTree } from "../domain/tile.ts";
+import type { StoredTree, Tile } from "../domain/tile.ts";
+import type { Barred } from "./token-facts.ts";
 
 export interface LogTree extends StoredTree {
   readonly databaseId: string;
@@ -21,16 +23,67 @@ export async function readTree(tx: Tx): Promise<LogTree> {
     databaseId: head?.databaseId ?? "",
     size: Number(head?.size ?? 0),
     edge: (head?.edge ?? []).map((hex) => Buffer.from(hex, "hex")),
-    async readTiles(tiles) {
-      const rows = await tx.query<{ hashes: string | null }>(
-        `SELECT encode(t.hashes, 'hex') AS hashes
-           FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY w(level, position, at)
-           LEFT JOIN midctl_log_tile t ON t.level = w.level AND t.position = w.position ORDER BY w.at`,
-        [listOf(tiles.map(({ level }) => level)), listOf(tiles.map(({ position }) => position))],
-      );
-      return rows.map(({ hashes }) => Buffer.from(hashes ?? "", "hex"));
-    },
+    readTiles: (tiles) => readTiles(tx, tiles),
   };
+}
+
+async function readTiles(tx: Tx, tiles: readonly Tile[]): Promise<readonly Uint8Array[]> {
+  const rows = await tx.query<{ hashes: string | null }>(
+    `SELECT encode(t.hashes, 'hex') AS hashes
+       FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY w(level, position, at)
+       LEFT JOIN midctl_log_tile t ON t.level = w.level AND t.position = w.position ORDER BY w.at`,
+    [listOf(tiles.map(({ level }) => level)), listOf(tiles.map(({ position }) => position))],
+  );
+  return rows.map(({ hashes }) => Buffer.from(hashes ?? "", "hex"));
+}
+
+/** The head of the log as one statement saw it, raw: what it amounts to is reckoned only where it is another than before. */
+export interface LogHead {
+  readonly size: string;
+  /** The edge as PostgreSQL writes it: two that differ are two heads, and so are two sizes. */
+  readonly edge: string;
+}
+
+/** Columns of `LogHead`, of `midctl_log_head h`. */
+export const LOG_HEAD = "h.size::text AS size, h.edge::text AS edge";
+
+/**
+ * The tree of a head that was read with something else.
+ * @throws MidctlError `unavailable` where the session writes bytes in another way than PostgreSQL's default
+ */
+export function treeOf(tx: Tx, { size, edge }: LogHead): StoredTree {
+  if (!EDGE.test(edge)) {
+    throw new MidctlError("unavailable", "The log's head could not be read; nothing was decided by it.", {
+      hint: "Let bytea_output be hex, which is PostgreSQL's default.",
+    });
+  }
+  const hashes = edge.match(/(?<=\\x)[0-9a-f]*/g) ?? [];
+  return {
+    size: Number(size),
+    edge: hashes.map((hex) => Buffer.from(hex, "hex")),
+    readTiles: (tiles) => readTiles(tx, tiles),
+  };
+}
+
+const EDGE = /^\{(?:"\\\\x[0-9a-f]*"(?:,(?=")|(?=\})))*\}$/;
+
+export interface SeenHead extends LogHead {
+  readonly databaseId: string;
+  /** Why nothing may be decided by it, or null. */
+  readonly barred: Barred | null;
+  /** Whether the tree may be read, without which nobody can tell whether the log went on from another head. */
+  readonly mayProve: boolean;
+}
+
+/** The head alone, with what a verifier has to know of the database before it believes it. Null without one. */
+export async function readLogHead(tx: Tx): Promise<SeenHead | null> {
+  const [row] = await tx.query<SeenHead>(
+    `SELECT ${LOG_HEAD}, e."databaseId"::text AS "databaseId",
+            CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN h.closed THEN 'moved' END AS barred,
+            has_table_privilege('midctl_log_tile', 'SELECT') AS "mayProve"
+       FROM midctl_log_head h CROSS JOIN midctl_environment e`,
+  );
+  return row ?? null;
 }
 
 function listOf(numbers: readonly number[]): string {

@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { LOG_HEAD, type LogHead } from "./tree.ts";
 
 /** Where verifiers hear of changes: `<upto> <public id>…`, `*` for all (migrations/0005). */
 export const CHANGE_CHANNEL = "midctl_change";
@@ -13,8 +14,9 @@ export async function ping(tx: Tx, verifier: string, word: string): Promise<void
   await tx.query("SELECT pg_notify($1::text, $2::text)", [pingChannel(verifier), word]);
 }
 
-/** The database's clock when a lease was written: RFC 3339 in UTC. */
-interface Leased {
+/** The log's head as the statement saw it: whoever hears the word that it said knows that both are committed. */
+export interface Leased extends LogHead {
+  /** The database's clock when the lease was written: RFC 3339 in UTC. */
   readonly at: string;
 }
 
@@ -31,7 +33,7 @@ export async function beginLease(
        INSERT INTO midctl_verifier (id, name, "leaseMs", "renewedAt", "letGo")
        SELECT $1::uuid, $2, $3::int, midctl_now(), told FROM midctl_log_head RETURNING 1
      )
-     SELECT midctl_instant(midctl_now()) AS at, pg_notify($4::text, '0') AS said FROM begun`,
+     SELECT midctl_instant(midctl_now()) AS at, pg_notify($4::text, '0') AS said, ${LOG_HEAD} FROM begun CROSS JOIN midctl_log_head h`,
     [lease.id, lease.name, lease.leaseMs, pingChannel(lease.id)],
   );
   return row ?? null;
@@ -43,7 +45,7 @@ export async function renewLease(tx: Tx, id: string, word: string): Promise<Leas
     `WITH renewed AS (
        UPDATE midctl_verifier SET renewals = renewals + 1, "renewedAt" = midctl_now() WHERE id = $1::uuid RETURNING 1
      )
-     SELECT midctl_instant(midctl_now()) AS at, pg_notify($2::text, $3::text) AS said FROM renewed`,
+     SELECT midctl_instant(midctl_now()) AS at, pg_notify($2::text, $3::text) AS said, ${LOG_HEAD} FROM renewed CROSS JOIN midctl_log_head h`,
     [id, pingChannel(id), word],
   );
   return row ?? null;

@@ -1,4 +1,5 @@
 /** Token introspection (RFC 7662), for resource servers that speak HTTP and not SQL. */
+import { answerTo } from "../operations/bearer.ts";
 import type { Accepted } from "../operations/decide.ts";
 import { BODY_MAX, readBody } from "./body.ts";
 import {
@@ -43,9 +44,9 @@ export async function answerIntrospection(services: Services, c: RequestContext)
 
   const started = performance.now();
   const decision = await services.authenticator.authenticate(token);
-  const unavailable = !decision.ok && decision.code === "unavailable";
-  services.metrics.decided(decision.ok ? 200 : unavailable ? 503 : 401, performance.now() - started);
-  if (unavailable) return answerError(503, "unavailable", { "retry-after": "2" });
+  const { status } = answerTo(decision);
+  services.metrics.decided(status, performance.now() - started);
+  if (status === 503) return answerError(503, "unavailable", { "retry-after": "2" });
   return answerJson(decision.ok ? describeToken(decision) : { active: false });
 }
 

@@ -92,6 +92,7 @@ export class Metrics {
         ["", gauges.verifier.caching ? 1 : 0],
       ]),
       ...byTrust(gauges.verifier),
+      ...byHead(gauges.verifier),
       ...family("midctl_ready", "gauge", "1 where tokens can be decided on.", [["", gauges.ready ? 1 : 0]]),
       ...family(
         "midctl_identities",
@@ -174,6 +175,24 @@ function byCheckpoints(state: CheckpointState | null): string[] {
       "Entries that the last checkpoint saw.",
       only(state.size ?? undefined),
     ),
+  ];
+}
+
+/** Of a verifier that keeps the head of the log. */
+function byHead({ head }: AuthenticatorCounters): string[] {
+  if (head === null) return [];
+  const entries = head.kept === null ? [] : ([["", head.kept]] satisfies Sample[]);
+  return [
+    ...family(
+      "midctl_verifier_behind_checkpoint",
+      "gauge",
+      "1 where the database does not go on from the head that was kept.",
+      [["", head.kind === "behind" ? 1 : 0]],
+    ),
+    ...family("midctl_verifier_head_unkept", "gauge", "1 where the store of the log's head does not work.", [
+      ["", head.kind === "unkept" ? 1 : 0],
+    ]),
+    ...family("midctl_verifier_head_entries", "gauge", "Entries of the log that were seen.", entries),
   ];
 }
 

@@ -70,7 +70,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const { db, authenticator, version, now, report } = options;
   const limits = { ...LIMITS, ...options.limits };
   const metrics = new Metrics(options.checkpoints ?? null);
-  const health = new Health(db, now);
+  const health = new Health(db, now, authenticator);
   const turns = new Turns(MCP_ALL, MCP_EACH);
   const answerWithin = limits.answer;
   const services: Services = { db, authenticator, metrics, health, version, turns, answerWithin };

@@ -4,6 +4,7 @@ import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { readRecentActivity, referenceOf } from "../operations/agent-events.ts";
 import type { Authenticator } from "../operations/authenticate.ts";
+import { isUndecided } from "../operations/bearer.ts";
 import type { Accepted } from "../operations/decide.ts";
 import { BODY_MAX } from "./body.ts";
 import { createMcpServer } from "./mcp.ts";
@@ -132,7 +133,9 @@ function splitLines(): Transform {
 async function requireGood(authenticator: Authenticator, token: string): Promise<Accepted> {
   const decision = await authenticator.authenticate(token);
   if (decision.ok) return decision;
-  if (decision.code === "unavailable") {
+  // Why, where it is the log's head.
+  if (isUndecided(decision.code)) {
+    await authenticator.check();
     throw new MidctlError("unavailable", "The token could not be judged: the database cannot be asked.", {
       hint: "Try again; midctl doctor looks at the database.",
     });

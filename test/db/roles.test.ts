@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
@@ -17,6 +18,7 @@ import { listCredentials, listIdentities, listTokens } from "../../src/operation
 import { resumeTarget } from "../../src/operations/resume.ts";
 import { readStatus } from "../../src/operations/status.ts";
 import { sweep } from "../../src/operations/sweep.ts";
+import { headFile } from "../../src/operations/verifier/head-file.ts";
 import { verifyToken } from "../../src/operations/verify.ts";
 import { postgresDatabases, runSql, type TestDatabase } from "../support/databases.ts";
 import { EVERYTHING } from "../support/lists.ts";
@@ -63,7 +65,7 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_log: { operator: "SELECT", auditor: "SELECT" },
   midctl_log_head: EVERYBODY_READS,
   midctl_log_queue: { auditor: "SELECT" },
-  midctl_log_tile: { operator: "SELECT", auditor: "SELECT" },
+  midctl_log_tile: EVERYBODY_READS,
   midctl_migration: EVERYBODY_READS,
   midctl_plan: { operator: "SELECT, INSERT", verifier: "SELECT (-hashes)", auditor: "SELECT (-hashes)" },
   midctl_refused_use: { ...EVERYBODY_READS, verifier: "SELECT, INSERT, UPDATE" },
@@ -291,6 +293,34 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
         `SELECT "lastUsedAt" IS NOT NULL AS used FROM machine_identity WHERE slug = 'verified'`,
       );
       expect(used).toEqual({ used: true });
+    });
+
+    test("finds out whether the log went on from the head that it keeps", async () => {
+      const head = headFile(join(mkdtempSync(join(inject("scratch"), "roles-")), "head"));
+      const token = await issueActive(owner, "remembered");
+      const verifier = createAuthenticator({ db: connect("verifier"), cache: false, head });
+      await verifier.authenticate(token);
+
+      for (const n of [1, 2, 3, 4]) await issueActive(owner, `since-${n}`);
+
+      expect(await verifier.authenticate(token)).toMatchObject({ ok: true });
+      await verifier.close();
+    });
+
+    test("says so where it was granted before it needed to", async () => {
+      const head = headFile(join(mkdtempSync(join(inject("scratch"), "roles-")), "head"));
+      const name = nameOf("verifier");
+      await owner.query(`REVOKE SELECT ON midctl_log_tile FROM ${name}`);
+      try {
+        const verifier = createAuthenticator({ db: connect("verifier"), cache: false, head });
+
+        await expect(verifier.check()).rejects.toMatchObject({
+          code: "denied",
+          hint: expect.stringContaining("midctl db grant --role verifier"),
+        });
+      } finally {
+        await owner.query(`GRANT SELECT ON midctl_log_tile TO ${name}`);
+      }
     });
 
     test("activates by the secret, which it must hold", async () => {

@@ -3,6 +3,9 @@ import type { Tx } from "../../src/db/database.ts";
 import { Health } from "../../src/server/health.ts";
 import { openStage, type Stage } from "./stage.ts";
 
+/** A verifier that keeps no head. */
+const HEADLESS = { check: async () => undefined, counters: { head: null } };
+
 let stage: Stage;
 beforeAll(async () => {
   stage = await openStage();
@@ -51,7 +54,7 @@ describe("readiness", () => {
       },
     };
     return {
-      health: new Health(db, () => now),
+      health: new Health(db, () => now, HEADLESS),
       asked: () => asked,
       pass: (ms: number) => {
         now += ms;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Database, Listener } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
+import type { KeptHead } from "../../domain/kept-head.ts";
 import { isInForce, type Lease, type Moment } from "../../domain/lease.ts";
 import {
   acknowledge,
@@ -9,13 +10,15 @@ import {
   buryVerifier,
   CHANGE_CHANNEL,
   endLease,
+  type Leased,
   ping,
   pingChannel,
   readVerifiers,
   renewLease,
 } from "../../repository/verifier.ts";
-import { within } from "../patience.ts";
+import { refuseLate, within } from "../patience.ts";
 import type { DecisionCache } from "./cache.ts";
+import type { Heads } from "./heads.ts";
 import { StandstillWatch } from "./standstill.ts";
 
 /** How long others wait for a verifier that has died, ms: what a revocation costs at worst. */
@@ -43,6 +46,7 @@ export class LeaseKeeper {
   readonly #cache: DecisionCache;
   readonly #length: number;
   readonly #name: string;
+  readonly #heads: Heads | null;
   #holding: Holding | null = null;
   readonly #deaf: () => void;
   #closed = false;
@@ -52,12 +56,18 @@ export class LeaseKeeper {
   constructor(
     db: Database,
     cache: DecisionCache,
-    options: { readonly length: number; readonly name: string | null; readonly deaf: () => void },
+    options: {
+      readonly length: number;
+      readonly name: string | null;
+      readonly heads: Heads | null;
+      readonly deaf: () => void;
+    },
   ) {
     this.#db = db;
     this.#cache = cache;
     this.#length = options.length;
     this.#deaf = options.deaf;
+    this.#heads = options.heads;
     this.#name = options.name ?? `${hostname()}/${process.pid}`;
   }
 
@@ -80,7 +90,10 @@ export class LeaseKeeper {
     /** The lease of a session that was lost: whoever revokes would wait for it, though nothing is cached under it. */
     let left: string | null = null;
     while (!this.#closed) {
-      const holding: Holding = new Holding(this.#db, this.#cache, this.#length, this.#name, left);
+      const holding: Holding = new Holding(
+        { db: this.#db, cache: this.#cache, heads: this.#heads, length: this.#length, name: this.#name },
+        left,
+      );
       this.#holding = holding;
       const outcome = await holding.run();
       this.#holding = null;
@@ -112,6 +125,7 @@ function isPooled(error: unknown): boolean {
 class Holding {
   readonly #db: Database;
   readonly #cache: DecisionCache;
+  readonly #heads: Heads | null;
   readonly #length: number;
   readonly #name: string;
   readonly #id = randomUUID();
@@ -132,11 +146,21 @@ class Holding {
   #acknowledged = 0n;
   #acknowledging = false;
 
-  constructor(db: Database, cache: DecisionCache, length: number, name: string, left: string | null) {
-    this.#db = db;
-    this.#cache = cache;
-    this.#length = length;
-    this.#name = name;
+  constructor(
+    parts: {
+      readonly db: Database;
+      readonly cache: DecisionCache;
+      readonly heads: Heads | null;
+      readonly length: number;
+      readonly name: string;
+    },
+    left: string | null,
+  ) {
+    this.#db = parts.db;
+    this.#cache = parts.cache;
+    this.#heads = parts.heads;
+    this.#length = parts.length;
+    this.#name = parts.name;
     this.left = left;
   }
 
@@ -190,26 +214,40 @@ class Holding {
   }
 
   /** A lease counts from when its word is heard: then it is committed, and all that was told before has been heard. */
-  async #grant(
-    word: string,
-    ask: () => Promise<{ readonly at: string } | null>,
-  ): Promise<"granted" | "buried" | "lost"> {
+  async #grant(word: string, ask: () => Promise<Leased | null>): Promise<"granted" | "buried" | "lost"> {
     const sent = momentNow();
-    let granted: { readonly at: string } | null = null;
-    let answered = false;
+    const floor = this.#heads?.floor ?? null;
+    const answers: (Leased | null)[] = [];
     const heard = await this.#heardBack(word, async () => {
-      granted = await ask();
-      answered = true;
-      return granted !== null;
+      const answer = await ask();
+      answers.push(answer);
+      return answer !== null;
     });
-    if (answered && granted === null) return "buried";
-    if (!heard || this.#over) return "lost";
+    const [granted] = answers;
+    if (granted === null) return "buried";
+    if (!heard || this.#over || granted === undefined) return "lost";
+    const goesOn = await this.#goesOn(granted, floor);
+    if (this.#over) return "lost";
     const held = this.#lease;
     this.#lease = { sent, length: this.#length };
-    this.#cache.hold(this.#lease, held !== null && isInForce(held, momentNow()));
-    this.#checkClock(Date.parse((granted as { readonly at: string } | null)?.at ?? "") - sent.steady);
+    if (goesOn) this.#cache.hold(this.#lease, held !== null && isInForce(held, momentNow()));
+    this.#checkClock(Date.parse(granted.at) - sent.steady);
     this.#acknowledge(); // what was told while the lease was on its way
     return "granted";
+  }
+
+  /** Nothing is kept under a lease in a database that has forgotten what it said; those who revoke are answered all the same. */
+  async #goesOn(granted: Leased, floor: KeptHead | null): Promise<boolean> {
+    const heads = this.#heads;
+    if (heads === null) return true;
+    try {
+      const judged = heads.judge(granted, floor);
+      if (judged instanceof Promise) await within(this.#length / 3, judged, refuseLate);
+      return true;
+    } catch {
+      this.#cache.release();
+      return false;
+    }
   }
 
   /** Ends in the cache were reckoned from the database's clock: where that was set, they are wrong. */

@@ -1,8 +1,10 @@
 import type { Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
+import type { KeptHead } from "../../domain/kept-head.ts";
 import { type Reading, readLegacyTokens, readTokens, type Secret } from "../../repository/token-facts.ts";
 import { requirePrimary, type Wanted } from "../decide.ts";
 import { refuseLate, within } from "../patience.ts";
+import type { Heads } from "./heads.ts";
 
 /** So many in one statement at most; more gain nothing. */
 const BATCH = 128;
@@ -38,13 +40,20 @@ export class Lookups {
   readonly #own: Gathering<Secret>;
   readonly #legacy: Gathering<string>;
 
-  /** @param patience for one statement, ms */
-  constructor(db: Tx, epoch: () => number, patience: number) {
-    this.#own = new Gathering((secrets) => within(patience, readTokens(db, secrets), refuseLate), epoch);
-    this.#legacy = new Gathering(
-      (hashes) => within(patience, readLegacyTokens(db, hashes), refuseLate),
-      epoch,
-    );
+  /**
+   * @param patience for one statement, ms
+   * @param heads judges what was read by the log's head, as the same statement saw it; opened by who asks
+   */
+  constructor(db: Tx, epoch: () => number, patience: number, heads: Heads | null) {
+    const withHead = heads !== null;
+    const read = (asked: Promise<Reading>) => {
+      // What is seen from here on by others need not be in this statement's snapshot.
+      const floor = heads?.floor ?? null;
+      const answer = within(patience, asked, refuseLate).then(requirePrimary);
+      return heads === null ? answer : answer.then((reading) => goesOn(heads, reading, floor));
+    };
+    this.#own = new Gathering((secrets) => read(readTokens(db, secrets, withHead)), epoch);
+    this.#legacy = new Gathering((hashes) => read(readLegacyTokens(db, hashes, withHead)), epoch);
   }
 
   /** Statements sent so far. */
@@ -106,7 +115,6 @@ class Gathering<Key> {
     this.#underWay++;
     this.sent++;
     this.#read(batch.map(({ key }) => key))
-      .then(requirePrimary)
       .then(
         (reading) => settle(batch, (waiter) => waiter.resolve({ reading, epoch, sent })),
         (error: unknown) => settle(batch, (waiter) => waiter.reject(asUnavailable(error))),
@@ -131,6 +139,11 @@ class Gathering<Key> {
     }
     return some;
   }
+}
+
+function goesOn(heads: Heads, reading: Reading, floor: KeptHead | null): Reading | Promise<Reading> {
+  const judged = heads.judge(reading.head, floor);
+  return judged instanceof Promise ? judged.then(() => reading) : reading;
 }
 
 function settle(batch: readonly Asked<unknown>[], each: (waiter: Waiter) => void): void {

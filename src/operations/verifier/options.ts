@@ -3,6 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { parseVerifierName } from "../../domain/names.ts";
 import { quote } from "../../domain/visible.ts";
 import { followTrust, type TrustSource } from "../approval/trust-dir.ts";
+import type { HeadStore } from "./head-file.ts";
 import { DEFAULT_LEASE } from "./lease-keeper.ts";
 
 export interface AuthenticatorOptions {
@@ -21,13 +22,23 @@ export interface AuthenticatorOptions {
    * an hour.
    */
   readonly patience?: number;
-  /** Told once, in words for an operator, where nothing can be cached since nothing is heard. */
+  /**
+   * Told in words for an operator, once each: that nothing can be cached since nothing is heard; that the database is behind the
+   * head that was kept, or that head's store does not work, and when that is over.
+   */
   readonly warn?: (text: string) => void;
   /**
    * Whom to believe about approvals (SPEC §9): a trust directory, or what follows one. With it every token is refused,
    * `unapproved`, that no signed plan in force names; without, approvals are not looked at.
    */
   readonly trust?: string | TrustSource;
+  /**
+   * Where the highest head of the log that was seen is kept, such as `headFile(path)`: anywhere that is not restored together
+   * with the database. With it every token is refused, `behind_checkpoint`, while the database does not go on from that head,
+   * as after restoring a backup of before a revocation; and `unavailable` while the store does not work. `close()` it, for the
+   * last second's head is written then.
+   */
+  readonly head?: HeadStore;
 }
 
 const DEFAULT_ENTRIES = 10_000;
@@ -45,11 +56,20 @@ interface Settings {
   readonly patience: number;
   readonly warn: (text: string) => void;
   readonly trust: TrustSource | null;
+  readonly head: HeadStore | null;
 }
 
 /** @throws MidctlError `usage` that names the option, or what is wrong with the trust directory */
 export function readOptions(options: AuthenticatorOptions): Settings {
-  const given = requireFields("The options", options, ["db", "cache", "name", "patience", "warn", "trust"]);
+  const given = requireFields("The options", options, [
+    "db",
+    "cache",
+    "name",
+    "patience",
+    "warn",
+    "trust",
+    "head",
+  ]);
   const { db, cache = true, name, patience = DEFAULT_PATIENCE, warn = () => undefined } = given;
   const room = typeof cache === "boolean" ? {} : requireFields<Room>("cache", cache, ["entries", "leaseMs"]);
   const { entries = DEFAULT_ENTRIES, leaseMs = DEFAULT_LEASE } = room;
@@ -64,7 +84,17 @@ export function readOptions(options: AuthenticatorOptions): Settings {
     db: requirePool(db),
     // Left out is one thing, and undefined by a slip another: then nothing would be checked.
     trust: "trust" in given ? requireTrust(given.trust) : null,
+    head: "head" in given ? requireStore(given.head) : null,
   };
+}
+
+function requireStore(given: AuthenticatorOptions["head"]): HeadStore {
+  const methods = [given?.read, given?.write];
+  if (given !== undefined && methods.every((method) => typeof method === "function")) return given;
+  throw refuse(
+    "head: a store of the log's head is expected",
+    "headFile(path) makes one; leave it out where a restored backup is not to be noticed",
+  );
 }
 
 function requireTrust(given: AuthenticatorOptions["trust"]): TrustSource {
