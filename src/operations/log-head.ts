@@ -1,6 +1,7 @@
 import type { Checkpoint } from "../domain/checkpoint.ts";
 import { consistencyRanges, isConsistent, readRoots } from "../domain/merkle.ts";
 import { readNodesOf, type StoredTree } from "../domain/tile.ts";
+import type { Moment } from "../repository/approval.ts";
 
 /**
  * How a log is related to a head that was seen of it before; its root, unless it is shorter. `forked`: its first entries are
@@ -14,6 +15,22 @@ export type Grown =
 export async function readRoot(tree: StoredTree): Promise<Buffer> {
   const [root = Buffer.alloc(0)] = await readRoots([{ begin: 0, end: tree.size }], readNodesOf(tree));
   return root;
+}
+
+/** A log's head as plans and receipts have it. */
+export interface SaidHead {
+  readonly size: number;
+  /** Hex, of the last entry; null where there is none. */
+  readonly leafHash: string | null;
+  /** Hex, of the RFC 9162 tree over all; left out where a schema has no tree yet. */
+  readonly root?: string;
+}
+
+export async function sayHead({ size, leafHash, edge }: Moment): Promise<SaidHead> {
+  if (edge === null) return { size, leafHash };
+  // The edge is all that the whole tree's root is made of.
+  const root = await readRoot({ size, edge, readTiles: async () => [] });
+  return { size, leafHash, root: root.toString("hex") };
 }
 
 /**

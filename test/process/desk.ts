@@ -72,6 +72,7 @@ export async function openDesk(more: Readonly<Record<string, string>> = {}): Pro
     MIDCTL_ACTOR: "alice",
     HOME: home,
     XDG_CONFIG_HOME: join(home, "config"),
+    XDG_STATE_HOME: join(home, "state"),
     // Every file's runs share the compiled program.
     XDG_CACHE_HOME: join(inject("scratch"), "cache"),
     ...more,

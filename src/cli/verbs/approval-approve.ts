@@ -1,10 +1,12 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
+import type { KeptHead } from "../../domain/kept-head.ts";
 import { TYPED_DIGITS } from "../../domain/plan.ts";
 import type { Judgement } from "../../domain/receipt.ts";
 import type { TrustRoot } from "../../domain/trust.ts";
 import type { Plan } from "../../operations/approval/plan.ts";
 import { judgeRequest, readRequest } from "../../operations/approval/read.ts";
+import { requireSameHead, requireSameLog } from "../../operations/approval/seen-log.ts";
 import { approveRequest } from "../../operations/approval/vote.ts";
 import type { ApprovalDocument } from "../approval-documents.ts";
 import { approvalOrFile, approvalSchema, isPlanFile } from "../approval-documents.ts";
@@ -12,6 +14,7 @@ import type { VerbContext } from "../context.ts";
 import { showView } from "../deliver.ts";
 import { writeNewFile } from "../new-file.ts";
 import { requestFrom } from "../request.ts";
+import { keepSeenHead, readSeenHead } from "../seen-head.ts";
 import { openKey } from "../signing.ts";
 import { requireTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
@@ -35,7 +38,7 @@ export const approvalApprove = defineVerb({
   path: ["approval", "approve"],
   summary: "Approve a request, by signing its plan with an SSH key",
   description:
-    "Shows every line of the plan and what the first would change now, asks for the first characters of its digest, and signs it with ssh-keygen: by a key file, an agent or a hardware key. Whose approval it is, the key says. The requester's own does not count. Of break-glass it is the countersignature.",
+    "Shows every line of the plan and what the first would change now, asks for the first characters of its digest, and signs it with ssh-keygen: by a key file, an agent or a hardware key. Whose approval it is, the key says. Before that it holds the log against the head that the plan was made on, and against the one that you saw when you last approved (kept in $XDG_STATE_HOME/midctl/heads): where the log does not go on from either, it was restored from before or rewritten, and nothing is signed (exit 5). The requester's own does not count. Of break-glass it is the countersignature.",
   examples: [
     {
       command: "midctl approval approve ap_7Zk2mPq90aBc --key ~/.ssh/id_ed25519",
@@ -65,6 +68,8 @@ export const approvalApprove = defineVerb({
     const { approval, plan, text } = subject;
     if (digest !== undefined) requireDigest(approval.digest, digest);
     refuseVain(ref, subject.judgement);
+    const seen = await readSeenHead(context, plan.environment.databaseId);
+    const head = await subject.compareLog(seen.head);
     const key = await openKey(context, trust, given);
     if (key.principal === plan.requester) {
       throw new MidctlError(
@@ -83,7 +88,9 @@ export const approvalApprove = defineVerb({
     }
     if (context.dryRun) return { document: foretell(approval, subject.judgement, key.principal) };
     const { signature } = await key.sign("approval", text);
-    return { document: await subject.vote(key.principal, signature) };
+    const document = await subject.vote(key.principal, signature);
+    if (head !== null) await keepSeenHead(context, seen, head);
+    return { document };
   },
   view: viewVoted,
 });
@@ -107,6 +114,8 @@ interface Subject {
   readonly text: string;
   readonly judgement: Judgement;
   show(): Promise<View>;
+  /** Holds the log against the plan's head and the one that was seen last. Returns the head to be remembered; null without a database. */
+  compareLog(seen: KeptHead | null): Promise<KeptHead | null>;
   vote(principal: string, signature: string): Promise<VotedDocument>;
 }
 
@@ -121,6 +130,7 @@ async function openRequest(context: VerbContext, trust: TrustRoot, id: string): 
     judgement: judgeRequest(trust, found),
     show: async () =>
       viewApprovalShow(await showRequest(context, found, SHOWN), `midctl approval show ${id} --all`),
+    compareLog: (seen) => requireSameLog(db, plan, seen),
     vote: async (_principal, signature) => ({
       ...(await approveRequest(db, requestFrom(context), trust, id, signature)),
       signed: true,
@@ -147,6 +157,10 @@ async function openFile(context: VerbContext, trust: TrustRoot, path: string): P
     text: file.text,
     judgement: judgeRequest(trust, file),
     show: async () => viewApprovalShow(await showFile(trust, file)),
+    compareLog: async (seen) => {
+      requireSameHead(file.plan, seen);
+      return null;
+    },
     vote: async (principal, signature) => {
       writeNewFile(signaturePath(path, principal), signature, {
         undone: "nothing was approved by this",

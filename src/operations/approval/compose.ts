@@ -5,6 +5,7 @@ import { addSeconds } from "../../domain/instant.ts";
 import { LONGEST_EXECUTION } from "../../domain/plan.ts";
 import { createPublicId } from "../../domain/token.ts";
 import { readMoment } from "../../repository/approval.ts";
+import { sayHead } from "../log-head.ts";
 import { requireEnvironment } from "../lookup.ts";
 import type { Plan } from "./plan.ts";
 
@@ -17,7 +18,8 @@ export interface Asked extends Pick<Plan, "requester" | "reason" | "breakGlass" 
 
 /** A plan of this database, as of now by its clock. */
 export async function composePlan(tx: Tx, asked: Asked): Promise<Plan> {
-  const [environment, { now, size, leafHash }] = await Promise.all([requireEnvironment(tx), readMoment(tx)]);
+  const [environment, moment] = await Promise.all([requireEnvironment(tx), readMoment(tx)]);
+  const { now } = moment;
   const [first] = asked.lines;
   if (first === undefined) throw new MidctlError("internal", "A plan has lines; nothing was requested.");
   const within = Math.min(asked.executeWithin, LONGEST_EXECUTION);
@@ -36,7 +38,7 @@ export async function composePlan(tx: Tx, asked: Asked): Promise<Plan> {
     requestedAt: now,
     approveBy: addSeconds(now, Math.min(asked.approveWithin, within)),
     executeBy: addSeconds(now, within),
-    log: { size, leafHash },
+    log: await sayHead(moment),
     breakGlass: asked.breakGlass,
     lines: asked.lines,
   };

@@ -153,8 +153,8 @@ const plan = z
     requestedAt: instant,
     approveBy: instant,
     executeBy: instant,
-    /** The log as it was: its size, and the hash of its last entry. */
-    log: z.strictObject({ size: count, leafHash: z.nullable(hex) }),
+    /** The log as it was: its size, the hash of its last entry, and the root of the tree over all, which older plans have not. */
+    log: z.strictObject({ size: count, leafHash: z.nullable(hex), root: z.optional(hex) }),
     /** What was done at once and is approved afterwards; null for a plan that waits. */
     breakGlass: z.nullable(z.strictObject({ ticket: text })),
     lines: z.array(lines).check(z.minLength(1)),

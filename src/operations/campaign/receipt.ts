@@ -3,6 +3,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { readMoment, readOutcomes } from "../../repository/approval.ts";
 import type { Campaign, CampaignTarget } from "../../repository/campaign.ts";
 import { readRequest } from "../approval/read.ts";
+import { type SaidHead, sayHead } from "../log-head.ts";
 import { requireEnvironment } from "../lookup.ts";
 import { readAllTargets, requireTerms } from "./read.ts";
 
@@ -38,8 +39,8 @@ export interface Receipt {
     readonly proven: boolean;
     readonly problem: string | null;
   }[];
-  /** The log as it was: its size, and the hash of its last entry. */
-  readonly log: { readonly size: number; readonly leafHash: string | null };
+  /** The log as it was. */
+  readonly log: SaidHead;
 }
 
 /**
@@ -72,7 +73,7 @@ export async function readReceipt(db: Tx, campaign: Campaign): Promise<Receipt> 
       credential: target.successor,
       ...{ state: target.state, proven: target.proven, problem: target.problem },
     })),
-    log: { size: moment.size, leafHash: moment.leafHash },
+    log: await sayHead(moment),
   };
 }
 

@@ -73,11 +73,11 @@ export function headFile(path: string): HeadFile {
   };
 }
 
-/** @throws MidctlError `usage` for what is no head; `what` begins the sentence */
-export function requireHead(text: string, what: string): KeptHead {
+/** @throws MidctlError `usage` for what is no head; `what` begins the sentence, and what does not happen ends it */
+export function requireHead(text: string, what: string, undone = "no token is decided on"): KeptHead {
   const head = parseKeptHead(text);
   if (head !== null) return head;
-  throw new MidctlError("usage", `${what} is no head of a log; no token is decided on.`, {
+  throw new MidctlError("usage", `${what} is no head of a log; ${undone}.`, {
     hint: "A head is a checkpoint, as midctl audit checkpoint prints it. Look at what is there: only what never was one may be removed, for then nothing is remembered.",
   });
 }
