@@ -10,6 +10,7 @@ import {
   readRecentActivity as readInTransaction,
   recordAgentEvents as recordInTransaction,
 } from "./operations/agent-events.ts";
+import { sealEvents as sealInTransaction } from "./operations/events-seal.ts";
 import {
   type ControlledByHost,
   controlInTransaction,
@@ -82,6 +83,14 @@ export async function recordAgentEvents(
   events: readonly AgentEvent[],
 ): Promise<string[]> {
   return recordInTransaction(carry(tx), events);
+}
+
+/**
+ * Seals in the log what agents did and nobody has sealed yet, which `midctl serve` does by itself within a second, and
+ * `midctl sweep` when it runs. Returns how many events were sealed.
+ */
+export async function sealEvents(tx: Tx | DrizzleHandle): Promise<number> {
+  return sealInTransaction(carry(tx));
 }
 
 /** What agents did lately in a token's workspace, newest first. */

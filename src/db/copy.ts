@@ -17,6 +17,8 @@ const PARTS = [
   { table: "machine_identity_credential", key: "id" },
   { table: "agent_token", key: "id" },
   { table: "agent_audit_event", key: "id" },
+  { table: "midctl_event_seal", key: "batch, position" },
+  { table: "midctl_event_unsealed", key: "id" },
   { table: "midctl_identity_label", key: '"machineIdentityId", key' },
   { table: "midctl_refused_use", key: '"publicId"' },
   { table: "midctl_environment", key: '"only"', own: ["movedTo"] },

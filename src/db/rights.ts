@@ -65,6 +65,8 @@ export const TABLES = [
   "midctl_campaign",
   "midctl_campaign_target",
   "midctl_environment",
+  "midctl_event_seal",
+  "midctl_event_unsealed",
   "midctl_grant",
   "midctl_identity_label",
   "midctl_log",
@@ -84,7 +86,9 @@ export const FUNCTIONS = [
   "midctl_match_legacy(text[])",
   "midctl_note_uses(text[])",
   "midctl_revoke_legacy(text)",
+  "midctl_seal_events(integer)",
   "midctl_workspace_id(text)",
+  "midctl_workspace_public_id(bigint)",
   "midctl_workspace_slug(bigint)",
 ];
 
@@ -108,17 +112,26 @@ const READING = [
   ...on("SELECT", "machine_identity", "midctl_identity_label", "midctl_environment", "midctl_log_head"),
   ...on("SELECT", "midctl_migration", "midctl_grant", "midctl_verifier", "midctl_refused_use"),
   ...on("SELECT", "midctl_approval", "midctl_approval_line", "midctl_approval_vote"),
-  ...on("SELECT", "midctl_campaign", "midctl_campaign_target"),
+  ...on("SELECT", "midctl_campaign", "midctl_campaign_target", "midctl_event_unsealed"),
   ...onColumns("SELECT", "midctl_plan", ["digest", "plan"]),
   ...onColumns("SELECT", "machine_identity_credential", CREDENTIAL),
   ...onColumns("SELECT", "agent_token", TOKEN),
   ...onColumns("SELECT", "agent_audit_event", EVENT),
-  ...call("midctl_workspace_slug", "midctl_workspace_id"),
+  ...call("midctl_workspace_slug", "midctl_workspace_id", "midctl_workspace_public_id"),
 ];
-const DECIDING = call("midctl_match", "midctl_match_legacy", "midctl_activate", "midctl_note_uses");
+const DECIDING = call(
+  "midctl_match",
+  "midctl_match_legacy",
+  "midctl_activate",
+  "midctl_note_uses",
+  "midctl_seal_events",
+);
 
 const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
-  auditor: [...READING, ...on("SELECT", "midctl_log", "midctl_log_tile", "midctl_log_queue")],
+  auditor: [
+    ...READING,
+    ...on("SELECT", "midctl_log", "midctl_log_tile", "midctl_log_queue", "midctl_event_seal"),
+  ],
   verifier: [
     ...READING,
     ...DECIDING,
@@ -136,6 +149,7 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
       "SELECT",
       "midctl_log",
       "midctl_log_tile",
+      "midctl_event_seal",
       "machine_identity_credential",
       "agent_token",
       "midctl_plan",

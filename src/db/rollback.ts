@@ -27,6 +27,7 @@ const HOST_TABLES = ["agent_token", "agent_audit_event", "workspace"] as const;
 const EXPORTED = {
   midctl_environment: "only",
   midctl_refused_use: '"publicId"',
+  midctl_event_seal: '"publicId"',
   midctl_log: '"index"',
 } as const;
 const PAGE = 1000;

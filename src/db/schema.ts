@@ -27,6 +27,7 @@ import {
 
 export { approval, approvalLine, approvalVote, plan } from "./schema-approvals.ts";
 export { campaign, campaignTarget } from "./schema-campaigns.ts";
+export { eventSeal, eventUnsealed } from "./schema-seals.ts";
 
 const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 const oid = customType<{ data: number }>({ dataType: () => "oid" });

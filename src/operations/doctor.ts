@@ -14,6 +14,7 @@ import {
   readServer,
 } from "../repository/overview.ts";
 import { readStanding } from "../repository/rights.ts";
+import { countOverdue } from "../repository/seal.ts";
 import { approvalFindings, type NamedTrust } from "./doctor-approvals.ts";
 import { hygieneFindings } from "./doctor-hygiene.ts";
 import { rightsFindings } from "./doctor-rights.ts";
@@ -36,6 +37,8 @@ export interface Diagnosis {
 
 /** Oldest PostgreSQL whose guards are tested. */
 const OLDEST = 150_000;
+/** Seconds: a running server needs less than one. */
+const SEALED_WITHIN = 60;
 /** More than this apart, in ms, and deadlines surprise whoever watches the local clock. */
 const CLOCK_TOLERANCE = 2_000;
 
@@ -82,6 +85,7 @@ export async function diagnose(
 
   check("guards", guardFindings(guards));
   check("log", log === null ? [UNREAD] : logFindings(log));
+  check("agent events", sealFindings(await countOverdue(db, SEALED_WITHIN)));
   check(
     "environment",
     environment === null
@@ -167,6 +171,18 @@ function logFindings({ head, entries, last }: LogFacts): Omit<Finding, "check">[
       severity: "error",
       message: `The log's head says ${head ?? "nothing"}, and ${entries} entries end at ${last ?? "nothing"}: entries are missing or were added.`,
       mend: "keep this database as evidence and restore from a backup that verifies",
+    },
+  ];
+}
+
+/** @param overdue null for whoever may not read it: the rights are found to be missing elsewhere */
+function sealFindings(overdue: number | null): Omit<Finding, "check">[] {
+  if (overdue === null || overdue === 0) return [];
+  return [
+    {
+      severity: "warning",
+      message: `${overdue} agent event${overdue === 1 ? " has" : "s have"} waited for longer than a minute to be sealed in the log: until then they can be changed without a trace.`,
+      mend: "midctl sweep now, and midctl serve or a timer for what comes",
     },
   ];
 }

@@ -1,5 +1,6 @@
 import type { Database, Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { BATCH_MOST, countUnsealed, sealBatch } from "../repository/seal.ts";
 import {
   abandonOverdue,
   countDue,
@@ -37,6 +38,8 @@ export interface SweepDone {
   readonly revoked: number;
   /** Identities that were due for revocation and were left paused: a protected environment wants an approval for it. */
   readonly heldBack: number;
+  /** Agent events that waited to be sealed. */
+  readonly sealed: number;
   /** What expired within `expiredWithin` seconds: computed, never stored. */
   readonly expired: Expired;
   readonly expiredWithin: number;
@@ -79,7 +82,20 @@ export async function sweep(db: Database, request: Request, options: SweepOption
     paused: due?.paused ?? paused,
     revoked,
     heldBack,
+    sealed: await sealWaiting(db, request, options),
     expired: await countExpired(db, EXPIRED_WITHIN),
     expiredWithin: EXPIRED_WITHIN,
   };
+}
+
+async function sealWaiting(db: Database, request: Request, { onStored }: SweepOptions): Promise<number> {
+  const dryRun = request.dryRun === true;
+  const waiting = dryRun ? await countUnsealed(db) : 0;
+  for (let all = 0; ; ) {
+    const { taken, sealed } = await change(db, request, (tx) => sealBatch(tx, 0));
+    if (dryRun) return waiting;
+    all += sealed;
+    if (taken > 0) onStored?.();
+    if (taken < BATCH_MOST) return all;
+  }
 }

@@ -60,6 +60,8 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
     operator: "SELECT, INSERT, UPDATE (state successor problem)",
   },
   midctl_environment: EVERYBODY_READS,
+  midctl_event_seal: { operator: "SELECT", auditor: "SELECT" },
+  midctl_event_unsealed: EVERYBODY_READS,
   midctl_grant: EVERYBODY_READS,
   midctl_identity_label: EVERYBODY_READS,
   midctl_log: { operator: "SELECT", auditor: "SELECT" },
@@ -88,7 +90,9 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_match: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_note_uses: { operator: "EXECUTE", verifier: "EXECUTE" },
+  midctl_seal_events: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_workspace_id: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
+  midctl_workspace_public_id: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
   midctl_workspace_slug: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
 };
 

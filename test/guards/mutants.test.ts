@@ -198,6 +198,26 @@ const MUTANTS: readonly [clause: string, becomes: string, attack: string][] = [
   [`pg_trigger_depth() < 2 OR`, "", "the edge of the tree altered"],
   [`pg_trigger_depth() < 2 OR`, "", "a tile of the tree written by hand"],
   [
+    `PERFORM midctl_refuse('MC003', 'midctl_event_seal`,
+    `RETURN coalesce(NEW, OLD); PERFORM midctl_refuse('MC003', 'midctl_event_seal`,
+    "an event's seal written by hand",
+  ],
+  [
+    `PERFORM midctl_refuse('MC003', 'midctl_event_seal`,
+    `RETURN coalesce(NEW, OLD); PERFORM midctl_refuse('MC003', 'midctl_event_seal`,
+    "an event's seal altered",
+  ],
+  [
+    `PERFORM midctl_refuse('MC003', 'midctl_event_seal`,
+    `RETURN coalesce(NEW, OLD); PERFORM midctl_refuse('MC003', 'midctl_event_seal`,
+    "an event's seal deleted",
+  ],
+  [
+    `PERFORM midctl_refuse('MC003', 'an event waits`,
+    `RETURN NEW; PERFORM midctl_refuse('MC003', 'an event waits`,
+    "another event put in the place of one that waits",
+  ],
+  [
     `OLD."machineIdentityId" IS NOT NULL OR NOT EXISTS`,
     `OLD."machineIdentityId" IS NULL AND NOT EXISTS`,
     "an event that blames another identity later",

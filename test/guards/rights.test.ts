@@ -71,6 +71,11 @@ describe.each(databases())("a role that is not the owner on $name", (factory) =>
       "the queue",
       `INSERT INTO midctl_log_queue (first, at, action, details) VALUES (true, now(), 'x', '{}')`,
     ],
+    [
+      "the seals",
+      `INSERT INTO midctl_event_seal (batch, position, "publicId", leaf) VALUES (9, 0, 'event0000009', sha256('x'))`,
+    ],
+    ["what waits to be sealed", "DELETE FROM midctl_event_unsealed"],
     ["the label rows", "DELETE FROM midctl_identity_label"],
     ["the environment", "UPDATE midctl_environment SET protected = true"],
   ])("has no right on %s, not from a trigger of its own either", async (_, statement) => {

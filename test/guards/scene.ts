@@ -173,6 +173,8 @@ export async function readEverything(tx: { query: OwnTx["query"] }): Promise<str
     "machine_identity_credential",
     "agent_token",
     "agent_audit_event",
+    "midctl_event_seal",
+    "midctl_event_unsealed",
     "midctl_identity_label",
     "midctl_environment",
     "midctl_log",

@@ -12,6 +12,8 @@ export const sweepOutput = z.object({
   paused: z.number(),
   revoked: z.number(),
   heldBack: z.number(),
+  /** Agent events that waited to be sealed in the log. */
+  sealed: z.number(),
   expired: z.object({ identities: z.number(), credentials: z.number(), approvals: z.number() }),
   expiredWithin: z.number(),
   /** The checkpoint that was made after it; null where none was asked for. */
@@ -23,7 +25,7 @@ export const sweep = defineVerb({
   path: ["sweep"],
   summary: "Store what the clock has decided, for a timer or cron",
   description:
-    "Abandons pending credentials whose deadline has passed and pauses identities idle past their idle life: they are refused already, and this writes it down, with a log entry for each. Counts what expired within a day, of which nothing is stored. Works in short transactions and passes over what others hold, so that any number of hosts may sweep at once; interrupted, what was done stands. Exit 0, also when nothing was due. In a protected environment revocation needs an approval: those that are due are left paused, counted as heldBack, and a message says so.",
+    "Abandons pending credentials whose deadline has passed and pauses identities idle past their idle life: they are refused already, and this writes it down, with a log entry for each. Seals the agent events that wait, in batches of up to 10,000 with an entry for each, as a running serve does by itself. Counts what expired within a day, of which nothing is stored. Works in short transactions and passes over what others hold, so that any number of hosts may sweep at once; interrupted, what was done stands. Exit 0, also when nothing was due. In a protected environment revocation needs an approval: those that are due are left paused, counted as heldBack, and a message says so.",
   examples: [
     { command: "midctl sweep --dry-run", does: "how much is due" },
     {

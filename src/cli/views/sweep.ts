@@ -3,7 +3,7 @@ import type { SweepDocument } from "../verbs/sweep.ts";
 import type { Block, View } from "../view.ts";
 
 export function viewSweep(document: SweepDocument): View {
-  const { abandoned, paused, revoked, heldBack, expired, expiredWithin, checkpoint } = document;
+  const { abandoned, paused, revoked, heldBack, sealed, expired, expiredWithin, checkpoint } = document;
   const within = `within ${formatDuration(expiredWithin)}`;
   const blocks: Block[] = [
     {
@@ -13,6 +13,7 @@ export function viewSweep(document: SweepDocument): View {
         ["credentials abandoned", abandoned],
         ["identities paused", paused],
         ["identities revoked", revoked],
+        ["agent events sealed", sealed],
         [`identities expired ${within}`, expired.identities],
         [`credentials expired ${within}`, expired.credentials],
         [`requests expired ${within}`, expired.approvals],

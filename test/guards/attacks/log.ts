@@ -3,6 +3,9 @@ import { type Attack, HARMLESS, MC003 } from "./attack.ts";
 
 const forgedEntry = `INSERT INTO midctl_log ("index", entry, "leafHash") SELECT 999, '{}', sha256('\\x00'::bytea || convert_to('{}', 'UTF8'))`;
 
+const sealAll = "DELETE FROM midctl_event_unsealed";
+const forgedSeal = `INSERT INTO midctl_event_seal (batch, position, "publicId", leaf) VALUES (9, 0, 'event0000009', sha256('x'))`;
+
 export const LOG_ATTACKS: readonly Attack[] = [
   ...(
     [
@@ -23,6 +26,15 @@ export const LOG_ATTACKS: readonly Attack[] = [
       ],
       ["a tile of the tree altered", "UPDATE midctl_log_tile SET position = position + 1000000"],
       ["a tile of the tree deleted", "DELETE FROM midctl_log_tile"],
+      ["an event's seal written by hand", forgedSeal],
+      ["an event's seal altered", `${sealAll}; UPDATE midctl_event_seal SET token = NULL`],
+      ["an event's seal deleted", `${sealAll}; DELETE FROM midctl_event_seal`],
+      ["all seals truncated", "TRUNCATE midctl_event_seal"],
+      [
+        "another event put in the place of one that waits",
+        "UPDATE midctl_event_unsealed SET id = id + 1000000",
+      ],
+      ["all that waits to be sealed truncated", "TRUNCATE midctl_event_unsealed"],
       ["the log's head deleted", "DELETE FROM midctl_log_head"],
       ["a second head", "INSERT INTO midctl_log_head DEFAULT VALUES"],
       [
