@@ -13,6 +13,10 @@ export const FINDING_KINDS = [
   "rewritten",
   "tree",
   "foreign",
+  // Of agent events, and not of entries.
+  "event_altered",
+  "event_removed",
+  "event_inserted",
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
 
@@ -22,12 +26,14 @@ export interface Finding {
   readonly from: number | null;
   /** The last one. */
   readonly to: number | null;
+  /** The agent event that it is about, `ev_…`; null where it is about none, or about several. */
+  readonly event: string | null;
   /** In a sentence. */
   readonly says: string;
 }
 
 /** So many are told one by one; of the others only how many there are. */
-const MOST = 100;
+export const MOST_FINDINGS = 100;
 /** So many runs are kept apart. */
 const MOST_RUNS = 1_000;
 
@@ -125,12 +131,18 @@ export class Findings {
 
   result(): { readonly findings: readonly Finding[]; readonly found: number } {
     const findings = [...this.#resolve()];
-    return { findings: findings.slice(0, MOST), found: findings.length + this.#more };
+    return { findings: findings.slice(0, MOST_FINDINGS), found: findings.length + this.#more };
   }
 
   *#resolve(): Generator<Finding> {
     for (const origin of this.#foreign)
-      yield { kind: "foreign", from: null, to: null, says: `a checkpoint is of another log, ${origin}` };
+      yield {
+        kind: "foreign",
+        from: null,
+        to: null,
+        event: null,
+        says: `a checkpoint is of another log, ${origin}`,
+      };
     // Where hashes above it do not fit either, what was changed is the tree; an entry changed alone leaves the tree as it was.
     const isOfTree = (run: Run): boolean =>
       run.from >= this.#exported && (run.to < this.#genuine || this.#tree.some((each) => holds(each, run)));
@@ -245,6 +257,7 @@ function told(kind: FindingKind, { from, to }: Run, many: string, one = many): F
     kind,
     from,
     to,
+    event: null,
     says: kind === "reordered" ? `entries ${from} to ${to} ${what}` : `${who} ${what}`,
   };
 }

@@ -1,11 +1,12 @@
 import type { Tx } from "../db/database.ts";
 import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
 import type { ExportedLeaves } from "../domain/log-export.ts";
-import { type Finding, Findings } from "../domain/log-findings.ts";
+import { type Finding, Findings, MOST_FINDINGS } from "../domain/log-findings.ts";
 import { HASH_SIZE, hashLeaf, peaksOf, type ReadNodes, type TreeNode } from "../domain/merkle.ts";
 import { readNodesOf } from "../domain/tile.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
 import { type LeafRow, readBeyond, readLeaves, readTree } from "../repository/tree.ts";
+import { type VerifiedEvents, verifyEvents } from "./audit-verify-events.ts";
 
 export interface VerifyOptions {
   /** Heads that were seen before, of any log, in any order. */
@@ -38,6 +39,8 @@ export interface Verified {
   readonly findings: readonly Finding[];
   /** With those that are too many to be told. */
   readonly found: number;
+  /** What agents did, as it is sealed; null for whoever does not see all of it. */
+  readonly events: VerifiedEvents | null;
 }
 
 /** Entries at once: all subtrees up to height twelve are complete by a page. */
@@ -70,6 +73,13 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
   }
   const beyond = await readBeyond(db);
   findings.end({ beyond, seen: checkpoints.at(-1)?.size ?? 0 });
+  const { findings: told, found } = findings.result();
+  const events = await verifyEvents(db, {
+    from,
+    until: tree.size,
+    isDoubted: (index) =>
+      found > told.length || told.some(index === null ? ({ kind }) => kind !== "foreign" : isAbout(index)),
+  });
   return {
     origin,
     size: tree.size,
@@ -78,8 +88,14 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     // Those that saw more than there is are found not to agree.
     checkpoints: heads.compared + checkpoints.length - within.length - (exported === null ? 0 : 1),
     anchored: heads.anchored,
-    ...findings.result(),
+    findings: [...told, ...(events?.findings ?? [])].slice(0, MOST_FINDINGS),
+    found: found + (events?.found ?? 0),
+    events: events?.events ?? null,
   };
+}
+
+function isAbout(index: number): (finding: Finding) => boolean {
+  return ({ from, to }) => from !== null && to !== null && from <= index && index <= to;
 }
 
 function bySize(a: Checkpoint, b: Checkpoint): number {

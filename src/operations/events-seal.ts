@@ -13,3 +13,8 @@ export async function sealEvents(tx: Tx): Promise<number> {
     if (taken < BATCH_MOST) return all;
   }
 }
+
+/** One batch, where an event has waited for so many milliseconds: for whoever asks again and again. */
+export async function sealRipeEvents(tx: Tx, ripe: number): Promise<void> {
+  await sealBatch(tx, ripe);
+}

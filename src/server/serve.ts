@@ -12,6 +12,7 @@ import { preferFastLane } from "./fast-lane.ts";
 import { Health } from "./health.ts";
 import { listenAt } from "./listen.ts";
 import { type CheckpointState, Metrics } from "./metrics.ts";
+import { Sealer } from "./sealer.ts";
 import { readTarget } from "./target.ts";
 import { Turns } from "./turns.ts";
 
@@ -112,16 +113,16 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const address = await listenAt(server, options.address);
   // Of accepting, such as too many open files: the next one may be well.
   server.on("error", report);
+  const sealer = new Sealer(db, report);
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.stop();
     await connections.end(limits.drain);
     log?.flush();
-    const close = authenticator
-      .close()
-      .catch(() => undefined)
-      .then(() => db.close());
+    const close = Promise.all([authenticator.close().catch(() => undefined), sealer.stop()]).then(() =>
+      db.close(),
+    );
     await within(CLOSE_WITHIN, close, () => undefined);
   };
   return {

@@ -7,7 +7,7 @@ import { databases, type TestDatabase } from "../support/databases.ts";
 
 const SIZE = 150;
 /** Draws of each way: a hundred and more in all. `npm run campaign:tamper` plays a thousand. */
-const ROUNDS = 8;
+const ROUNDS = 5;
 
 describe.each(databases())("verifying the log on $name", (factory) => {
   let database: TestDatabase;

@@ -39,11 +39,15 @@ const logVerdictSchema = z.object({
         kind: z.enum(FINDING_KINDS),
         from: z.nullable(z.number()),
         to: z.nullable(z.number()),
+        /** The agent event that it is about, ev_…. */
+        event: z.nullable(z.string()),
         says: z.string(),
       }),
     ),
   ),
   found: z.number(),
+  /** What agents did, as it is sealed in the batches that were read; null for whoever does not see all events. */
+  events: z.nullable(z.object({ sealed: z.number(), pruned: z.number(), unsealed: z.number() })),
 });
 export type LogVerdict = z.infer<typeof logVerdictSchema>;
 

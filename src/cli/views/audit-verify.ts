@@ -18,8 +18,23 @@ export function viewAuditVerify(document: LogVerdict): View {
         ]),
     ...(more > 0 ? [{ kind: "notice", text: `And ${more} more.` } as const] : []),
     ...(ok ? [] : [{ kind: "notice", text: `${read} read.` } as const]),
+    { kind: "notice", text: sayEvents(document) },
     { kind: "notice", text: sayAgainst(document) },
   ];
+}
+
+function sayEvents({ events }: LogVerdict): string {
+  if (events === null)
+    return "What agents did was not read: row-level security hides some of it from this role. The owner of the schema sees it.";
+  const { sealed, pruned, unsealed } = events;
+  const parts = [
+    `${sealed} sealed agent ${sealed === 1 ? "event" : "events"} read`,
+    ...(pruned > 0
+      ? [`${pruned} of them gone with ${pruned === 1 ? "its workspace" : "their workspaces"}`]
+      : []),
+    ...(unsealed > 0 ? [`${unsealed} more ${unsealed === 1 ? "waits" : "wait"} to be sealed`] : []),
+  ];
+  return `${parts.join(", ")}.`;
 }
 
 /** Which kind of check this was. */

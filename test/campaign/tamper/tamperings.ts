@@ -1,4 +1,5 @@
 import type { Tx } from "../../../src/db/database.ts";
+import { hashEvent, type SealedEvent } from "../../../src/domain/event-leaf.ts";
 import type { FindingKind } from "../../../src/domain/log-findings.ts";
 import { hashChildren, hashLeaf } from "../../../src/domain/merkle.ts";
 import type { Random } from "../random.ts";
@@ -9,13 +10,24 @@ export interface Scene {
   /** The smaller checkpoint, of when a dump was made; and the larger one. */
   readonly dumped: number;
   readonly seen: number;
+  /** Events as they were sealed, some to each batch. */
+  readonly events: readonly SealedPlace[];
 }
 
-/** One finding. */
+export interface SealedPlace {
+  /** Public id. */
+  readonly id: string;
+  readonly batch: number;
+  readonly position: number;
+}
+
+/** What is found: one kind, of entries or of events. */
 export interface Expected {
   readonly kind: FindingKind;
-  readonly from: number;
-  readonly to: number;
+  readonly from: number | null;
+  readonly to: number | null;
+  /** The events to be named, `ev_…`, each by a finding of its own; [null] for one that names none. */
+  readonly events: readonly (string | null)[];
 }
 
 /** What an owner of the database does with the triggers off, and what must be said of it. */
@@ -128,18 +140,123 @@ const WAYS: Readonly<Record<string, Draw>> = {
   },
 };
 
+/** The same of what agents did. */
+const EVENT_WAYS: Readonly<Record<string, Draw>> = {
+  "alters an event": (random, { events }) => {
+    const { id } = random.pick(events);
+    return ofEvent("event_altered", [id], (tx) => setEvent(tx, id, `metadata = '{"nothing":"to see here"}'`));
+  },
+  "alters when an event was": (random, { events }) => {
+    const { id } = random.pick(events);
+    const by = 1 + random.below(1_000_000);
+    return ofEvent("event_altered", [id], (tx) =>
+      setEvent(tx, id, `"createdAt" = "createdAt" - interval '${by} microseconds'`),
+    );
+  },
+  "blames another for an event": (random, { events }) => {
+    const { id } = random.pick(events);
+    return ofEvent("event_altered", [id], (tx) =>
+      setEvent(tx, id, `"agentTokenId" = (SELECT id FROM agent_token WHERE "publicId" = 'scapegoat001')`),
+    );
+  },
+  "blames another for an event in its seal": (random, { events }) => {
+    const { id } = random.pick(events);
+    return ofEvent("event_altered", [id], (tx) => setSeal(tx, id, "token = 'scapegoat001'"));
+  },
+  "alters an event and its seal": (random, { events }) => {
+    const { id } = random.pick(events);
+    return ofEvent("event_altered", [null], async (tx) => {
+      await setEvent(tx, id, "action = 'card.another'");
+      await reseal(tx, id);
+    });
+  },
+  "swaps two events": (random, { events }) => {
+    const [one, other] = twoOf(random, events);
+    return ofEvent("event_altered", [one.id, other.id], (tx) =>
+      run(
+        tx,
+        `UPDATE agent_audit_event e SET action = o.action, metadata = o.metadata, "createdAt" = o."createdAt" FROM agent_audit_event o
+          WHERE (e."publicId", o."publicId") IN (('${one.id}', '${other.id}'), ('${other.id}', '${one.id}'))`,
+      ),
+    );
+  },
+  "lets two seals of a batch change places": (random, { events }) => {
+    const { batch } = random.pick(events);
+    const [one, other] = twoOf(
+      random,
+      events.filter((each) => each.batch === batch),
+    );
+    return ofEvent("event_altered", [null], async (tx) => {
+      await setSeal(tx, one.id, "position = -1");
+      await setSeal(tx, other.id, `position = ${one.position}`);
+      await setSeal(tx, one.id, `position = ${other.position}`);
+    });
+  },
+  "deletes an event": (random, { events }) => {
+    const { id } = random.pick(events);
+    return ofEvent("event_removed", [id], (tx) => deleteFrom(tx, "agent_audit_event", id));
+  },
+  "deletes an event and its seal": (random, { events }) => {
+    const { id } = random.pick(events);
+    return ofEvent("event_removed", [null], async (tx) => {
+      await deleteFrom(tx, "agent_audit_event", id);
+      await deleteFrom(tx, "midctl_event_seal", id);
+    });
+  },
+  "deletes an event and numbers the seals of its batch anew": (random, { events }) => {
+    const { id, batch, position } = random.pick(events);
+    return ofEvent("event_removed", [null], async (tx) => {
+      await deleteFrom(tx, "agent_audit_event", id);
+      await deleteFrom(tx, "midctl_event_seal", id);
+      for (const each of events.filter((one) => one.batch === batch && one.position > position))
+        await setSeal(tx, each.id, "position = position - 1");
+    });
+  },
+  "puts an event in": () =>
+    ofEvent("event_inserted", ["forged000001"], (tx) => forgeEvent(tx, "forged000001")),
+  "puts an event in with a seal in a batch that there is": (random, { events }) => {
+    const { batch } = random.pick(events);
+    return ofEvent("event_inserted", ["forged000001"], async (tx) => {
+      await forgeEvent(tx, "forged000001");
+      await forgeSeal(tx, "forged000001", batch, events.filter((each) => each.batch === batch).length);
+    });
+  },
+  "puts an event in with a seal in a batch of its own": (random) =>
+    ofEvent("event_inserted", ["forged000001"], async (tx) => {
+      await forgeEvent(tx, "forged000001");
+      await forgeSeal(tx, "forged000001", 1_000 + random.below(1_000), 0);
+    }),
+  "puts an event in before the others of a batch": (random, { events }) => {
+    const { batch } = random.pick(events);
+    return ofEvent("event_inserted", [null], async (tx) => {
+      for (const each of events.filter((one) => one.batch === batch).reverse())
+        await setSeal(tx, each.id, "position = position + 1");
+      await forgeEvent(tx, "forged000001");
+      await forgeSeal(tx, "forged000001", batch, 0);
+    });
+  },
+};
+
+const ALL_WAYS = { ...WAYS, ...EVENT_WAYS };
+
 export function drawTampering(random: Random, scene: Scene): Tampering {
-  const [name, draw] = random.pick(Object.entries(WAYS));
+  const [name, draw] = random.pick(Object.entries(ALL_WAYS));
   return { ...draw(random, scene), name };
 }
 
 export function eachTampering(random: Random, scene: Scene): Tampering[] {
-  return Object.entries(WAYS).map(([name, draw]) => ({ ...draw(random, scene), name }));
+  return Object.entries(ALL_WAYS).map(([name, draw]) => ({ ...draw(random, scene), name }));
 }
 
 /** What stands in the way of an owner. */
 export async function unlock(tx: Tx): Promise<void> {
-  for (const table of ["midctl_log", "midctl_log_tile", "midctl_log_head"])
+  for (const table of [
+    "midctl_log",
+    "midctl_log_tile",
+    "midctl_log_head",
+    "midctl_event_seal",
+    "agent_audit_event",
+  ])
     await run(tx, `ALTER TABLE ${table} DISABLE TRIGGER USER`);
   await run(tx, "ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_leaf_check");
 }
@@ -149,7 +266,16 @@ function at(kind: FindingKind, index: number, apply: (tx: Tx, index: number) => 
 }
 
 function span(kind: FindingKind, from: number, to: number, apply: (tx: Tx) => Promise<void>): Tampering {
-  return { name: "", kind, from, to, apply };
+  return { name: "", kind, from, to, events: [null], apply };
+}
+
+function ofEvent(
+  kind: FindingKind,
+  events: readonly (string | null)[],
+  apply: (tx: Tx) => Promise<void>,
+): Tampering {
+  const named = events.map((id) => (id === null ? null : `ev_${id}`));
+  return { name: "", kind, from: null, to: null, events: named, apply };
 }
 
 function exactly(
@@ -158,7 +284,7 @@ function exactly(
   from = tampering.from,
   to = tampering.to,
 ): Tampering {
-  return { ...tampering, byExport: { kind, from, to } };
+  return { ...tampering, byExport: { kind, from, to, events: [null] } };
 }
 
 async function run(tx: Tx, statement: string): Promise<void> {
@@ -204,6 +330,48 @@ function forge(tx: Tx, index: number): Promise<void> {
 async function restore(tx: Tx, size: number): Promise<void> {
   await run(tx, `DELETE FROM midctl_log WHERE "index" >= ${size}`);
   await rebuild(tx);
+}
+
+function setEvent(tx: Tx, id: string, assignment: string): Promise<void> {
+  return run(tx, `UPDATE agent_audit_event SET ${assignment} WHERE "publicId" = '${id}'`);
+}
+
+function setSeal(tx: Tx, id: string, assignment: string): Promise<void> {
+  return run(tx, `UPDATE midctl_event_seal SET ${assignment} WHERE "publicId" = '${id}'`);
+}
+
+function deleteFrom(tx: Tx, table: string, id: string): Promise<void> {
+  return run(tx, `DELETE FROM ${table} WHERE "publicId" = '${id}'`);
+}
+
+function forgeEvent(tx: Tx, id: string): Promise<void> {
+  return run(tx, `INSERT INTO agent_audit_event ("publicId", action) VALUES ('${id}', 'card.forged')`);
+}
+
+async function forgeSeal(tx: Tx, id: string, batch: number, position: number): Promise<void> {
+  await run(
+    tx,
+    `INSERT INTO midctl_event_seal (batch, position, "publicId", leaf) VALUES (${batch}, ${position}, '${id}', sha256('x'))`,
+  );
+  await reseal(tx, id);
+}
+
+/** As the event is now. */
+async function reseal(tx: Tx, id: string): Promise<void> {
+  const [row] = await tx.query<SealedEvent>(
+    `SELECT e."publicId" AS id, e.action, e."entityType", e."entityId", e.metadata, s.token, s.identity, s.workspace,
+            to_char(e."createdAt", 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
+       FROM agent_audit_event e JOIN midctl_event_seal s USING ("publicId") WHERE "publicId" = '${id}'`,
+  );
+  if (row === undefined) throw new Error(`there is no event ${id}`);
+  await setSeal(tx, id, `leaf = decode('${hashEvent(row).toString("hex")}', 'hex')`);
+}
+
+function twoOf(random: Random, events: readonly SealedPlace[]): readonly [SealedPlace, SealedPlace] {
+  const at = random.below(events.length - 1);
+  const [one, other] = [events[at], events[at + 1 + random.below(events.length - at - 1)]];
+  if (one === undefined || other === undefined) throw new Error("there are no two events");
+  return [one, other];
 }
 
 /** Tiles and head over the entries as they lie there, or over other ones, with nothing left of those before. */
