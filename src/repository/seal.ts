@@ -42,12 +42,19 @@ export async function countOverdue(tx: Tx, seconds: number): Promise<number | nu
   return row?.count ?? 0;
 }
 
-/** Whether whoever asks sees every event: row-level security of a host's may hide some, and nothing can be said of those. */
+/**
+ * Whether whoever asks sees every event, and whose it is: a host's row-level security may hide some, and nothing can be said of
+ * those. By a policy that shows everything, as `db grant` makes it, all are seen.
+ */
 export async function seesEvents(tx: Tx): Promise<boolean> {
-  const [row] = await tx.query<{ hidden: boolean }>(
-    "SELECT row_security_active('agent_audit_event') AS hidden",
+  const [row] = await tx.query<{ sees: boolean | null }>(
+    `SELECT bool_and(NOT row_security_active(name) OR (
+              SELECT bool_and(p.polpermissive) AND bool_or(p.polpermissive AND pg_get_expr(p.polqual, p.polrelid) = 'true') FROM pg_policy p
+               WHERE p.polrelid = to_regclass(name) AND p.polcmd IN ('*', 'r')
+                 AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r WHERE pg_has_role(r, 'member')))) IS TRUE) AS sees
+       FROM unnest(ARRAY['agent_audit_event', 'agent_token', 'machine_identity']) AS name`,
   );
-  return row?.hidden === false;
+  return row?.sees === true;
 }
 
 /** What the entry of a batch says. */

@@ -186,8 +186,17 @@ test.each(postgresDatabases().slice(0, 1))(
       .transaction(async (tx) => {
         await tx.script(`CREATE ROLE midctl_test_reader; GRANT USAGE ON SCHEMA public TO midctl_test_reader;
           GRANT SELECT ON ALL TABLES IN SCHEMA public TO midctl_test_reader; SET LOCAL ROLE midctl_test_reader`);
-        const { events, findings } = await verifyLog(tx, ALL);
-        expect([events, findings]).toEqual([null, []]);
+        const hidden = await verifyLog(tx, ALL);
+        await tx.script(`RESET ROLE; CREATE POLICY seen ON agent_audit_event FOR SELECT TO midctl_test_reader USING (true);
+          CREATE POLICY seen ON agent_token FOR SELECT TO midctl_test_reader USING (true);
+          GRANT EXECUTE ON FUNCTION midctl_workspace_public_id(bigint) TO midctl_test_reader; SET LOCAL ROLE midctl_test_reader`);
+        const shown = await verifyLog(tx, ALL);
+        await tx.script(`RESET ROLE; CREATE POLICY some ON agent_token AS RESTRICTIVE FOR SELECT TO midctl_test_reader USING (id > 1);
+          SET LOCAL ROLE midctl_test_reader`);
+        const partly = await verifyLog(tx, ALL);
+
+        expect([hidden, shown, partly].map(({ findings }) => findings)).toEqual([[], [], []]);
+        expect([hidden, shown, partly].map(({ events }) => events?.sealed ?? null)).toEqual([null, 3, null]);
         throw undo;
       })
       .catch((error: unknown) => {

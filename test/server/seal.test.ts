@@ -21,7 +21,7 @@ test("midctl serve seals what agents did, as it comes and without being asked", 
   const { stderr } = await startServe(desk.env);
 
   for (const batch of [1, 2]) {
-    await write(`event000000${batch}0`);
+    await write(`event000000${batch}`);
     await until(async () => (await readSeals()).length === batch);
   }
 
