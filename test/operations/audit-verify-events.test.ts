@@ -191,7 +191,7 @@ test.each(postgresDatabases().slice(0, 1))(
           CREATE POLICY seen ON agent_token FOR SELECT TO midctl_test_reader USING (true);
           GRANT EXECUTE ON FUNCTION midctl_workspace_public_id(bigint) TO midctl_test_reader; SET LOCAL ROLE midctl_test_reader`);
         const shown = await verifyLog(tx, ALL);
-        await tx.script(`RESET ROLE; CREATE POLICY some ON agent_token AS RESTRICTIVE FOR SELECT TO midctl_test_reader USING (id > 1);
+        await tx.script(`RESET ROLE; CREATE POLICY partly ON agent_token AS RESTRICTIVE FOR SELECT TO midctl_test_reader USING (id > 1);
           SET LOCAL ROLE midctl_test_reader`);
         const partly = await verifyLog(tx, ALL);
 
