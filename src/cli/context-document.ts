@@ -10,6 +10,7 @@ export const contextSchema = z.object({
   passwordCommand: z.nullable(z.string()),
   dataDir: z.nullable(z.string()),
   trustDir: z.nullable(z.string()),
+  headFile: z.nullable(z.string()),
   actor: z.nullable(z.string()),
 });
 
@@ -23,6 +24,7 @@ export function summarizeContext(name: string, settings: ContextSettings, curren
     passwordCommand: settings.passwordCommand ?? null,
     dataDir: settings.dataDir ?? null,
     trustDir: settings.trustDir ?? null,
+    headFile: settings.headFile ?? null,
     actor: settings.actor ?? null,
   };
 }

@@ -22,6 +22,7 @@ const contextSchema = z.strictObject({
   passwordCommand: z.optional(z.string()),
   dataDir: z.optional(z.string()),
   trustDir: z.optional(z.string()),
+  headFile: z.optional(z.string()),
   actor: z.optional(z.string()),
 });
 

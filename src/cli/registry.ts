@@ -54,6 +54,10 @@ export const registry: readonly RegistryEntry[] = [
   },
   { path: "audit export", load: async () => (await import("./verbs/audit-export.ts")).auditExport },
   { path: "audit prove", load: async () => (await import("./verbs/audit-prove.ts")).auditProve },
+  {
+    path: "audit reconcile",
+    load: async () => (await import("./verbs/audit-reconcile.ts")).auditReconcile,
+  },
   { path: "verify", load: async () => (await import("./verbs/verify.ts")).verify },
   { path: "serve", load: async () => (await import("./verbs/serve.ts")).serve },
   { path: "mcp", load: async () => (await import("./verbs/mcp.ts")).mcp },

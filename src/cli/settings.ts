@@ -23,6 +23,8 @@ export interface Settings {
   /** Store of the embedded engine; null: its default place. */
   readonly dataDir: Sourced<string | null>;
   readonly trustDir: Sourced<string | null>;
+  /** Where the highest head of the log that was seen is kept; null for nowhere. */
+  readonly headFile: Sourced<string | null>;
   readonly actor: Sourced<string>;
   readonly reason: Sourced<string | null>;
   readonly output: Sourced<OutputFormat>;
@@ -37,6 +39,7 @@ export const environmentVariables = {
   MIDCTL_CONTEXT: "the context to use",
   MIDCTL_DATA_DIR: "the store of the embedded PostgreSQL",
   MIDCTL_TRUST_DIR: "trust root for approvals",
+  MIDCTL_HEAD_FILE: "the file that keeps the highest head of the log seen",
   MIDCTL_ACTOR: "the name that the log shows for you, else your user name",
   MIDCTL_REASON: "as --reason",
   MIDCTL_OUTPUT: "as --output",
@@ -95,6 +98,15 @@ export function resolveSettings(
         flags.trustDir,
         variable(env, "MIDCTL_TRUST_DIR"),
         () => chosen().trustDir,
+        null,
+      );
+    },
+    get headFile() {
+      // Its flag is of the few commands that have use for it.
+      return pickLazily<string | null>(
+        undefined,
+        variable(env, "MIDCTL_HEAD_FILE"),
+        () => chosen().headFile,
         null,
       );
     },

@@ -214,6 +214,7 @@ test("the view says how many events were read, and what became of them", () => {
     root: "",
     from: 0,
     against: "itself",
+    exported: null,
     checkpoints: 0,
     anchored: null,
     findings: [],

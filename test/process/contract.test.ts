@@ -54,6 +54,8 @@ delivery: {files: ./secrets}
   await desk.sql(
     `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ('legacy000001', 'old', 'kan', repeat('0a', 32))`,
   );
+  const { origin, size, root } = await desk.ask("audit checkpoint");
+  writeFileSync(join(desk.directory, "head"), `${origin}\n${size}\n${root}\n`);
   await desk.ask("context set lab --database-url postgres://u@h/x");
   const place = mkdtempSync(join(inject("scratch"), "embedded-"));
   // Under root the server runs as a user of its own, who must reach the store.
@@ -105,6 +107,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "audit checkpoint": { words: "audit checkpoint" },
   "audit export": { words: "audit export --out ./log.jsonl" },
   "audit prove": { words: "audit prove --event log_0" },
+  "audit reconcile": { words: "audit reconcile --head-file ./head" },
   verify: { words: "verify", stdin: () => token },
   "runbook check": { words: "runbook check rotation.yaml" },
   "runbook plan": { words: "runbook plan rotation.yaml" },

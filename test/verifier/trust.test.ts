@@ -278,8 +278,8 @@ describe.each(databases())("a verifier with a trust root, on $name", ({ create }
       const [good, bad] = [(await coverOne(db, desk)).token, await issueActive(db, "looked-at")];
       const trust = loadTrust(desk.dir);
 
-      expect(await verifyToken(db, good, "cards:read", trust)).toMatchObject({ ok: true });
-      expect(await verifyToken(db, bad, null, trust)).toEqual(UNAPPROVED);
+      expect(await verifyToken(db, good, "cards:read", { trust })).toMatchObject({ ok: true });
+      expect(await verifyToken(db, bad, null, { trust })).toEqual(UNAPPROVED);
       expect(await verifyToken(db, bad, null)).toMatchObject({ ok: true });
     });
   });

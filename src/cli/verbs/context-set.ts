@@ -14,12 +14,20 @@ import { hasPassword } from "../redact.ts";
 import { defineVerb } from "../verb.ts";
 
 const longestUrl = 8_192;
-const unsettable = ["database-url", "password-command", "data-dir", "trust-dir", "actor"] as const;
+const unsettable = [
+  "database-url",
+  "password-command",
+  "data-dir",
+  "trust-dir",
+  "head-file",
+  "actor",
+] as const;
 const keyOf = {
   "database-url": "databaseUrl",
   "password-command": "passwordCommand",
   "data-dir": "dataDir",
   "trust-dir": "trustDir",
+  "head-file": "headFile",
   actor: "actor",
 } as const satisfies Readonly<Record<(typeof unsettable)[number], ContextKey>>;
 
@@ -27,7 +35,7 @@ export const contextSet = defineVerb({
   path: ["context", "set"],
   summary: "Make a context, or change what it sets",
   description:
-    "Stores --database-url, --password-command, --data-dir, --trust-dir and --actor as given; what is not given stays as it is. A URL with a password comes by stdin, since arguments are public; the context file is private.",
+    "Stores --database-url, --password-command, --data-dir, --trust-dir, --head-file and --actor as given; what is not given stays as it is. A URL with a password comes by stdin, since arguments are public; the context file is private.",
   examples: [
     {
       command: "midctl context set prod --database-url postgres://midctl@db.example/midctl",
@@ -60,6 +68,7 @@ export const contextSet = defineVerb({
       summary: "prints the database's password; run without a shell, when a command connects",
     },
     dataDir: { value: "DIR", summary: "store of the embedded PostgreSQL" },
+    headFile: { value: "PATH", summary: "where serve, mcp and verify keep the highest head of this log" },
     unset: {
       value: "KEY",
       summary: "forget what the context sets for it",
@@ -82,6 +91,7 @@ export const contextSet = defineVerb({
       given.passwordCommand = input.passwordCommand;
     }
     if (input.dataDir !== undefined) given.dataDir = resolve(input.dataDir);
+    if (input.headFile !== undefined) given.headFile = resolve(input.headFile);
     if (flags.trustDir !== undefined) given.trustDir = resolve(flags.trustDir);
     if (flags.actor !== undefined) given.actor = flags.actor;
 

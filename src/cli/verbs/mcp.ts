@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { createAuthenticator } from "../../operations/authenticate.ts";
+import { headFileOption, openHeadFile } from "../head.ts";
 import { endInOrder } from "../interruption.ts";
 import { readToken } from "../token-input.ts";
 import { followTrustRoot } from "../trust.ts";
@@ -17,11 +18,12 @@ export const mcp = defineVerb({
   ],
   options: {
     stdio: { summary: "over standard input and output: there is no other way yet, so it has to be said" },
+    headFile: headFileOption,
     tokenFile: { value: "PATH", summary: "the client's token file; default: MIDCTL_TOKEN_FILE" },
   },
   // Standard output belongs to the protocol.
   output: z.object({}),
-  async run({ stdio, tokenFile }, context) {
+  async run({ stdio, headFile, tokenFile }, context) {
     if (!stdio) {
       throw new MidctlError("usage", "mcp has to be told how it speaks; nothing was done", {
         hint: "midctl mcp --stdio, or midctl serve for Streamable HTTP at /mcp",
@@ -36,7 +38,12 @@ export const mcp = defineVerb({
     const token = await readToken(context, file);
     const trust = followTrustRoot(context);
     const [{ startStdio }, db] = await Promise.all([import("../../server/stdio.ts"), context.database()]);
-    const authenticator = createAuthenticator({ db, ...(trust === null ? {} : { trust }) });
+    const head = openHeadFile(headFile, context);
+    const authenticator = createAuthenticator({
+      db,
+      ...(trust === null ? {} : { trust }),
+      ...(head === null ? {} : { head }),
+    });
     const session = await startStdio({
       input: process.stdin,
       output: process.stdout,

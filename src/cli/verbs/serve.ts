@@ -1,11 +1,12 @@
 import * as z from "zod/mini";
 import { parseDuration } from "../../domain/duration.ts";
 import { MidctlError } from "../../domain/errors.ts";
-import { createAuthenticator } from "../../operations/authenticate.ts";
+import { type Authenticator, createAuthenticator } from "../../operations/authenticate.ts";
 import { requireEnvironment } from "../../operations/lookup.ts";
 import { formatAddress, isLocal, parseAddress } from "../../server/address.ts";
 import { PATHS } from "../../server/target.ts";
 import { CHECKPOINT_OPTIONS, keepCheckpoints, openCheckpointPlace } from "../checkpointing.ts";
+import { headFileOption, openHeadFile } from "../head.ts";
 import { endInOrder, type Signal } from "../interruption.ts";
 import { readWith } from "../parse.ts";
 import { errorAsText, errorAsTrace } from "../report.ts";
@@ -28,7 +29,7 @@ export const serve = defineVerb({
   path: ["serve"],
   summary: "Answer resource servers and proxies by HTTP: /auth, /introspect, /mcp",
   description:
-    "Runs until SIGTERM or SIGINT, then ends in order and exits 0; so it does on SIGHUP, but exits 129. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy. With --trust-dir (or MIDCTL_TRUST_DIR) no token is accepted that no signed plan in force names.",
+    "Runs until SIGTERM or SIGINT, then ends in order and exits 0; so it does on SIGHUP, but exits 129. Speaks plain HTTP: put TLS in front of it. The access log goes to stderr. docs/verify.md shows nginx, Traefik and Caddy. With --trust-dir (or MIDCTL_TRUST_DIR) no token is accepted that no signed plan in force names; with --head-file (or MIDCTL_HEAD_FILE) none while the database is behind what was seen of it.",
   examples: [
     { command: "midctl serve", does: "at http://127.0.0.1:8484" },
     { command: "midctl serve --trust-dir /etc/midctl/trust", does: "accepts only what owners have signed" },
@@ -36,6 +37,10 @@ export const serve = defineVerb({
       command:
         "midctl serve --checkpoint-out /mnt/elsewhere/checkpoints --checkpoint-signer /etc/midctl/log_ed25519",
       does: "and signs the log's head once a minute",
+    },
+    {
+      command: "midctl serve --head-file /var/lib/midctl-serve/head",
+      does: "accepts nothing from a database that was restored from before",
     },
     { command: "midctl serve --listen unix:/run/midctl/serve.sock", does: "for a proxy on this machine" },
   ],
@@ -53,10 +58,11 @@ export const serve = defineVerb({
       default: "1m",
       schema: readWith((text) => parseDuration(text, { atLeast: 1 })),
     },
+    headFile: headFileOption,
     noAccessLog: { summary: "write no line for each request" },
   },
   output: serveOutput,
-  async run({ listen, noAccessLog, checkpointEvery, ...input }, context) {
+  async run({ listen, headFile, noAccessLog, checkpointEvery, ...input }, context) {
     if (context.dryRun) {
       throw new MidctlError(
         "usage",
@@ -86,14 +92,18 @@ export const serve = defineVerb({
     const checkpoints =
       place === null ? null : await keepCheckpoints(db, place, checkpointEvery * 1_000, report);
     const { promise: stopped, resolve: stop } = promiseWithResolvers<Signal>();
+    const head = openHeadFile(headFile, context);
+    const authenticator = createAuthenticator({
+      db,
+      warn: context.notice,
+      ...(trust === null ? {} : { trust }),
+      ...(head === null ? {} : { head }),
+    });
+    await refuseUselessHead(authenticator);
     const running = await startServer({
       address: listen,
       db,
-      authenticator: createAuthenticator({
-        db,
-        warn: context.notice,
-        ...(trust === null ? {} : { trust }),
-      }),
+      authenticator,
       version: midctlVersion,
       log: noAccessLog ? null : (lines) => context.terminal.writeMessage(lines),
       report,
@@ -127,6 +137,20 @@ export const serve = defineVerb({
   },
   view: viewServe,
 });
+
+/**
+ * A file that cannot keep the log's head, or keeps another's, is refused at the start; a database that is behind it is waited
+ * for, as one that does not answer.
+ */
+async function refuseUselessHead(authenticator: Authenticator): Promise<void> {
+  try {
+    await authenticator.check();
+  } catch (error) {
+    if (error instanceof MidctlError && error.code === "unavailable") return;
+    await authenticator.close();
+    throw error;
+  }
+}
 
 function promiseWithResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve = (_: T): void => {};

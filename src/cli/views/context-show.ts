@@ -13,6 +13,7 @@ export function viewContextShow({ file, context, settings }: ContextShowDocument
           ["password command", context.passwordCommand],
           ["store", context.dataDir],
           ["trust root", context.trustDir],
+          ["head file", context.headFile],
           ["actor", context.actor],
         ],
       },
