@@ -92,12 +92,10 @@ interface Row {
   /** 1 for the first that was asked for. */
   readonly place: string;
   readonly good: boolean;
-  /** On one row alone. */
+  /** On one row alone; with the log's size and edge behind it, where they were asked for. */
   readonly at: string | null;
   readonly barred: Barred | null;
   readonly hidden: boolean | null;
-  readonly size?: string | null;
-  readonly edge?: string | null;
   readonly packed: string | null;
   readonly [column: string]: unknown;
 }
@@ -138,11 +136,12 @@ function toReading(
     const hash = hashes[Number(row.place) - 1];
     if (row.good && facts !== null && hash !== undefined) tokens.set(hash, facts);
   }
+  const [at, size, edge] = moment?.at?.split("|") ?? [];
   return {
-    at: toDate(moment?.at)?.getTime() ?? Number.NaN,
+    at: toDate(at)?.getTime() ?? Number.NaN,
     barred: moment === undefined ? "standby" : moment.barred,
     hidden: moment?.hidden !== false,
-    head: moment?.size == null || moment.edge == null ? null : { size: moment.size, edge: moment.edge },
+    head: size === undefined || edge === undefined ? null : { size, edge },
     tokens,
   };
 }

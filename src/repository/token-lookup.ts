@@ -1,5 +1,4 @@
 /** The statements by which tokens are looked up, spelled once. */
-import { LOG_HEAD } from "./tree.ts";
 
 /**
  * A credential and its identity. Columns are what a lookup costs most, so everything that can hold no `|`, by its type or
@@ -32,8 +31,7 @@ const PACKED = [
 const COLUMNS = `m.place, m.good, CASE WHEN m.place = 1 THEN n.at END AS at, CASE WHEN m.place = 1 THEN n.barred END AS barred,
   CASE WHEN m.place = 1 THEN m.hidden END AS hidden, CASE WHEN m."publicId" IS NOT NULL THEN concat(${PACKED.join(", '|', ")}) END AS packed,
   m.scopes, m."threadId", m."displayName", m.owner, m.labels::text AS labels, m.workspace, m.line`;
-const NOW = `midctl_now() AS at, CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN h.closed THEN 'moved' END AS barred`;
-const HEAD = ", CASE WHEN m.place = 1 THEN n.size END AS size, CASE WHEN m.place = 1 THEN n.edge END AS edge";
+const BARRED = `CASE WHEN pg_is_in_recovery() THEN 'standby' WHEN h.closed THEN 'moved' END AS barred`;
 
 /**
  * Hashes are compared in the database, and none comes out of it (migrations/0008): whoever verifies need not be able to read
@@ -46,12 +44,14 @@ const BY_HASH = `, m.legacy, m."tPublicId", m."tName", m."tScopes", m."tExpiresA
   FROM midctl_match_legacy($1::text[])`;
 
 /** Both statements, without the log's head and with it. */
-export const LOOKUPS = { bare: spellBoth(false), headed: spellBoth(true) };
+export const LOOKUPS = {
+  bare: spellBoth("midctl_now()"),
+  // In one column, and in the snapshot of the statement: the head is that of the rows that are decided on.
+  headed: spellBoth("concat_ws('|', midctl_now(), h.size, h.edge)"),
+};
 
-function spellBoth(withHead: boolean) {
-  // In the snapshot of the statement: the head is that of the rows that are decided on.
-  const [told, read] = withHead ? [HEAD, `, ${LOG_HEAD}`] : ["", ""];
+function spellBoth(at: string) {
   const spell = (match: string) =>
-    `SELECT ${COLUMNS}${told}${match} m CROSS JOIN (SELECT ${NOW}${read} FROM midctl_log_head h) n`;
+    `SELECT ${COLUMNS}${match} m CROSS JOIN (SELECT ${at} AS at, ${BARRED} FROM midctl_log_head h) n`;
   return { byPublicId: spell(BY_PUBLIC_ID), byHash: spell(BY_HASH) };
 }

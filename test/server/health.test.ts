@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Tx } from "../../src/db/database.ts";
 import { Health } from "../../src/server/health.ts";
+import { until } from "../verifier/scene.ts";
 import { openStage, type Stage } from "./stage.ts";
 
 /** A verifier that keeps no head. */
@@ -150,4 +151,38 @@ test("what the server does not have is 404, in JSON", async () => {
   const response = await stage.ask("/nowhere");
 
   expect([response.status, await response.json()]).toEqual([404, { error: "not_found" }]);
+});
+
+describe("a server that keeps the log's head", () => {
+  test("is not ready while the store of it does not work, and is well again after", async () => {
+    let kept: string | null = null;
+    let works = true;
+    const head = {
+      read: async () => kept,
+      write: async (note: string) => {
+        if (!works) throw new Error("full");
+        kept = note;
+      },
+    };
+    const headed = await openStage({ authenticator: { head } });
+    try {
+      const { token } = await headed.issue("remembered");
+      const ready = await headed.ask("/readyz");
+      works = false;
+      await headed.issue("since");
+      await until(async () => (await headed.ask("/auth", token)).status === 503);
+      await until(async () => (await headed.ask("/readyz")).status === 503);
+      const unready = await headed.ask("/readyz");
+      const metrics = await (await headed.ask("/metrics")).text();
+      works = true;
+      await until(async () => (await headed.ask("/readyz")).status === 200);
+
+      expect(ready.status).toBe(200);
+      expect(await unready.json()).toEqual({ ready: false, reason: "head_store" });
+      expect(metrics).toContain("\nmidctl_verifier_head_unkept 1\n");
+      expect((await headed.ask("/auth", token)).status).toBe(200);
+    } finally {
+      await headed.dispose();
+    }
+  });
 });

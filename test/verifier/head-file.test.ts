@@ -96,7 +96,13 @@ describe("a head file", () => {
 
   test.each([
     ["a directory", (path: string) => mkdirSync(path)],
-    ["a link", (path: string) => symlinkSync("/dev/null", path)],
+    [
+      "a link",
+      (path: string) => {
+        writeFileSync(`${path}-elsewhere`, headOf(1));
+        symlinkSync(`${path}-elsewhere`, path);
+      },
+    ],
     ["something else", (path: string) => writeFileSync(path, "hello\n")],
     ["two heads", (path: string) => writeFileSync(path, headOf(1) + headOf(2))],
   ])("is refused where it is %s", async (_, make) => {
