@@ -160,6 +160,20 @@ describe.each(databases())("a verifier that keeps the log's head, on $name", ({ 
     await untilCached(verifier, token);
   });
 
+  test("lets go of it at once where a look-up finds out before", async () => {
+    const backup = await takeBackup(db);
+    await grow(db, 2);
+    const cache = { leaseMs: 60_000 };
+    const verifier = createAuthenticator({ db: database.direct, cache, head: headFile(newPath()) });
+    onTestFinished(() => verifier.close());
+    await untilCached(verifier, token);
+
+    await restored(backup, async () => {
+      expect(await verifier.authenticate("kanagent_whatever")).toEqual(BEHIND);
+      expect(await verifier.authenticate(token)).toEqual(BEHIND);
+    });
+  });
+
   test("follows the log by its lease, though nobody asks", async () => {
     const path = newPath();
     const verifier = createAuthenticator({
