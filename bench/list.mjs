@@ -7,7 +7,8 @@
 import { parseArgs } from "node:util";
 import { listCredentials, listIdentities } from "../dist/lib/operations/list.js";
 import { selectIssuedBefore, selectTargets } from "../dist/lib/operations/select-targets.js";
-import { finish, judge, median, ratio, say, startTable, takeTurns } from "./measure.mjs";
+import { finish, judge, median, ratio, say, startTable } from "./measure.mjs";
+import { compare, cursorAt, explain, LIMIT, readPage } from "./pages.mjs";
 import { makeDatabase, makeScratch, open, startServer } from "./server.mjs";
 
 const { values: options } = parseArgs({
@@ -126,77 +127,8 @@ const SELECTIONS = {
 };
 /** A hundred of a million lie on a page of the disk each, a hundred of a thousand beside one another. */
 const SCATTERED = 3;
-const LIMIT = 50;
-const ROUNDS_A_CONNECTION = 20;
-const at = (cursor) => ({ limit: LIMIT, cursor, descending: false });
-
-/** The cursor that a whole list has come to after `share` of it; read in large pages, since nobody measures that. */
-async function cursorAt(page, db, rows) {
-  let cursor = null;
-  for (let seen = 0; seen < rows; ) {
-    const step = Math.min(1000, rows - seen);
-    const found = await page(db, { limit: step, cursor, descending: false });
-    if (found.nextCursor === null) return cursor;
-    cursor = found.nextCursor;
-    seen += step;
-  }
-  return cursor;
-}
 
 const rowsOf = (found) => (found.identities ?? found.credentials).length;
-
-async function timed(page, db, cursor) {
-  const start = performance.now();
-  await page(db, at(cursor));
-  return performance.now() - start;
-}
-
-/**
- * New connections every now and then: a server process that shares its processor with something busy would be slow for
- * as long as it lives. Six pages before the first that counts: by then the server has settled on its plan.
- */
-async function compare(server, page, places) {
-  const figures = new Map([
-    ["small", []],
-    ["large", []],
-  ]);
-  for (let left = rounds; left > 0; left -= ROUNDS_A_CONNECTION) {
-    const small = open(server, "small", 1);
-    const large = open(server, "large", 1);
-    for (let warm = 0; warm < 6; warm++) {
-      await page(small, at(places.small));
-      await page(large, at(places.large));
-    }
-    const some = await takeTurns(
-      { small: () => timed(page, small, places.small), large: () => timed(page, large, places.large) },
-      Math.min(left, ROUNDS_A_CONNECTION),
-    );
-    for (const [name, values] of some) figures.get(name).push(...values);
-    await small.close();
-    await large.close();
-  }
-  return figures;
-}
-
-/** The scans and sorts in the plan of one page: what would grow with the table. */
-async function explain(page, db, cursor) {
-  const plans = [];
-  const explained = {
-    async query(text, params) {
-      if (/ORDER BY/.test(text)) {
-        const [row] = await db.query(`EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) ${text}`, params);
-        plans.push(row["QUERY PLAN"][0].Plan);
-      }
-      return db.query(text, params);
-    },
-  };
-  await page(explained, at(cursor));
-  const nodes = (plan) => [plan, ...(plan.Plans ?? []).flatMap(nodes)];
-  return plans.flatMap(nodes).flatMap((node) => {
-    const rows = node["Actual Rows"] * node["Actual Loops"] + (node["Rows Removed by Filter"] ?? 0);
-    return rows > LARGE / 100 ? [`${node["Node Type"]} over ${rows} rows`] : [];
-  });
-}
 
 const scratch = makeScratch();
 const major = options.major === undefined ? {} : { major: Number(options.major) };
@@ -221,18 +153,25 @@ try {
         small: depth === "deep" ? await cursorAt(page, small, LIMIT / 2) : null,
         large: depth === "deep" ? await cursorAt(page, large, 20_000) : null,
       };
-      const rows = [rowsOf(await page(small, at(places.small))), rowsOf(await page(large, at(places.large)))];
+      const rows = [
+        rowsOf(await readPage(page, small, places.small)),
+        rowsOf(await readPage(page, large, places.large)),
+      ];
       const full = whole ? Math.min(...rows) > 0 : rows.every((count) => count === LIMIT);
       if (!full && depth === "deep") continue; // a list of a hundred has no deep page
       if (!full) throw new Error(`${name}: a page is not full, and the comparison says nothing`);
-      const figures = await compare(server, page, places);
+      const figures = await compare(server, page, places, rounds);
       judge(whole ? name : `${name}, ${depth} page`, ratio(figures, "large", "small"), {
         atMost: whole ? SCATTERED : 1.2,
       });
       times.push(
         `${name} ${depth}${whole ? ` (${rows.join(" → ")} rows)` : ""}: ${median(figures.get("small")).toFixed(2)} → ${median(figures.get("large")).toFixed(2)} ms`,
       );
-      growing.push(...(await explain(page, large, places.large)).map((node) => `${name}, ${depth}: ${node}`));
+      growing.push(
+        ...(await explain(page, large, places.large, LARGE / 100)).map(
+          (node) => `${name}, ${depth}: ${node}`,
+        ),
+      );
     }
   }
   judge("plan nodes that touch more than a hundredth of the million", growing.length, { atMost: 0 }, "");

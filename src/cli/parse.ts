@@ -31,8 +31,12 @@ export interface Missing {
   readonly problem?: (answer: string) => string | undefined;
 }
 
-/** Takes a verb's words apart. Unknown options, missing values and words too many are usage errors. */
-export function parseWords(verb: Verb, words: readonly string[]): ParsedWords {
+/**
+ * Takes a verb's words apart. Unknown options, missing values and words too many are usage errors.
+ * @param leading how many words stood before the command
+ */
+export function parseWords(verb: Verb, given: readonly string[], leading = 0): ParsedWords {
+  const words = [...dropOverridden(verb, given.slice(0, leading)), ...given.slice(leading)];
   const specs: Readonly<Record<string, OptionSpec>> = { ...globalOptions, ...verb.options };
   refuseSwallowedFlags(words, specs);
   const command = buildCommand(verb, specs);
@@ -47,7 +51,19 @@ export function parseWords(verb: Verb, words: readonly string[]): ParsedWords {
   verb.args.forEach((spec, index) => {
     raw[spec.name] = command.processedArgs[index] as RawValue;
   });
-  return { flags: readGlobalFlags(raw), raw };
+  const globals = Object.entries(raw).filter(([name]) => !Object.hasOwn(verb.options, name));
+  return { flags: readGlobalFlags(Object.fromEntries(globals)), raw };
+}
+
+/** Words before the command are global options; where the command has one of that name, it is told apart by its place. */
+function dropOverridden(verb: Verb, leading: readonly string[]): readonly string[] {
+  const own = Object.keys(verb.options)
+    .filter((name) => Object.hasOwn(globalOptions, name))
+    .map(flagOf);
+  return leading.filter((word, index) => {
+    const before = leading[index - 1] ?? "";
+    return !own.includes(word.split("=", 1)[0] ?? "") && !own.includes(before);
+  });
 }
 
 /** Judges the raw values and asks for what is missing. */

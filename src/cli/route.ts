@@ -7,7 +7,13 @@ import { nearest } from "./suggest.ts";
 import type { OptionSpec } from "./verb.ts";
 
 export type Route =
-  | { readonly kind: "verb"; readonly entry: RegistryEntry; readonly words: readonly string[] }
+  | {
+      readonly kind: "verb";
+      readonly entry: RegistryEntry;
+      readonly words: readonly string[];
+      /** How many of the words stood before the command: these are global options, whatever the command has of the same name. */
+      readonly leading: number;
+    }
   | { readonly kind: "help"; readonly path: string };
 
 /** Options of `specs` by flag. */
@@ -24,6 +30,7 @@ export function routeArgv(argv: readonly string[]): Route {
   let path = "";
   let entry: RegistryEntry | undefined;
   let help = false;
+  let leading = 0;
 
   for (let index = 0; index < argv.length; index++) {
     const word = argv[index] ?? "";
@@ -43,6 +50,7 @@ export function routeArgv(argv: readonly string[]): Route {
           words.push(value);
           index++;
         }
+        if (path === "") leading = words.length;
       } else {
         entry = defaultOf(path);
         if (entry === undefined) throw unknownOptionBeforeCommand(flag);
@@ -67,7 +75,7 @@ export function routeArgv(argv: readonly string[]): Route {
     return { kind: "help", path: "" };
   }
   if (entry === undefined) throw missingCommand(path);
-  return { kind: "verb", entry, words };
+  return { kind: "verb", entry, words, leading };
 }
 
 function asksForHelp(words: readonly string[]): boolean {

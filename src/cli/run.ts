@@ -48,7 +48,7 @@ async function runVerb(
 ): Promise<number> {
   const verb = await route.entry.load();
   onVerb(verb);
-  const { flags, raw } = parseWords(verb, route.words);
+  const { flags, raw } = parseWords(verb, route.words, route.leading);
   const context = await contextFor(flags, world, progress);
   if (flags.fields !== undefined) {
     const { checkFields } = await import("./fields.ts");

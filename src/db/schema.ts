@@ -201,6 +201,10 @@ export const agentAuditEvent = pgTable(
   (t) => [
     index("agent_audit_event_token_idx").on(t.agentTokenId, t.createdAt),
     index("agent_audit_event_identity_idx").on(t.machineIdentityId, t.createdAt),
+    index("agent_audit_event_action_idx").on(t.action, t.createdAt),
+    index("agent_audit_event_unattributed_idx")
+      .on(t.agentTokenId, t.createdAt)
+      .where(sql`"machineIdentityId" IS NULL`),
   ],
 );
 

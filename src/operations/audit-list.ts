@@ -1,10 +1,13 @@
 import type { Tx } from "../db/database.ts";
+import type { EventCursor, EventFilter } from "../repository/event-filter.ts";
 import { findIdentity } from "../repository/identity.ts";
-import { type AuditEvent, type EventFilter, readEvents } from "../repository/log.ts";
+import { type AuditEvent, readEvents } from "../repository/log.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { notFound } from "./lookup.ts";
 
-export interface AuditQuery extends Omit<EventFilter, "cursor"> {
+export interface AuditQuery extends EventFilter {
+  /** Events of one page, 1 to 1000. */
+  readonly limit: number;
   readonly cursor?: string;
 }
 
@@ -13,24 +16,46 @@ export interface AuditPage {
   readonly nextCursor: string | null;
 }
 
-/** What was done to identities and what agents did, newest first. Throws `not_found` for the identity, `usage` for a cursor. */
-export async function listAudit(db: Tx, query: AuditQuery): Promise<AuditPage> {
-  const { cursor, ...filter } = query;
+/** Events that one statement looks at for `grep`: so long does the server go on for whoever has left. */
+const WINDOW = 5_000;
+
+/**
+ * What was done to identities and what agents did, newest first. Throws `not_found` for the identity, `usage` for a cursor.
+ * @param onScanned told how many events were looked at so far, where none is found by an index (`grep`)
+ */
+export async function listAudit(
+  db: Tx,
+  query: AuditQuery,
+  onScanned: (events: number) => void = () => undefined,
+): Promise<AuditPage> {
+  const { cursor, limit, ...filter } = query;
   if (filter.identity !== undefined && (await findIdentity(db, filter.identity)) === null) {
     throw await notFound(db, { kind: "identity", slug: filter.identity });
   }
-  const [at, source, number] = cursor === undefined ? [] : readCursor("audit", cursor, 3);
-  const page = await readEvents(db, {
-    ...filter,
-    ...(at !== undefined && number !== undefined
-      ? { cursor: { at, source: source === "1" ? 1 : 0, number } }
-      : {}),
-  });
+  let at = cursor === undefined ? null : parsePosition(cursor);
+  const events: AuditEvent[] = [];
+  let scanned = 0;
+  do {
+    const page = await readEvents(
+      db,
+      { ...filter, limit: limit - events.length, ...(at === null ? {} : { cursor: at }) },
+      WINDOW,
+    );
+    events.push(...page.events);
+    at = page.next;
+    scanned += page.scanned;
+    if (filter.grep !== undefined) onScanned(scanned);
+  } while (at !== null && events.length < limit);
   return {
-    events: page.events,
-    nextCursor:
-      page.next === null
-        ? null
-        : writeCursor("audit", [page.next.at, String(page.next.source), page.next.number]),
+    events,
+    nextCursor: at === null ? null : writeCursor("audit", [at.at, String(at.source), at.number]),
   };
+}
+
+const POSITION = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:\d{3})?Z [01] \d{1,18}$/;
+
+/** @throws MidctlError `usage` */
+function parsePosition(cursor: string): EventCursor {
+  const [at = "", source = "", number = ""] = readCursor("audit", cursor, 3, POSITION);
+  return { at, source: source === "1" ? 1 : 0, number };
 }

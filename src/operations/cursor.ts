@@ -5,12 +5,15 @@ export function writeCursor(list: string, parts: readonly string[]): string {
   return Buffer.from(JSON.stringify([list, ...parts])).toString("base64url");
 }
 
-/** The parts of a cursor. Throws `usage` for anything that this list did not write. */
-export function readCursor(list: string, cursor: string, length: number): string[] {
+/**
+ * The parts of a cursor. Throws `usage` for anything that this list did not write.
+ * @param shape of all parts, one space between two
+ */
+export function readCursor(list: string, cursor: string, length: number, shape: RegExp = /^/): string[] {
   try {
     const [from, ...parts] = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8")) as unknown[];
     if (from === list && parts.length === length && parts.every((part) => typeof part === "string")) {
-      return parts as string[];
+      if (shape.test(parts.join(" "))) return parts as string[];
     }
   } catch {
     // Said below.

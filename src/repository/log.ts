@@ -1,4 +1,16 @@
-import type { Tx } from "../db/database.ts";
+import type { Param, Tx } from "../db/database.ts";
+import {
+  type Bind,
+  type EventCursor,
+  type EventFilter,
+  findSubjects,
+  holds,
+  NEWEST,
+  newestOfAgents,
+  newestOfLog,
+  treeOf,
+} from "./event-filter.ts";
+import { lookedUp } from "./given.ts";
 
 /** One line of the audit: an entry of the log, or what an agent did. */
 export interface AuditEvent {
@@ -20,116 +32,119 @@ export interface AuditEvent {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-export interface EventFilter {
-  /** Slug. */
-  readonly identity?: string;
-  /** Public id. */
-  readonly credential?: string;
-  /** Exact, or a prefix followed by `*`. */
-  readonly action?: string;
-  /** RFC 3339: events at or after. */
-  readonly since?: string;
-  readonly limit: number;
-  readonly cursor?: EventCursor;
-}
-
-/** The last event of a page: time, then source and number, break every tie. */
-export interface EventCursor {
-  readonly at: string;
-  readonly source: 0 | 1;
-  readonly number: string;
-}
-
 export interface EventPage {
   readonly events: AuditEvent[];
+  /** The last event that is shown where there are others; of a window, the last that was looked at. */
   readonly next: EventCursor | null;
+  /** How many were looked at. */
+  readonly scanned: number;
 }
 
-interface EventRow extends AuditEvent {
+/** Columns of an `AuditEvent`, read from `LOG_SOURCE`. */
+export const LOG_EVENT = `'log_' || l.index AS id, l.index::float8 AS "index", l.at, l.action,
+  jsonb_build_object('kind', j.said #>> '{actor,kind}', 'name', l.actor, 'sessionUser', j.said ->> 'sessionUser') AS actor,
+  CASE WHEN l.identity IS NOT NULL THEN jsonb_build_object('slug', j.said ->> 'slug',
+    'displayName', coalesce((SELECT i."displayName" FROM machine_identity i WHERE i."publicId" = l.identity), j.said ->> 'slug')) END AS "machineIdentity",
+  coalesce('mc_' || l.credential, 'at_' || (j.said ->> 'token')) AS credential,
+  j.said ->> 'reason' AS reason, j.said ->> 'approval' AS approval,
+  j.said -> 'details' AS details`;
+
+/** Entries `l` of the log, each taken apart once. */
+export const LOG_SOURCE = "midctl_log l CROSS JOIN LATERAL (SELECT l.entry::jsonb AS said OFFSET 0) j";
+
+/** The same, read from `AGENT_SOURCE`. */
+export const AGENT_EVENT = `'ev_' || e."publicId" AS id, NULL::float8 AS "index", midctl_instant(e."createdAt") AS at, e.action,
+  jsonb_build_object('kind', CASE WHEN i.id IS NOT NULL THEN 'machine_identity' WHEN t.id IS NOT NULL THEN 'legacy_token' ELSE 'unknown' END,
+    'name', coalesce(i.slug, 'at_' || t."publicId"), 'sessionUser', NULL) AS actor,
+  CASE WHEN i.id IS NOT NULL THEN jsonb_build_object('slug', i.slug, 'displayName', i."displayName") END AS "machineIdentity",
+  CASE WHEN t."machineIdentityId" IS NOT NULL THEN 'mc_' || t."publicId" ELSE 'at_' || t."publicId" END AS credential,
+  NULL::text AS reason, NULL::text AS approval,
+  jsonb_build_object('entityType', e."entityType", 'entityId', e."entityId", 'metadata', e.metadata) AS details`;
+
+/** Agents' events `e` with token `t` and machine identity `i`. */
+export const AGENT_SOURCE = `agent_audit_event e
+  LEFT JOIN agent_token t ON t.id = e."agentTokenId"
+  LEFT JOIN machine_identity i ON i.id = coalesce(e."machineIdentityId", t."machineIdentityId")`;
+
+/** What `grep` looks into, of a row `l` of the log. */
+export function logHolds(sought: string, bind: Bind): string {
+  return holds(`concat_ws(E'\\n', j.said ->> 'reason', (j.said -> 'details')::text)`, sought, bind);
+}
+
+/** What `grep` looks into, of an agents' event `e`. */
+export function agentHolds(sought: string, bind: Bind): string {
+  return holds(`concat_ws(E'\\n', e."entityType", e."entityId", e.metadata)`, sought, bind);
+}
+
+interface KeyedEvent extends AuditEvent {
   readonly source: 0 | 1;
+  readonly exact: string;
   readonly number: string;
 }
+type WindowRow = { readonly [Key in keyof KeyedEvent]: KeyedEvent[Key] | null } & {
+  readonly scanned: number;
+  readonly end: EventCursor | null;
+};
 
 /**
- * The log and the agents' events together, newest first. Each side walks its own index to one page's length before
- * the two are merged, so the cost follows the page and not the tables.
+ * The log and the agents' events together, newest first. Each side walks an index from the newest row that fits, however many
+ * there are; what is shown is read of the page alone.
+ *
+ * With `grep`, for which there is no index, `window` rows that fit everything else are looked at and no more: `next` is where
+ * they end.
  */
-export async function readEvents(tx: Tx, filter: EventFilter): Promise<EventPage> {
-  const params: (string | number | null)[] = [];
-  const bind = (value: string | number): string => `$${params.push(value)}`;
-  const log: string[] = [];
-  const agent: string[] = [];
-
-  if (filter.identity !== undefined) {
-    const slug = bind(filter.identity);
-    log.push(`l.identity = (SELECT "publicId" FROM machine_identity WHERE slug = ${slug}::text)`);
-    agent.push(
-      `coalesce(e."machineIdentityId", t."machineIdentityId") = (SELECT id FROM machine_identity WHERE slug = ${slug}::text)`,
-    );
-  }
-  if (filter.credential !== undefined) {
-    const id = bind(filter.credential);
-    log.push(`l.credential = ${id}::text`);
-    agent.push(`t."publicId" = ${id}::text`);
-  }
-  if (filter.action !== undefined) {
-    const exact = !filter.action.endsWith("*");
-    const action = bind(exact ? filter.action : `${filter.action.slice(0, -1).replace(/[\\%_]/g, "\\$&")}%`);
-    log.push(exact ? `l.action = ${action}::text` : `l.action LIKE ${action}::text`);
-    agent.push(exact ? `e.action = ${action}::text` : `e.action LIKE ${action}::text`);
-  }
-  // A busy host has a seal each second: they are there for whoever asks for them.
-  if (filter.action === undefined) log.push("l.action <> 'events.seal'");
-  if (filter.since !== undefined) {
-    const since = bind(filter.since);
-    log.push(`l.at >= ${since}::text`);
-    agent.push(`e."createdAt" >= (${since}::text::timestamptz AT TIME ZONE 'UTC')`);
-  }
-  if (filter.cursor !== undefined) {
-    const { at, source, number } = filter.cursor;
-    const [a, s, n] = [bind(at), bind(source), bind(number)];
-    log.push(`(l.at, 0, l.index) < (${a}::text, ${s}::int, ${n}::text::bigint)`);
-    agent.push(
-      `(date_trunc('milliseconds', e."createdAt"), 1, e.id) < (${a}::text::timestamptz AT TIME ZONE 'UTC', ${s}::int, ${n}::text::bigint)`,
-    );
-  }
-  const limit = bind(filter.limit + 1);
-  const where = (clauses: string[]): string => (clauses.length === 0 ? "" : `WHERE ${clauses.join(" AND ")}`);
-
-  const rows = await tx.query<EventRow>(
-    `SELECT * FROM ((SELECT 'log_' || l.index AS id, l.index::float8 AS "index", l.at, l.action,
-             jsonb_build_object('kind', l.entry::jsonb #>> '{actor,kind}', 'name', l.actor, 'sessionUser', l.entry::jsonb ->> 'sessionUser') AS actor,
-             CASE WHEN l.identity IS NOT NULL THEN jsonb_build_object('slug', l.entry::jsonb ->> 'slug',
-               'displayName', coalesce((SELECT i."displayName" FROM machine_identity i WHERE i."publicId" = l.identity), l.entry::jsonb ->> 'slug')) END AS "machineIdentity",
-             coalesce('mc_' || l.credential, 'at_' || (l.entry::jsonb ->> 'token')) AS credential,
-             l.entry::jsonb ->> 'reason' AS reason, l.entry::jsonb ->> 'approval' AS approval,
-             l.entry::jsonb -> 'details' AS details, 0 AS source, l.index::text AS number
-        FROM midctl_log l ${where(log)} ORDER BY l.at DESC, l.index DESC LIMIT ${limit}::int)
-     UNION ALL
-     (SELECT 'ev_' || e."publicId", NULL, midctl_instant(e."createdAt"), e.action,
-             jsonb_build_object('kind', CASE WHEN i.id IS NOT NULL THEN 'machine_identity' WHEN t.id IS NOT NULL THEN 'legacy_token' ELSE 'unknown' END,
-               'name', coalesce(i.slug, 'at_' || t."publicId"), 'sessionUser', NULL),
-             CASE WHEN i.id IS NOT NULL THEN jsonb_build_object('slug', i.slug, 'displayName', i."displayName") END,
-             CASE WHEN t."machineIdentityId" IS NOT NULL THEN 'mc_' || t."publicId" ELSE 'at_' || t."publicId" END,
-             NULL, NULL,
-             jsonb_build_object('entityType', e."entityType", 'entityId', e."entityId", 'metadata', e.metadata),
-             1, e.id::text
-        FROM agent_audit_event e
-        LEFT JOIN agent_token t ON t.id = e."agentTokenId"
-        LEFT JOIN machine_identity i ON i.id = coalesce(e."machineIdentityId", t."machineIdentityId")
-        ${where(agent)} ORDER BY date_trunc('milliseconds', e."createdAt") DESC, e.id DESC LIMIT ${limit}::int)
-     ) both_sides ORDER BY at DESC, source DESC, number::bigint DESC LIMIT ${limit}::int`,
+export async function readEvents(
+  tx: Tx,
+  filter: EventFilter & { readonly limit: number; readonly cursor?: EventCursor },
+  window = 0,
+): Promise<EventPage> {
+  const params: Param[] = [];
+  const bind: Bind = (value) => `$${params.push(value)}`;
+  const { cursor = null, limit, grep } = filter;
+  const subjects = await findSubjects(tx, filter);
+  // One more than the page shows whether there are others.
+  const looked = grep === undefined ? limit + 1 : window;
+  const tree = treeOf(filter, bind);
+  const log = grep === undefined ? "true" : logHolds(grep, bind);
+  const agents = grep === undefined ? "true" : agentHolds(grep, bind);
+  const key = "k.source, k.exact, k.number";
+  const rows = await tx.query<WindowRow>(
+    `WITH RECURSIVE ${tree === null ? "" : `${tree},`}
+     keys AS MATERIALIZED (
+       SELECT * FROM ((${newestOfLog(filter, subjects, cursor, looked, bind)}) UNION ALL (${newestOfAgents(filter, subjects, cursor, looked, bind)})) sides
+        ORDER BY ${NEWEST} LIMIT ${looked})
+     SELECT shown.*, ${exactly("shown")} AS exact, shown.number::text AS number, whole.scanned, whole."end"
+       FROM (SELECT count(*)::float8 AS scanned,
+                    (SELECT jsonb_build_object('at', coalesce(${exactly("keys")}, keys.at), 'source', keys.source, 'number', keys.number::text)
+                       FROM keys ORDER BY at, source, exact, number LIMIT 1) AS "end" FROM keys) whole
+       LEFT JOIN (SELECT * FROM (
+           (SELECT found.*, ${key} FROM keys k CROSS JOIN ${lookedUp(LOG_SOURCE, "found", LOG_EVENT, `l."index" = k.number AND ${log}`)} WHERE k.source = 0)
+           UNION ALL
+           (SELECT found.*, ${key} FROM keys k CROSS JOIN ${lookedUp(AGENT_SOURCE, "found", AGENT_EVENT, `e.id = k.number AND ${agents}`)} WHERE k.source = 1)
+         ) details ORDER BY ${NEWEST} LIMIT ${limit + 1}) shown ON true
+      ORDER BY ${NEWEST.replace(/\b(\w+) DESC/g, "shown.$1 DESC")}`,
     params,
   );
-  const page = rows.slice(0, filter.limit);
+  const [first] = rows;
+  const found = first === undefined || first.id === null ? [] : (rows as unknown as KeyedEvent[]);
+  const page = found.slice(0, limit);
+  const scanned = first?.scanned ?? 0;
   const last = page.at(-1);
-  return {
-    events: page.map(({ source: _source, number: _number, ...event }) => event),
-    next:
-      rows.length > filter.limit && last !== undefined
-        ? { at: last.at, source: last.source, number: last.number }
-        : null,
-  };
+  let next: EventCursor | null = null;
+  if (found.length > limit && last !== undefined) {
+    next = { at: last.source === 1 ? last.exact : last.at, source: last.source, number: last.number };
+  } else if (grep !== undefined && scanned === looked) next = first?.end ?? null;
+  return { events: page.map(toEvent), next, scanned };
+}
+
+/** To the microsecond, as an agent's event was stored. */
+function exactly(row: string): string {
+  return `to_char(${row}.exact, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
+
+function toEvent(row: AuditEvent): AuditEvent {
+  const { id, index, at, action, actor, machineIdentity, credential, reason, approval, details } = row;
+  return { id, index, at, action, actor, machineIdentity, credential, reason, approval, details };
 }
 
 /** The exact text of one entry; null where the log has no such row. */

@@ -26,6 +26,14 @@ describe("finding the command", () => {
     });
   });
 
+  test("counts the words before the command, which are global whatever the command calls its own", () => {
+    expect(routeArgv(["--actor", "me", "audit", "--actor", "alice"])).toMatchObject({
+      entry: { path: "audit list" },
+      words: ["--actor", "me", "--actor", "alice"],
+      leading: 2,
+    });
+  });
+
   test("does not take a global option's value for the command", () => {
     const route = routeArgv(["--context", "list", "context", "show"]);
 

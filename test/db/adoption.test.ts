@@ -181,7 +181,10 @@ describe.each(postgresDatabases())("a host that works on meanwhile, on $name", (
       for (const { sql, locks } of splitStatements(text)) {
         if (manner === "concurrently") {
           expect(locks).toEqual([
-            { table: expect.stringMatching(/^(?:agent_|machine_identity)/), mode: "SHARE UPDATE EXCLUSIVE" },
+            {
+              table: expect.stringMatching(/^(?:agent_|machine_identity|midctl_log)/),
+              mode: "SHARE UPDATE EXCLUSIVE",
+            },
           ]);
           continue;
         }

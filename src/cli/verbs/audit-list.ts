@@ -1,10 +1,8 @@
 import * as z from "zod/mini";
-import { parseDuration } from "../../domain/duration.ts";
 import { MidctlError } from "../../domain/errors.ts";
-import { parseReference } from "../../domain/reference.ts";
 import { listAudit } from "../../operations/audit-list.ts";
+import { auditFilterOf, auditOptions } from "../audit-options.ts";
 import { eventSchema } from "../documents.ts";
-import { parseIdentityReference } from "../options.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { viewAuditList } from "../views/audit-list.ts";
@@ -16,36 +14,25 @@ export const auditListOutput = z.object({
 export type AuditListDocument = z.infer<typeof auditListOutput>;
 
 const MAX_LIMIT = 1_000;
+/** Events that are not read in a moment. */
+const LONG = 100_000;
 
 export const auditList = defineVerb({
   path: ["audit", "list"],
   summary: "Who did what: the log and the agents' events together, newest first",
+  description:
+    "Every filter narrows further. --grep looks for a literal text in the reason and details of the log, and in the entity and metadata of agents' events; no index helps there, so it reads on, newest first, until a page is full.",
   examples: [
     { command: "midctl audit", does: "the latest" },
     {
-      command: "midctl audit list --identity codex-019a6f2e --action 'credential.*'",
-      does: "one identity's credentials",
+      command: "midctl audit --identity deploy-bot --descendants --since 2h",
+      does: "of an agent and all that it spawned",
     },
+    { command: "midctl audit --actor alice --action 'credential.*'", does: "what she did with credentials" },
+    { command: "midctl audit --grep INC-4711 --since 30d", does: "what was done for a ticket" },
   ],
   options: {
-    identity: {
-      value: "REF",
-      summary: "of this identity",
-      schema: readWith(parseIdentityReference),
-      complete: "identity",
-    },
-    credential: {
-      value: "MC",
-      summary: "of this credential",
-      schema: readWith(parseCredentialId),
-      complete: "credential",
-    },
-    action: { value: "ACTION", summary: "e.g. identity.pause or credential.*" },
-    since: {
-      value: "2h",
-      summary: "not older than this, or than an RFC 3339 time",
-      schema: readWith(parseSince),
-    },
+    ...auditOptions,
     limit: {
       value: "N",
       summary: `rows of a page, 1 to ${MAX_LIMIT}; default: 50`,
@@ -56,42 +43,22 @@ export const auditList = defineVerb({
   },
   output: auditListOutput,
   list: ["events"],
-  async run(input, context) {
-    const { since } = input;
-    const page = await listAudit(await context.database(), {
-      limit: input.limit,
-      ...(input.identity === undefined ? {} : { identity: input.identity }),
-      ...(input.credential === undefined ? {} : { credential: input.credential }),
-      ...(input.action === undefined ? {} : { action: input.action }),
-      ...(since === undefined
-        ? {}
-        : {
-            since: typeof since === "string" ? since : new Date(context.now() - since * 1000).toISOString(),
-          }),
-      ...(input.cursor === undefined ? {} : { cursor: input.cursor }),
-    });
-    return { document: page };
+  async run({ limit, cursor, ...words }, context) {
+    const filter = auditFilterOf(words, context.now());
+    let told = 0;
+    const document = await listAudit(
+      await context.database(),
+      { ...filter, limit, ...(cursor === undefined ? {} : { cursor }) },
+      (scanned) => {
+        if (scanned - told < LONG) return;
+        told = scanned;
+        context.notice(`${scanned} events read so far.`);
+      },
+    );
+    return { document };
   },
   view: viewAuditList,
 });
-
-function parseCredentialId(text: string): string {
-  const reference = parseReference(text);
-  if (reference.kind === "credential" || reference.kind === "token") return reference.publicId;
-  throw new MidctlError("usage", "this takes a credential, mc_…", { hint: "for an identity: --identity" });
-}
-
-/** Seconds back from now, or an instant. */
-function parseSince(text: string): number | string {
-  if (!/^\d{4}-/.test(text)) return parseDuration(text);
-  const instant = Date.parse(text);
-  if (Number.isNaN(instant) || !/(?:Z|[+-]\d\d:\d\d)$/.test(text)) {
-    throw new MidctlError("usage", "this is no RFC 3339 time", {
-      hint: "such as 2026-05-01T12:00:00Z, or a duration such as 2h",
-    });
-  }
-  return new Date(instant).toISOString();
-}
 
 function parseLimit(text: string): number {
   const limit = /^\d{1,5}$/.test(text) ? Number(text) : 0;
