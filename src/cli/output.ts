@@ -109,10 +109,17 @@ async function renderBlock(block: Exclude<Shown, { kind: "notice" }>, rendering:
       return `${cells(block.cells)
         .map((cell) => cell.paint(cell.text))
         .join("")}\n`;
-    case "table":
+    case "table": {
+      const shown = shownColumns(block, asTable);
+      const rows = block.rows.map((row) => cells(shown.map((index) => row[index] ?? null)));
       return asTable
-        ? await renderTable(block.columns, block.rows.map(cells), rendering)
-        : block.rows.map((row) => toTabbedLine(cells(row))).join("");
+        ? await renderTable(
+            shown.flatMap((index) => block.columns[index] ?? []),
+            rows,
+            rendering,
+          )
+        : rows.map(toTabbedLine).join("");
+    }
     case "fields": {
       const rows = block.fields.map(([name, value]) => [name, showCell(value, rendering)] as const);
       if (!asTable) return rows.map(([name, value]) => `${name}\t${value.text}\n`).join("");
@@ -125,6 +132,17 @@ async function renderBlock(block: Exclude<Shown, { kind: "notice" }>, rendering:
       );
     }
   }
+}
+
+function shownColumns(
+  { columns, rows }: Pick<Extract<Block, { kind: "table" }>, "columns" | "rows">,
+  asTable: boolean,
+): number[] {
+  return [...columns.keys()].filter((index) => {
+    const { only, ifAny } = columns[index] ?? {};
+    if (only !== undefined && (only === "table") !== asTable) return false;
+    return !asTable || ifAny !== true || rows.some((row) => (row[index] ?? null) !== null);
+  });
 }
 
 async function renderTable(

@@ -4,6 +4,8 @@ import type { Column } from "./view.ts";
 
 const gap = 2;
 const narrowest = 6;
+/** Of a sentence: narrower than that it is no longer read. */
+const narrowestWords = 16;
 
 /** Already visible, unpainted text of each cell, and how to paint it once it is cut to size. */
 export interface TableCell {
@@ -11,7 +13,7 @@ export interface TableCell {
   paint(text: string): string;
 }
 
-/** Lays out a table within `width` columns: flexible columns shrink first, then optional ones go, then cells wrap. */
+/** Lays out a table within `width` columns: flexible columns shrink first (sentences wrap), then optional ones go, then cells wrap. */
 export function layOutTable(
   columns: readonly Column[],
   rows: readonly (readonly TableCell[])[],
@@ -33,7 +35,9 @@ export function layOutTable(
         if (cell === undefined) return "";
         const cellWidth = widths[index] ?? 0;
         // Cut before it is painted: cli-table3 would count the colour's own bytes.
-        return columns[index]?.fixed === true
+        const column = columns[index];
+        if (column?.words === true) return wrapWords(cell.text, cellWidth).map(cell.paint).join("\n");
+        return column?.fixed === true
           ? wrap(cell.text, cellWidth).map(cell.paint).join("\n")
           : cell.paint(shorten(cell.text, cellWidth));
       }),
@@ -97,8 +101,8 @@ function shrink(
       undefined,
     );
     const current = widest === undefined ? 0 : (widths[widest] ?? 0);
-    if (widest === undefined || current <= Math.max(narrowest, displayWidth(columns[widest]?.title ?? "")))
-      break;
+    const least = widest !== undefined && columns[widest]?.words === true ? narrowestWords : narrowest;
+    if (widest === undefined || current <= Math.max(least, displayWidth(columns[widest]?.title ?? ""))) break;
     widths[widest] = current - 1;
   }
   return widths;
@@ -136,6 +140,24 @@ function wrap(text: string, width: number): string[] {
     used += size;
   }
   return lines;
+}
+
+/** In lines of at most `width` columns, between words where there is room for them. */
+function wrapWords(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (displayWidth(longer) <= width) {
+      line = longer;
+      continue;
+    }
+    if (line !== "") lines.push(line);
+    const parts = wrap(word, width);
+    line = parts.pop() ?? "";
+    lines.push(...parts);
+  }
+  return [...lines, line];
 }
 
 function shorten(text: string, width: number): string {

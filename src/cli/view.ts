@@ -18,6 +18,12 @@ export interface Column {
   readonly title: string;
   /** Never shortened on a narrow terminal: what people copy (slugs, public ids). */
   readonly fixed?: boolean;
+  /** A sentence: on a narrow terminal it goes on in the next line instead of being cut. */
+  readonly words?: boolean;
+  /** Left out of a table in which no row has any. */
+  readonly ifAny?: boolean;
+  /** Shown in a table alone, or in tab-separated text alone. */
+  readonly only?: "table" | "plain";
   /** Left out on a terminal too narrow for it; the later columns go first. */
   readonly optional?: boolean;
   readonly align?: "right";

@@ -2,10 +2,11 @@ import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { formatReference, type Reference } from "../domain/reference.ts";
 import { suggest } from "../domain/slug.ts";
-import { suggestCredentials } from "../repository/credential.ts";
+import { hashLegacyToken, hashToken, parseToken } from "../domain/token.ts";
+import { findCredentialByHash, suggestCredentials } from "../repository/credential.ts";
 import { type Environment, readEnvironment } from "../repository/environment.ts";
 import { suggestSlugs } from "../repository/identity.ts";
-import { suggestTokens } from "../repository/token.ts";
+import { findTokenIdByHash, suggestTokens } from "../repository/token.ts";
 
 /** The environment, or `schema_version` where the database was never made ready. */
 export async function requireEnvironment(tx: Tx): Promise<Environment> {
@@ -20,6 +21,18 @@ export async function requireEnvironment(tx: Tx): Promise<Environment> {
     );
   }
   return environment;
+}
+
+/** What a token belongs to: a credential or, for a legacy one, the token; null where nobody knows it. Looking is not a use. */
+export async function findHolder(
+  tx: Tx,
+  token: string,
+): Promise<Extract<Reference, { readonly publicId: string }> | null> {
+  const hash = parseToken(token) === null ? hashLegacyToken(token) : hashToken(token);
+  const credential = await findCredentialByHash(tx, hash);
+  if (credential !== null) return { kind: "credential", publicId: credential.id.slice(3) };
+  const legacy = await findTokenIdByHash(tx, hash);
+  return legacy === null ? null : { kind: "token", publicId: legacy };
 }
 
 /** `not_found` for a reference that names nothing, with what was probably meant. */

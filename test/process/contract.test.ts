@@ -103,6 +103,7 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   "token sunset": { words: "token sunset --after 30d --yes" },
   list: { words: "list" },
   "audit list": { words: "audit" },
+  "audit trace": { words: "audit trace bot" },
   "audit verify": { words: "audit verify" },
   "audit checkpoint": { words: "audit checkpoint" },
   "audit export": { words: "audit export --out ./log.jsonl" },

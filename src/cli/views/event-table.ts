@@ -1,29 +1,34 @@
 import type { EventDocument } from "../documents.ts";
-import { type Block, type Cell, time } from "../view.ts";
+import { type Block, type Cell, type Column, time } from "../view.ts";
+import { tellEvent } from "./event-story.ts";
 
-/** Events as a table that tells a story: when, who did what to which, why, and by whose leave. */
+/** A person reads what happened; a program that takes tab-separated text apart finds what it happened to. */
+export const EVENT_COLUMNS: readonly Column[] = [
+  { title: "WHEN", fixed: true },
+  { title: "WHO" },
+  { title: "WHAT", words: true, only: "table" },
+  { title: "ACTION", only: "plain" },
+  { title: "IDENTITY", only: "plain" },
+  { title: "CREDENTIAL", only: "plain" },
+  { title: "WHY", words: true, ifAny: true },
+  { title: "APPROVAL", fixed: true, ifAny: true, optional: true },
+];
+
+/** Events as a table that tells a story: when, who, what to whom, why, and by whose leave. */
 export function eventTable(events: readonly EventDocument[], empty: string): Block {
-  const approved = events.some(({ approval }) => approval !== null);
-  return {
-    kind: "table",
-    columns: [
-      { title: "WHEN" },
-      { title: "ACTOR" },
-      { title: "ACTION", fixed: true },
-      { title: "IDENTITY", fixed: true },
-      { title: "CREDENTIAL", optional: true },
-      { title: "REASON", optional: true },
-      ...(approved ? [{ title: "APPROVAL", optional: true }] : []),
-    ],
-    rows: events.map((event): readonly Cell[] => [
-      time(event.at),
-      event.actor.name,
-      event.action,
-      event.machineIdentity?.slug ?? null,
-      event.credential,
-      event.reason,
-      ...(approved ? [event.approval] : []),
-    ]),
-    empty,
-  };
+  return { kind: "table", columns: EVENT_COLUMNS, rows: events.map(eventRow), empty };
+}
+
+/** One event as a row under `EVENT_COLUMNS`. */
+export function eventRow(event: EventDocument): readonly Cell[] {
+  return [
+    time(event.at),
+    event.actor.name,
+    tellEvent(event),
+    event.action,
+    event.machineIdentity?.slug ?? null,
+    event.credential,
+    event.reason,
+    event.approval,
+  ];
 }
