@@ -1,24 +1,32 @@
 /**
  * Reading the audit: each filter's first and deep page at a million entries of the log and a hundred thousand events of agents,
- * against a thousand and a hundred.
+ * against a thousand and a hundred; and how soon `midctl audit follow` prints what was committed.
  *
- *   node bench/audit-read.mjs [--rounds 200] [--large 1000000] [--major 18]
+ *   node bench/audit-read.mjs [--rounds 200] [--large 1000000] [--changes 500] [--major 18] [--only pages|follow]
  */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { listAudit } from "../dist/lib/operations/audit-list.js";
 import { finish, judge, median, ratio, say, startTable } from "./measure.mjs";
 import { compare, cursorAt, explain, LIMIT, readPage } from "./pages.mjs";
-import { makeDatabase, makeScratch, open, startServer } from "./server.mjs";
+import { makeDatabase, makeScratch, open, startServer, urlOf } from "./server.mjs";
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "200" },
     large: { type: "string", default: "1000000" },
+    changes: { type: "string", default: "500" },
     major: { type: "string" },
+    only: { type: "string" },
   },
 });
-const [rounds, large] = [options.rounds, options.large].map(Number);
+const [rounds, large, changes] = [options.rounds, options.large, options.changes].map(Number);
 const SMALL = 1_000;
+const PROGRAM = new URL("../bin/midctl.cjs", import.meta.url).pathname;
+/** From commit to line, ms. */
+const SOON = 100;
 
 /** Entries are written as they are: what writes and guards them has its own measurement. */
 const UNGUARD = ["machine_identity", "agent_token", "agent_audit_event", "midctl_log"].map(
@@ -133,6 +141,47 @@ async function measurePages(server) {
   await many.close();
 }
 
+/** From when a commit was answered to when its line was read, by the clock of this process; entries and agents' events by turns. */
+async function measureFollow(server) {
+  await makeDatabase(server, "followed");
+  const db = open(server, "followed", 1);
+  const child = spawn(process.execPath, [PROGRAM, "audit", "follow", "--debug"], {
+    env: { ...process.env, HOME: scratch.dir, MIDCTL_DATABASE_URL: urlOf(server, "followed") },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const heard = new Map();
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const { id, machineIdentity } = JSON.parse(line);
+    heard.get(machineIdentity?.slug ?? id)?.(performance.now());
+  });
+  await new Promise((resolve) =>
+    createInterface({ input: child.stderr }).on("line", (line) => line.endsWith("follow") && resolve()),
+  );
+  const late = [];
+  for (let n = 0; n < changes; n++) {
+    const id = String(n).padStart(12, "0");
+    const [name, statement] =
+      n % 2 === 0
+        ? [
+            `svc-${n}`,
+            `INSERT INTO machine_identity ("publicId", slug, kind, "displayName", owner) VALUES ('${id}', 'svc-${n}', 'service', 'x', 'x')`,
+          ]
+        : [`ev_${id}`, `INSERT INTO agent_audit_event ("publicId", action) VALUES ('${id}', 'card.move')`];
+    const line = new Promise((resolve) => heard.set(name, resolve));
+    await db.query(statement);
+    const committed = performance.now();
+    late.push(Math.max(0, (await line) - committed));
+    await sleep(Math.random() * 60);
+  }
+  child.kill("SIGKILL");
+  await db.close();
+  late.sort((a, b) => a - b);
+  const at = (share) => late[Math.min(late.length - 1, Math.floor(late.length * share))];
+  startTable(`Following the audit, PostgreSQL ${server.major}, ${changes} changes`);
+  judge("commit to line, p99", at(0.99), { atMost: SOON }, "ms");
+  say(`\nmedian ${at(0.5).toFixed(1)}, p90 ${at(0.9).toFixed(1)}, worst ${at(1).toFixed(1)} ms`);
+}
+
 const scratch = makeScratch();
 const major = options.major === undefined ? {} : { major: Number(options.major) };
 const server = await startServer(scratch, {
@@ -140,7 +189,8 @@ const server = await startServer(scratch, {
   settings: { autovacuum: "off", fsync: "off", max_wal_size: "256MB", shared_buffers: "256MB", jit: "off" },
 });
 try {
-  await measurePages(server);
+  if (options.only !== "follow") await measurePages(server);
+  if (options.only !== "pages") await measureFollow(server);
 } finally {
   await server.stop();
   scratch.remove();

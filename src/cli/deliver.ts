@@ -117,13 +117,20 @@ async function explainUndelivered(outcome: Outcome<Document>, cause: unknown): P
 }
 
 async function writePages(verb: Verb, outcome: PagedOutcome<Document>, context: VerbContext): Promise<void> {
-  const rendering = await renderingFor(context, "stdout");
+  const usual = await renderingFor(context, "stdout");
+  const rendering = outcome.lasting === true ? { ...usual, format: lastingFormat(context) } : usual;
   if (rendering.format === "json") return writeJsonPages(verb, outcome, rendering, context);
   for await (const page of outcome.pages) {
     const { result, notices } = await renderDocument(verb, page, rendering);
     if (result !== "") await context.terminal.writeResult(result);
     if (notices !== "" && !context.flags.quiet) context.terminal.writeMessage(notices);
   }
+}
+
+/** What has no end is no document: an element a line for programs. */
+function lastingFormat({ settings: { output }, terminal }: VerbContext): OutputFormat {
+  const unasked = output.source === "default" && !terminal.stdoutIsTerminal;
+  return unasked || output.value === "json" ? "ndjson" : output.value;
 }
 
 /** Collects before it writes: where a page fails, stdout stays empty. */

@@ -106,6 +106,7 @@ async function renderBlock(block: Exclude<Shown, { kind: "notice" }>, rendering:
     case "text":
       return block.text.endsWith("\n") ? block.text : `${block.text}\n`;
     case "line":
+      if (!asTable && block.plain !== undefined) return toTabbedLine(cells(block.plain));
       return `${cells(block.cells)
         .map((cell) => cell.paint(cell.text))
         .join("")}\n`;

@@ -44,6 +44,7 @@ export const registry: readonly RegistryEntry[] = [
     load: async () => (await import("./verbs/audit-list.ts")).auditList,
     isDefault: true,
   },
+  { path: "audit follow", load: async () => (await import("./verbs/audit-follow.ts")).auditFollow },
   { path: "audit trace", load: async () => (await import("./verbs/audit-trace.ts")).auditTrace },
   {
     path: "audit verify",

@@ -85,6 +85,8 @@ export interface Outcome<Document> {
 /** Many documents, one after the other: `list --all`, `audit follow`. Their lists are one list to the reader. */
 export interface PagedOutcome<Document> {
   readonly pages: AsyncIterable<Document>;
+  /** It has no end: written as it comes, in JSON an element a line, and so off a terminal where no format is asked for. */
+  readonly lasting?: true;
   /** Asked after the last page. */
   readonly exit?: () => 0 | 8 | 9;
 }

@@ -42,7 +42,12 @@ export type Block =
       readonly title?: string;
       readonly fields: readonly (readonly [string, Cell])[];
     }
-  | { readonly kind: "line"; readonly cells: readonly Cell[] }
+  | {
+      readonly kind: "line";
+      readonly cells: readonly Cell[];
+      /** What tab-separated text has in its place; unless told the line as it is. */
+      readonly plain?: readonly Cell[];
+    }
   /** Text of our own making, several lines, printed as it is: help, scripts. Never stored text. */
   | { readonly kind: "text"; readonly text: string }
   /** Blocks in a table for people, and elsewhere a text as `text` has it: a file's content, in which nothing is hidden. */

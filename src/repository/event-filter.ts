@@ -93,6 +93,16 @@ export function treeOf(filter: EventFilter, bind: Bind): string | null {
     SELECT c.id, c."publicId" FROM tree CROSS JOIN ${lookedUp("machine_identity", "c", `id, "publicId"`, `"parentId" = tree.id`)})`;
 }
 
+/** What a row `l` of the log is tested by; without times, which go by the order that is read. */
+export function logTests(filter: EventFilter, subjects: Subjects, bind: Bind): string[] {
+  return logNarrowings(filter, subjects, bind).map(({ test }) => test);
+}
+
+/** The same of an agents' event `e`. */
+export function agentTests(filter: EventFilter, subjects: Subjects, bind: Bind): string[] {
+  return agentNarrowings(filter, subjects, bind).map(({ test }) => test);
+}
+
 /** The keys of the newest rows of the log that fit, newest first: `at`, `source`, `exact`, `number`. */
 export function newestOfLog(
   filter: EventFilter,

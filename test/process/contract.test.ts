@@ -172,8 +172,8 @@ function* walk(value: unknown): Generator<[string, unknown]> {
   }
 }
 
-/** They run until they are told to stop: test/server has them. */
-const LASTING = ["serve", "mcp"];
+/** They run until they are told to stop: test/server has them, and test/process/audit-follow. */
+const LASTING = ["audit follow", "serve", "mcp"];
 const ending = registry.filter(({ path }) => !LASTING.includes(path));
 
 it("has a sample of every command that ends by itself", () => {
@@ -181,7 +181,7 @@ it("has a sample of every command that ends by itself", () => {
 });
 
 it.each(LASTING)("`%s` answers bad usage with exit 2 and one line of JSON on stderr alone", async (path) => {
-  expect(await desk.refuse([path, "--nope"])).toMatchObject({ exit: 2, code: "usage" });
+  expect(await desk.refuse([...path.split(" "), "--nope"])).toMatchObject({ exit: 2, code: "usage" });
 });
 
 describe.each(ending.map(({ path, load }) => ({ path, load })))("`$path`", ({ path, load }) => {

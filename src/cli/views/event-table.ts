@@ -32,3 +32,20 @@ export function eventRow(event: EventDocument): readonly Cell[] {
     event.approval,
   ];
 }
+
+/** One event as a line of its own, for what has no end: the time by the clock, in UTC. */
+export function eventLine(event: EventDocument): Block {
+  const { at, actor, reason, approval } = event;
+  const row = eventRow(event);
+  return {
+    kind: "line",
+    cells: [
+      { text: `${at.slice(0, 10)} ${at.slice(11, 19)}Z  `, tone: "faint" },
+      { text: actor.name ?? "somebody", tone: "strong" },
+      ` ${tellEvent(event)}`,
+      ...(reason === null ? [] : [`: ${reason}`]),
+      ...(approval === null ? [] : [{ text: `  (${approval})`, tone: "faint" } as const]),
+    ],
+    plain: row.filter((_, index) => EVENT_COLUMNS[index]?.only !== "table"),
+  };
+}
