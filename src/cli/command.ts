@@ -65,7 +65,8 @@ export function runCommand(
   });
 }
 
-function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** An environment without midctl's own settings and the database's password. */
+export function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(env).filter(([name]) => !name.startsWith("MIDCTL_") && name !== "PGPASSWORD"),
   );

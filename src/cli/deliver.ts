@@ -50,9 +50,17 @@ export async function ignoreClosedPipe(write: () => Promise<void>): Promise<void
 async function writeDocument(verb: Verb, document: Document, context: VerbContext): Promise<void> {
   const rendering = await renderingFor(context, "stdout");
   const { result, notices } = await renderDocument(verb, document, rendering);
-  if (result !== "") await context.terminal.writeResult(result);
+  if (result !== "" && !(await showPaged(verb, result, context))) await context.terminal.writeResult(result);
   const messages = verb.changes && context.dryRun && isForPeople(rendering.format) ? rehearsed : notices;
   if (messages !== "" && !context.flags.quiet) context.terminal.writeMessage(messages);
+}
+
+/** Whether a pager has shown it. Where there is none, or it fails, nothing is lost: the result is written as it is. */
+async function showPaged(verb: Verb, result: string, context: VerbContext): Promise<boolean> {
+  if (!verb.paged || !context.terminal.stdoutIsTerminal) return false;
+  const { isLonger, pagerOf, showByPager } = await import("./pager.ts");
+  const pager = pagerOf(context);
+  return pager !== null && isLonger(result, context.terminal.rows()) && showByPager(pager, result);
 }
 
 /** Shows a person on stderr what they are about to decide on. */

@@ -12,6 +12,7 @@ export function watchForInterruption(
   end: (error: unknown) => never,
 ): void {
   const interrupt = (signal: Signal): void => {
+    if (signal === "SIGINT" && theirs > 0) return;
     const stop = orderly;
     orderly = undefined; // a second signal does not wait
     if (stop !== undefined) stop(signal);
@@ -23,6 +24,19 @@ export function watchForInterruption(
   process.on("uncaughtException", (error, origin) =>
     end(explainUncaught(error, origin, progress, changes())),
   );
+}
+
+/** How many programs are at work whose matter Ctrl-C is. */
+let theirs = 0;
+
+/** While this goes on, Ctrl-C is for the program that has the terminal: a pager takes it for the end of a search. */
+export async function whileInterruptsAreTheirs<T>(work: () => Promise<T>): Promise<T> {
+  theirs++;
+  try {
+    return await work();
+  } finally {
+    theirs--;
+  }
 }
 
 let orderly: ((signal: Signal) => void) | undefined;

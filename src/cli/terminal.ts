@@ -16,6 +16,8 @@ export interface Terminal {
   readonly stderrIsTerminal: boolean;
   /** Width of the terminal behind stdout or, where that is none, stderr, in columns. */
   columns(): number;
+  /** Its height, in rows. */
+  rows(): number;
   /** Writes a result; rejects with OutputFailure when it did not get out whole. */
   writeResult(text: string): Promise<void>;
   /** As writeResult, for a secret: also refuses the null device, and flushes a file to its disk. */
@@ -62,6 +64,7 @@ export function openTerminal(): Terminal {
     stderrIsTerminal,
     columns: () =>
       (stdoutIsTerminal ? process.stdout.columns : stderrIsTerminal ? process.stderr.columns : 80) || 80,
+    rows: () => (stdoutIsTerminal ? process.stdout.rows : 24) || 24,
     writeResult: (text) =>
       asOutput(() => {
         clear();

@@ -119,6 +119,8 @@ export interface VerbDefinition<
   readonly list?: readonly string[];
   /** Whether it changes anything: what an interruption has to say depends on it. */
   readonly changes?: boolean;
+  /** Read at leisure: what is longer than the screen goes through the user's pager. */
+  readonly paged?: boolean;
   run(input: InputOf<Arguments, Options>, context: VerbContext): Promise<AnyOutcome<Output<Schema>>>;
   view(document: Output<Schema>): View;
 }
@@ -141,6 +143,7 @@ export interface Verb {
   readonly output: $ZodType;
   readonly list: readonly string[];
   readonly changes: boolean;
+  readonly paged: boolean;
   run(input: Readonly<Record<string, unknown>>, context: VerbContext): Promise<AnyOutcome<Document>>;
   view(document: Document): View;
 }
@@ -152,5 +155,5 @@ export function defineVerb<
 >(definition: VerbDefinition<Arguments, Options, Schema>): Verb {
   // The parser builds exactly InputOf<…> from args and options, and `output` is what tests hold documents against:
   // this is the one place where a verb's own types are traded for the frame's.
-  return { args: [], options: {}, list: [], changes: false, ...definition } as unknown as Verb;
+  return { args: [], options: {}, list: [], changes: false, paged: false, ...definition } as unknown as Verb;
 }

@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Desk, openDesk } from "./desk.ts";
 import { openProtectedDesk, type ProtectedDesk } from "./protected-desk.ts";
+import { CTRL_C, ENTER, openSession } from "./pty.ts";
 
 let desk: Desk;
 
@@ -88,5 +91,77 @@ describe("`audit trace`", () => {
       message: expect.stringContaining("REF"),
     });
     expect(await desk.refuse("audit trace bot --token-stdin")).toMatchObject({ exit: 2 });
+  });
+});
+
+describe("a page longer than the screen, on a terminal", () => {
+  /** On a screen of five rows. */
+  const session = (words: string, env: Readonly<Record<string, string>>) =>
+    openSession(desk, `stty rows 5; trap : INT; $midctl ${words}; echo exit $?`, env);
+
+  beforeAll(async () => {
+    for (const owner of ["a", "b", "c"]) await desk.ask(`identity update bot --owner ${owner}`);
+    const context = JSON.stringify({ actor: { kind: "operator", name: "eve" }, reason: "bell\u0007" });
+    await desk.sql(
+      `DO $do$ BEGIN PERFORM set_config('midctl.context', '${context}', true); UPDATE machine_identity SET owner = 'd' WHERE slug = 'bot'; END $do$`,
+    );
+  });
+
+  it("goes through the user's pager, which knows neither settings nor passwords of midctl", async () => {
+    const { screen } = await session("audit", {
+      MIDCTL_PAGER: "env > pager.env; cat > paged",
+      PGPASSWORD: "hunter2",
+      PAGER: "false",
+    }).ended;
+
+    const paged = readFileSync(join(desk.directory, "paged"), "utf8");
+    expect(paged).toContain("changed bot: owner c → d");
+    expect(paged).toContain("bell\\u{07}");
+    expect(screen).toContain("exit 0");
+    expect(screen).not.toContain("changed bot");
+    expect(readFileSync(join(desk.directory, "pager.env"), "utf8")).not.toMatch(/MIDCTL_|hunter2/);
+  });
+
+  it.each([
+    ["is not there", { MIDCTL_PAGER: "no-such-pager" }],
+    ["dies", { MIDCTL_PAGER: "kill -9 $$" }],
+    ["fails", { PAGER: "cat > /dev/null; exit 3" }],
+    ["is switched off", { MIDCTL_PAGER: "", PAGER: "cat > never" }],
+    ["has nobody to turn the page", { MIDCTL_PAGER: "cat > never", MIDCTL_NO_INPUT: "1" }],
+    ["has a terminal that cannot", { MIDCTL_PAGER: "cat > never", TERM: "dumb" }],
+  ])("is on the screen, whole, where the pager %s", async (_, env) => {
+    const { screen } = await session("audit", env).ended;
+
+    for (const owner of ["a → b", "b → c", "c → d"]) expect(screen).toContain(owner);
+    expect(screen).toContain("exit 0");
+    expect(screen).not.toContain("at ");
+  });
+
+  it("is left to the pager by Ctrl-C", async () => {
+    const shown = session("audit", {
+      MIDCTL_PAGER: "trap '' INT; cat > /dev/null; echo OPEN; read line < /dev/tty; echo CLOSED",
+    });
+    await shown.shows("OPEN");
+    shown.type(CTRL_C);
+    shown.type(ENTER);
+
+    const { screen } = await shown.ended;
+    expect(screen).toContain("CLOSED");
+    expect(screen).toContain("exit 0");
+  });
+
+  it("is nobody's matter where it fits, or where stdout is no terminal", async () => {
+    const env = { MIDCTL_PAGER: "cat > never" };
+
+    expect((await session("audit --limit 1", env).ended).screen).toContain("changed bot: owner c → d");
+    expect((await session("audit | cat", env).ended).screen).toContain("identity.update");
+  });
+
+  it("wraps sentences between words, and loses none", async () => {
+    const { screen } = await openSession(desk, "stty cols 50; $midctl audit --action identity.create").ended;
+
+    const words = screen.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "").split(/\s+/);
+    expect(words).toEqual(expect.arrayContaining(["bot,", "owner", "platform", "for", "the", "night"]));
+    expect(screen).not.toContain("…");
   });
 });

@@ -11,6 +11,10 @@ Results go to stdout, everything else to stderr.
 With JSON an error is one line on stderr,
 {"error":{"code","message","hint","details"}}, and stdout is empty.
 
+On a terminal \`audit\` and \`audit trace\` go through a pager where they are
+longer than the screen: $MIDCTL_PAGER, else $PAGER, else less; none where that
+is empty, and under --no-input.
+
 Each command's document is described by a JSON Schema in docs/schema.
 
 Control and invisible characters in stored text are shown as \\u{1B}.

@@ -43,6 +43,7 @@ export const auditList = defineVerb({
   },
   output: auditListOutput,
   list: ["events"],
+  paged: true,
   async run({ limit, cursor, ...words }, context) {
     const filter = auditFilterOf(words, context.now());
     let told = 0;

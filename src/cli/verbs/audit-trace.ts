@@ -65,6 +65,7 @@ export const auditTrace = defineVerb({
   },
   output: auditTraceOutput,
   list: ["lives"],
+  paged: true,
   async run({ ref, tokenStdin }, context) {
     if (tokenStdin === (ref !== undefined)) {
       throw new MidctlError(

@@ -33,6 +33,7 @@ export function makeWorld(options: WorldOptions = {}) {
     stdoutIsTerminal: onTerminal,
     stderrIsTerminal: onTerminal,
     columns: () => options.columns ?? 80,
+    rows: () => 40,
     writeResult: write,
     writeSecret: write,
     writeMessage: (text) => {
