@@ -44,7 +44,7 @@ export const environmentVariables = {
   MIDCTL_REASON: "as --reason",
   MIDCTL_OUTPUT: "as --output",
   MIDCTL_TOKEN_FILE: "the token file of `mcp --stdio`",
-  MIDCTL_PAGER: "what `audit` is read by on a terminal, else PAGER, else less",
+  MIDCTL_PAGER: "the pager on a terminal, else PAGER, else less",
   MIDCTL_NO_INPUT: "any value but 0: as --no-input",
 } as const;
 

@@ -1,7 +1,6 @@
 /**
  * The tables, as drizzle sees them (SPEC §2). `migrations/0001_tables.sql` is generated from here; guards and log
  * (0002, 0003, 0016) and what verifiers need (0005) are hand-written SQL, since no generator speaks triggers. Hosts import this as `midctl/schema`.
- *
  * The four tables without prefix keep Kan's conventions; their timestamps carry no zone and are UTC.
  */
 import { sql } from "drizzle-orm";

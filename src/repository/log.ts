@@ -68,7 +68,9 @@ export const AGENT_SOURCE = `agent_audit_event e
 
 /** What `grep` looks into, of a row `l` of the log. */
 export function logHolds(sought: string, bind: Bind): string {
-  return holds(`concat_ws(E'\\n', j.said ->> 'reason', (j.said -> 'details')::text)`, sought, bind);
+  // What JSON does not escape stands in the entry as it is: most entries need not be taken apart.
+  const maybe = /["\\\p{Cc}]/u.test(sought) ? "" : `${holds("l.entry", sought, bind)} AND `;
+  return maybe + holds(`concat_ws(E'\\n', j.said ->> 'reason', (j.said -> 'details')::text)`, sought, bind);
 }
 
 /** What `grep` looks into, of an agents' event `e`. */
