@@ -82,6 +82,7 @@ describe.each(databases())("a sweep on $name", ({ create }) => {
       paused: 0,
       revoked: 0,
       heldBack: 0,
+      sealed: 0,
       expired: { identities: 0, credentials: 0, approvals: 0 },
       expiredWithin: 86_400,
     });
