@@ -8,12 +8,14 @@ import { openPostgres } from "../../src/db/postgres.ts";
 import { parseShape } from "../../src/domain/token.ts";
 import { proposeAdoption } from "../../src/operations/adoption-propose.ts";
 import { listAudit } from "../../src/operations/audit-list.ts";
+import { verifyLog } from "../../src/operations/audit-verify.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { readTarget } from "../../src/operations/control.ts";
 import { grantRoles, ROLES, type Role } from "../../src/operations/db-grant.ts";
 import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollback.ts";
 import { readDatabaseStatus } from "../../src/operations/db-status.ts";
 import { diagnose } from "../../src/operations/doctor.ts";
+import { sealEvents } from "../../src/operations/events-seal.ts";
 import { listCredentials, listIdentities, listTokens } from "../../src/operations/list.ts";
 import { resumeTarget } from "../../src/operations/resume.ts";
 import { readStatus } from "../../src/operations/status.ts";
@@ -327,6 +329,18 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       }
     });
 
+    test("seals what agents did, as serve does, and changes no seal", async () => {
+      const db = connect("verifier");
+      await owner.query(
+        `INSERT INTO agent_audit_event ("publicId", action) VALUES ('sealedbyserv', 'card.move')`,
+      );
+
+      expect(await sealEvents(db)).toBe(1);
+
+      await expect(db.query("DELETE FROM midctl_event_unsealed")).rejects.toMatchObject(DENIED);
+      await expect(db.query("DELETE FROM midctl_event_seal")).rejects.toMatchObject(DENIED);
+    });
+
     test("activates by the secret, which it must hold", async () => {
       const db = connect("verifier");
       const token = await issuePending(owner, "proven");
@@ -389,6 +403,16 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
         "identity.create",
       ]);
       expect([schema.state, (await readStatus(auditor)).environment.name]).toEqual(["current", "default"]);
+    });
+
+    test("verifies the log, and what agents did", async () => {
+      const verified = await verifyLog(connect("auditor"), {
+        checkpoints: [],
+        onlyNew: false,
+        onProgress: () => {},
+      });
+
+      expect(verified).toMatchObject({ findings: [], events: { pruned: 0 } });
     });
 
     test.each([
