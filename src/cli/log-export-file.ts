@@ -4,13 +4,16 @@ import { dirname } from "node:path";
 import { MidctlError } from "../domain/errors.ts";
 import {
   type ExportedHead,
+  ExportedLeaves,
   type ExportLine,
-  type ExportReader,
+  ExportReader,
   isHead,
   parseExportLine,
   treeOf,
 } from "../domain/log-export.ts";
+import { hashLeaf } from "../domain/merkle.ts";
 import { quote } from "../domain/visible.ts";
+import type { ExportedLog } from "../operations/audit-verify.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import { syncDirectory } from "./token-file.ts";
 
@@ -126,6 +129,20 @@ export function* readExportFile(path: string, reader: ExportReader, undone: stri
   } finally {
     if (file !== undefined) fs.closeSync(file);
   }
+}
+
+/**
+ * What an export says of the log: a hash for each entry, 32 bytes in memory, and the head that they come to.
+ * @throws MidctlError as `readExportFile`, and for a file that ends in the middle
+ */
+export function readExported(path: string, undone: string): ExportedLog {
+  const reader = new ExportReader(path, undone);
+  let leaves = new ExportedLeaves(0);
+  for (const line of readExportFile(path, reader, undone)) {
+    if (!isHead(line)) leaves.add(hashLeaf(line.entry));
+    else if (reader.first === line) leaves = new ExportedLeaves(line.size);
+  }
+  return { leaves, head: { ...reader.end(), extensions: [] } };
 }
 
 /** The last head of a file, and where it ends. Reads backwards, a part at a time, as far as it has to. */

@@ -106,6 +106,14 @@ export class Findings {
     else this.#more++;
   }
 
+  /** The entry of `place` lies at `index`, outside of what the head says. A copy of one that is in its place moved nothing. */
+  movedOut(index: number, place: number): void {
+    const isVacant = [...this.#altered, ...this.#missing, ...this.#moved].some((run) =>
+      holds(run, { from: place, to: place }),
+    );
+    if (isVacant) this.moved(index, place);
+  }
+
   /** Stored hashes over these entries do not fit one another. */
   tree(from: number, to: number): void {
     const last = this.#tree.at(-1);

@@ -5,7 +5,7 @@ import { type Finding, Findings, MOST_FINDINGS } from "../domain/log-findings.ts
 import { HASH_SIZE, hashLeaf, peaksOf, type ReadNodes, type TreeNode } from "../domain/merkle.ts";
 import { readNodesOf } from "../domain/tile.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
-import { type LeafRow, readBeyond, readLeaves, readTree } from "../repository/tree.ts";
+import { type LeafRow, readBeyond, readLeaves, readOutside, readTree } from "../repository/tree.ts";
 import { type VerifiedEvents, verifyEvents } from "./audit-verify-events.ts";
 
 export interface VerifyOptions {
@@ -45,6 +45,8 @@ export interface Verified {
 
 /** Entries at once: all subtrees up to height twelve are complete by a page. */
 const PAGE = 4096;
+/** So many entries outside of what the head says are looked at one by one. */
+const MOST_OUTSIDE = 1_000;
 
 /**
  * Reads the whole log and hashes it anew: entries against the tree that grew with them, the tree against itself, and both against
@@ -72,6 +74,7 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     options.onProgress(at - from, tree.size - from);
   }
   const beyond = await readBeyond(db);
+  if (beyond.entries > 0) await reader.placeOutside(await readOutside(db, MOST_OUTSIDE));
   findings.end({ beyond, seen: checkpoints.at(-1)?.size ?? 0 });
   const { findings: told, found } = findings.result();
   const events = await verifyEvents(db, {
@@ -170,7 +173,7 @@ class LogReader {
   async page(from: number, until: number, onLeaf: (size: number) => void): Promise<void> {
     const indexes = Array.from({ length: until - from }, (_, n) => from + n);
     const [rows, leaves] = await Promise.all([readLeaves(this.#db, from, until), this.#readLeaves(indexes)]);
-    const wrong: { readonly row: LeafRow; readonly leaf: Buffer }[] = [];
+    const wrong: Wrong[] = [];
     const nodes: { readonly node: TreeNode; readonly hash: Uint8Array }[] = [];
     let next = 0;
     for (const [at, index] of indexes.entries()) {
@@ -198,19 +201,32 @@ class LogReader {
     await this.#compareNodes(nodes);
   }
 
+  /** Entries outside of what the head says, in their order: where others were put in, the last ones lie there. */
+  async placeOutside(rows: readonly LeafRow[]): Promise<void> {
+    for (const [{ row }, place] of await this.#placesOf(rows.map(judged))) {
+      if (place !== null) this.#findings.movedOut(row.index, place);
+    }
+  }
+
   /** Entries that are not those that the tree has there: whether each is that of another place. */
-  async #place(wrong: readonly { readonly row: LeafRow; readonly leaf: Buffer }[]): Promise<void> {
+  async #place(wrong: readonly Wrong[]): Promise<void> {
+    for (const [{ row }, place] of await this.#placesOf(wrong)) {
+      if (place !== null && place !== row.index) this.#findings.moved(row.index, place);
+      else this.#findings.altered(row.index);
+    }
+  }
+
+  /** The places that these entries say they have, where the tree has them there; else null. */
+  async #placesOf(wrong: readonly Wrong[]): Promise<(readonly [Wrong, number | null])[]> {
     const own = wrong.map(({ row }) => ownIndex(row.entry));
     const places = own.filter((index) => index !== null && index < this.#findings.size) as number[];
     const leaves = await this.#readLeaves(places);
     const leafAt = new Map(places.map((index, at) => [index, leaves[at]?.known]));
-    for (const [at, { row, leaf }] of wrong.entries()) {
+    return wrong.map((each, at) => {
       const place = own[at] ?? null;
       const known = place === null ? undefined : leafAt.get(place);
-      if (place !== null && place !== row.index && known !== undefined && leaf.equals(known))
-        this.#findings.moved(row.index, place);
-      else this.#findings.altered(row.index);
-    }
+      return [each, known !== undefined && each.leaf.equals(known) ? place : null] as const;
+    });
   }
 
   async #readLeaves(indexes: readonly number[]): Promise<readonly Leaf[]> {
@@ -234,7 +250,12 @@ class LogReader {
   }
 }
 
-function judged(row: LeafRow): { readonly row: LeafRow; readonly leaf: Buffer } {
+interface Wrong {
+  readonly row: LeafRow;
+  readonly leaf: Buffer;
+}
+
+function judged(row: LeafRow): Wrong {
   return { row, leaf: hashLeaf(row.entry) };
 }
 

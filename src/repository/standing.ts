@@ -24,6 +24,19 @@ export async function readIdentityStandings(tx: Tx, slugs: readonly string[]): P
   );
 }
 
+/** The identities of these public ids, and that of a slug: what each is called, and when it ends (RFC 3339). */
+export async function readSlugs(
+  tx: Tx,
+  publicIds: readonly string[],
+  slug: string | null = null,
+): Promise<{ readonly publicId: string; readonly slug: string; readonly expiresAt: string | null }[]> {
+  return tx.query(
+    `SELECT i."publicId", i.slug, midctl_instant(i."expiresAt") AS "expiresAt" FROM machine_identity i
+      WHERE i."publicId" = ANY (${LISTED}) OR i.slug = $2::text`,
+    [JSON.stringify(publicIds), slug],
+  );
+}
+
 /** How a credential stands, for whoever is about to change that. */
 export interface CredentialStanding {
   readonly publicId: string;

@@ -106,6 +106,15 @@ export async function readLeaves(tx: Tx, from: number, until: number): Promise<L
   );
 }
 
+/** Entries outside of what the head says, so many at most, by index. */
+export async function readOutside(tx: Tx, limit: number): Promise<LeafRow[]> {
+  return tx.query<LeafRow>(
+    `SELECT l."index"::float8 AS "index", l.entry, l."leafHash" FROM midctl_log l
+      WHERE l."index" < 0 OR l."index" >= (SELECT size FROM midctl_log_head) ORDER BY l."index" LIMIT $1::int`,
+    [limit],
+  );
+}
+
 export async function readBeyond(tx: Tx): Promise<Beyond> {
   const [row] = await tx.query<Beyond>(
     `SELECT l.entries, l.first, l.last,

@@ -1,9 +1,15 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
+import { ExportReader, isHead } from "../../domain/log-export.ts";
 import { acceptHead, compareHead } from "../../operations/accept-head.ts";
+import { planReconciliation, reconcile } from "../../operations/reconcile.ts";
+import type { VerbContext } from "../context.ts";
+import { showView } from "../deliver.ts";
 import { openHeadFile } from "../head.ts";
+import { readExported, readExportFile } from "../log-export-file.ts";
+import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
-import { REVIVED, viewAuditReconcile } from "../views/audit-reconcile.ts";
+import { REVIVED, viewAuditReconcile, viewReplayed } from "../views/audit-reconcile.ts";
 
 const headSchema = z.object({
   /** How many entries. */
@@ -29,13 +35,54 @@ export const auditReconcileOutput = z.object({
 });
 export type AuditReconcileDocument = z.infer<typeof auditReconcileOutput>;
 
+const replayedSchema = z.object({
+  /** Which log: midctl/ and the database's id. */
+  origin: z.string(),
+  export: z.string(),
+  /** Entries that the database and the export have in common. */
+  common: z.number(),
+  /** Entries that the export has and the database lost. */
+  forgotten: z.number(),
+  /** What those had decided against somebody. */
+  steps: z.readonly(
+    z.array(
+      z.object({
+        /** A slug, mc_… or at_…; null for an identity that the database does not know. */
+        ref: z.nullable(z.string()),
+        does: z.enum(["revoke", "pause", "expire"]),
+        /** RFC 3339, of `expire`. */
+        expiresAt: z.nullable(z.string()),
+        /** Index of the entry that decided it. */
+        entry: z.number(),
+        action: z.string(),
+        at: z.string(),
+        /** As it stood before: to be done again, done since, or of something that the database does not know. */
+        state: z.enum(["needed", "done", "unknown"]),
+      }),
+    ),
+  ),
+  /** How many forgotten entries there are of each action that is not brought back. */
+  notReplayed: z.record(z.string(), z.number()),
+  /** Whether what was needed was done again. */
+  applied: z.boolean(),
+});
+export type ReplayedDocument = z.infer<typeof replayedSchema>;
+
 export const auditReconcile = defineVerb({
   path: ["audit", "reconcile"],
   summary:
-    "Compare the log with the head that verifiers keep, and accept what a failover or a restore has lost",
+    "Do again what a restored database forgot, or accept what it has lost, by an export or the head that verifiers keep",
   description:
-    "Shows which entries were seen and are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
+    "With --export an export of the log from before: whatever its entries had revoked, paused or ended sooner and the database forgot is shown, and done again once that is confirmed; what widened anybody's reach is not brought back. With --head-file it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
   examples: [
+    {
+      command: "midctl audit reconcile --export /mnt/elsewhere/log.jsonl --dry-run",
+      does: "what the export knows and the database forgot",
+    },
+    {
+      command: "midctl audit reconcile --export /mnt/elsewhere/log.jsonl",
+      does: "and do it again; asks first",
+    },
     {
       command: "midctl audit reconcile --head-file /var/lib/midctl-serve/head",
       does: "what the database has lost; changes nothing",
@@ -47,11 +94,21 @@ export const auditReconcile = defineVerb({
   ],
   options: {
     headFile: { value: "PATH", summary: "the file of serve --head-file; default: MIDCTL_HEAD_FILE" },
+    export: {
+      value: "FILE",
+      summary: "do again what this export of the log knows and the database forgot; shows it first, and asks",
+    },
     accept: { summary: "put the database's head in its place; asks first, for the number of entries" },
   },
-  output: auditReconcileOutput,
+  output: z.union([auditReconcileOutput, replayedSchema]),
   changes: true,
-  async run({ headFile, accept }, context) {
+  async run({ headFile, accept, export: path }, context) {
+    if (path !== undefined) {
+      if (!accept) return { document: await replay(path, context) };
+      throw new MidctlError("usage", "--export comes before --accept; nothing was changed", {
+        hint: "run it with --export first, and again with --accept once nothing more is needed",
+      });
+    }
     const file = openHeadFile(headFile, context);
     if (file === null) {
       throw new MidctlError("usage", "no head file is named; nothing was compared", {
@@ -84,5 +141,40 @@ export const auditReconcile = defineVerb({
       exit: lost === null || accepts ? 0 : 9,
     };
   },
-  view: viewAuditReconcile,
+  view: (document) => ("steps" in document ? viewReplayed(document) : viewAuditReconcile(document)),
 });
+
+async function replay(path: string, context: VerbContext): Promise<ReplayedDocument> {
+  const undone = "nothing was changed";
+  const exported = readExported(path, undone);
+  const db = await context.database();
+  const plan = await planReconciliation(db, exported, (from) => entriesOf(path, from, undone));
+  const needed = plan.steps.filter(({ state }) => state === "needed").length;
+  const document: ReplayedDocument = {
+    origin: plan.origin,
+    export: path,
+    common: plan.common,
+    forgotten: plan.lost,
+    steps: plan.steps.map(({ kind: _kind, publicId: _publicId, ...step }) => step),
+    notReplayed: plan.others,
+    applied: false,
+  };
+  if (needed === 0 || context.dryRun) return document;
+  if (context.canAsk() && !context.yes) await showView(viewReplayed(document), context);
+  await context.confirm({
+    action: needed === 1 ? "do this again" : `do these ${needed} again`,
+    name: String(needed),
+  });
+  await reconcile(db, requestFrom(context), plan, (done) => {
+    context.standBy(`${done} of ${needed} were done again and stand; the same command does the rest`);
+    if (needed > 20) context.progress({ done, failed: 0, of: needed });
+  });
+  return { ...document, applied: true };
+}
+
+/** The exact text of each entry from an index on. */
+function* entriesOf(path: string, from: number, undone: string): Generator<string> {
+  for (const line of readExportFile(path, new ExportReader(path, undone), undone)) {
+    if (!isHead(line) && line.index >= from) yield line.entry;
+  }
+}

@@ -1,12 +1,10 @@
 import * as z from "zod/mini";
 import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
-import { ExportedLeaves, ExportReader, isHead } from "../../domain/log-export.ts";
 import { FINDING_KINDS } from "../../domain/log-findings.ts";
-import { hashLeaf } from "../../domain/merkle.ts";
-import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
+import { verifyLog } from "../../operations/audit-verify.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
-import { readExportFile } from "../log-export-file.ts";
+import { readExported } from "../log-export-file.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { proofVerdictSchema, verifyProof } from "../verify-proof.ts";
@@ -126,7 +124,7 @@ export const auditVerify = defineVerb({
         },
       );
     }
-    const exported = file === undefined ? null : readExported(file);
+    const exported = file === undefined ? null : readExported(file, "nothing was verified");
     const { root, findings, found, ...verified } = await verifyLog(await context.database(), {
       checkpoints: seen,
       exported,
@@ -153,17 +151,6 @@ export const auditVerify = defineVerb({
   },
   view: (document) => ("kind" in document ? viewProofVerdict(document) : viewAuditVerify(document)),
 });
-
-/** What an export says of the log: a hash for each entry, and the head that they come to. */
-function readExported(path: string): ExportedLog {
-  const reader = new ExportReader(path, "nothing was verified");
-  let leaves = new ExportedLeaves(0);
-  for (const line of readExportFile(path, reader, "nothing was verified")) {
-    if (!isHead(line)) leaves.add(hashLeaf(line.entry));
-    else if (reader.first === line) leaves = new ExportedLeaves(line.size);
-  }
-  return { leaves, head: { ...reader.end(), extensions: [] } };
-}
 
 /** Says how far it has come where that takes long enough to ask, and no more often than anybody reads. */
 function everyFiftieth(tell: (done: number, of: number) => void): (done: number, of: number) => void {

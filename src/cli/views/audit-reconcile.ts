@@ -1,5 +1,5 @@
-import type { AuditReconcileDocument } from "../verbs/audit-reconcile.ts";
-import type { View } from "../view.ts";
+import type { AuditReconcileDocument, ReplayedDocument } from "../verbs/audit-reconcile.ts";
+import { time, type View } from "../view.ts";
 
 export const REVIVED =
   "Tokens that the lost entries revoked or paused are accepted again, unless they are revoked again.";
@@ -39,4 +39,54 @@ export function viewAuditReconcile({
 function describeLost({ from, to }: NonNullable<AuditReconcileDocument["lost"]>): string {
   if (from === null) return `some of the entries up to log_${to}`;
   return from === to ? `log_${to}` : `log_${from} to log_${to}`;
+}
+
+const STATES = {
+  needed: { text: "forgotten", tone: "bad" },
+  done: { text: "done since", tone: "good" },
+  unknown: "not known here",
+} as const;
+
+/** What an export knows and the database forgot, and whether it was done again. */
+export function viewReplayed(document: ReplayedDocument): View {
+  const { common, forgotten, steps, notReplayed, applied } = document;
+  const others = Object.entries(notReplayed).map(([action, count]) => `${count} ${action}`);
+  const needed = steps.filter(({ state }) => state === "needed").length;
+  return [
+    {
+      kind: "line",
+      cells: [
+        forgotten === 0
+          ? `The database has all ${common} entries of the export.`
+          : `The export has ${forgotten} ${forgotten === 1 ? "entry" : "entries"} from log_${common} on that the database lost.`,
+      ],
+    },
+    ...(steps.length === 0
+      ? []
+      : [
+          {
+            kind: "table",
+            columns: [
+              { title: "WHAT", fixed: true },
+              { title: "REF", fixed: true },
+              { title: "HERE", fixed: true },
+              { title: "BY" },
+              { title: "WHEN" },
+            ],
+            rows: steps.map(({ does, ref, state, entry, action, at, expiresAt }) => [
+              does === "expire" ? `expire at ${expiresAt}` : does,
+              ref,
+              applied && state === "needed" ? ({ text: "done again", tone: "good" } as const) : STATES[state],
+              `log_${entry} ${action}`,
+              time(at),
+            ]),
+          } as const,
+        ]),
+    ...(others.length === 0
+      ? []
+      : [{ kind: "notice", text: `Not brought back: ${others.join(", ")}.` } as const]),
+    ...(applied || needed === 0
+      ? []
+      : [{ kind: "notice", text: `${needed} to be done again; nothing was changed yet.` } as const]),
+  ];
 }

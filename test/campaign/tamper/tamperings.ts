@@ -322,7 +322,7 @@ function forge(tx: Tx, index: number): Promise<void> {
     tx,
     `INSERT INTO midctl_log ("index", entry, "leafHash")
      SELECT ${index}, f.entry, sha256('\\x00'::bytea || convert_to(f.entry, 'UTF8'))
-       FROM (SELECT jsonb_set(jsonb_set(entry::jsonb, '{index}', '${index}'), '{reason}', '"forged"')::text AS entry FROM midctl_log WHERE "index" = 1) f`,
+       FROM (SELECT jsonb_set(jsonb_set(entry::jsonb, '{index}', '${index}'), '{reason}', '"forged"')::text AS entry FROM (SELECT entry FROM midctl_log WHERE action = 'identity.create' ORDER BY "index" LIMIT 1) l) f`,
   );
 }
 

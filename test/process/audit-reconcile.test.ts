@@ -1,0 +1,162 @@
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runSql } from "../support/databases.ts";
+import { type Desk, openDesk } from "./desk.ts";
+
+/** A database that was restored from before, and an export of the log as it had become. */
+describe("midctl audit reconcile --export", () => {
+  let desk: Desk;
+  let file: string;
+  let restored: { readonly MIDCTL_DATABASE_URL: string };
+  let begun: number;
+  const tokens: Record<string, { token: string; id: string }> = {};
+  const URL_OF = (name: string) => ({
+    MIDCTL_DATABASE_URL: desk.directUrl.replace(/\/[^/?]+(?=\?|$)/, `/${name}`),
+  });
+
+  beforeAll(async () => {
+    desk = await openDesk();
+    file = join(desk.directory, "log.jsonl");
+    for (const slug of ["leaver", "halted", "resumed", "rotated", "shorter", "untouched"]) {
+      await desk.identity(slug);
+      tokens[slug] = await desk.activeCredential(slug);
+    }
+    restored = await backUp("before");
+    begun = (await desk.ask("audit checkpoint")).size;
+    await desk.ask("revoke leaver --yes");
+    await desk.ask("pause halted");
+    await desk.ask("pause resumed");
+    await desk.ask("resume resumed");
+    const rotated = await desk.ask("credential rotate rotated --grace 1s");
+    await desk.ask("credential activate", { stdin: `${rotated.token}\n` });
+    await desk.ask("identity update shorter --expires 2d");
+    await desk.identity("born");
+    await desk.ask("pause born");
+    await desk.ask(["audit", "export", "--out", file]);
+  });
+  afterAll(() => desk.dispose());
+
+  it("finds nothing where nothing is lost", async () => {
+    expect(await reconciled()).toMatchObject({ forgotten: 0, steps: [], applied: false });
+  });
+
+  it("shows what the database forgot, by the entry that decided it, and what is not brought back", async () => {
+    const plan = await reconciled(restored, "--dry-run");
+
+    expect(plan).toMatchObject({ common: begun, applied: false });
+    expect(plan.steps).toEqual([
+      step("leaver", "revoke", "identity.revoke"),
+      step("halted", "pause", "identity.pause"),
+      { ...step("shorter", "expire", "identity.update"), expiresAt: expect.stringMatching(/^\d{4}-/) },
+      step(String(tokens.leaver?.id), "revoke", "credential.revoke"),
+      step(String(tokens.rotated?.id), "revoke", "credential.supersede"),
+    ]);
+    expect(plan.notReplayed).toEqual({
+      "credential.issue": 1,
+      "identity.create": 1,
+      "identity.pause": 1,
+      "identity.resume": 1,
+    });
+    expect(await works("leaver")).toBe(true);
+  });
+
+  it("asks first, and off a terminal wants --yes", async () => {
+    expect(await desk.refuse(["audit", "reconcile", "--export", file], { env: restored })).toMatchObject({
+      exit: 2,
+      message: expect.stringMatching(/has to be confirmed; nothing was changed/),
+    });
+    expect(await works("leaver")).toBe(true);
+  });
+
+  it("does it again, with what decided it as the reason, and finds nothing more to do", async () => {
+    expect(await reconciled(restored, "--yes")).toMatchObject({ applied: true });
+
+    const again = await reconciled(restored, "--yes");
+    const { events } = await desk.ask("audit list --identity leaver --action identity.revoke", {
+      env: restored,
+    });
+    expect(events[0].reason).toMatch(/^log_\d+, identity\.revoke of .*Z, which a restore had lost$/);
+    expect(again.applied).toBe(false);
+    expect(again.steps.map(({ state }: { state: string }) => state)).not.toContain("needed");
+    expect(await Promise.all(["leaver", "halted", "rotated", "resumed", "untouched"].map(works))).toEqual([
+      ...[false, false, false, true, true],
+    ]);
+  });
+
+  it("finds what two logs have in common where the restored one has gone on", async () => {
+    expect(await reconciled(restored, "--dry-run")).toMatchObject({ common: begun });
+  });
+
+  it("refuses an export of another log, one that begins too late, and --accept beside it", async () => {
+    const other = await openDesk();
+    const late = join(desk.directory, "late.jsonl");
+    await desk.ask(["audit", "export", "--out", late, "--from", String(begun + 2)]);
+
+    expect(
+      await desk.refuse(["audit", "reconcile", "--export", file], {
+        env: { MIDCTL_DATABASE_URL: other.url },
+      }),
+    ).toMatchObject({ exit: 5, message: expect.stringMatching(/of another log/) });
+    expect(
+      await desk.refuse(["audit", "reconcile", "--export", late], { env: await backUp("short") }),
+    ).toMatchObject({
+      exit: 5,
+      message: expect.stringMatching(/differ before that/),
+    });
+    expect((await desk.refuse(["audit", "reconcile", "--export", file, "--accept"])).exit).toBe(2);
+    await other.dispose();
+  });
+
+  it("leaves a protected environment to its owners, and says what to request", async () => {
+    const production = await backUp("protected");
+    for (const statement of [
+      "ALTER TABLE midctl_environment DISABLE TRIGGER USER",
+      "UPDATE midctl_environment SET protected = true",
+    ]) {
+      await runSql(production.MIDCTL_DATABASE_URL, statement);
+    }
+
+    const { exit, hint } = await desk.refuse(["audit", "reconcile", "--export", file, "--yes"], {
+      env: production,
+    });
+
+    expect({ exit, hint }).toMatchObject({
+      exit: 6,
+      hint: expect.stringMatching(/midctl revoke .* --key KEY/),
+    });
+  });
+
+  const step = (ref: string, does: string, action: string) => ({
+    ...{
+      ref,
+      does,
+      action,
+      expiresAt: null,
+      entry: expect.any(Number),
+      at: expect.any(String),
+      state: "needed",
+    },
+  });
+
+  const reconciled = (env: Readonly<Record<string, string>> = {}, ...more: string[]) =>
+    desk.ask(["audit", "reconcile", "--export", file, ...more], { env });
+
+  async function works(slug: string): Promise<boolean> {
+    const { code } = await desk.run("verify", { env: restored, stdin: `${tokens[slug]?.token}\n` });
+    return code === 0;
+  }
+
+  /** The database as it is now, under another name: what a backup of it restores. */
+  async function backUp(name: string) {
+    const [{ database } = { database: "" }] = await desk.sql<{ database: string }>(
+      "SELECT current_database() AS database",
+    );
+    const source = name === "before" || restored === undefined ? database : `${database}_before`;
+    await runSql(
+      desk.directUrl,
+      `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${source}' AND pid <> pg_backend_pid()`,
+    );
+    await runSql(desk.directUrl, `CREATE DATABASE "${database}_${name}" TEMPLATE "${source}"`);
+    return URL_OF(`${database}_${name}`);
+  }
+});
