@@ -17,7 +17,7 @@ import {
   requestApproval,
 } from "../operations/approval/request.ts";
 import { requireEnvironment } from "../operations/lookup.ts";
-import { readMoment } from "../repository/approval.ts";
+import { readMoment } from "../repository/moment.ts";
 import type { VerbContext } from "./context.ts";
 import type { Gated, GateWords } from "./gate.ts";
 import { writeNewFile } from "./new-file.ts";

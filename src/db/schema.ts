@@ -16,7 +16,6 @@ import {
   jsonb,
   pgTable,
   primaryKey,
-  smallint,
   text,
   timestamp,
   unique,
@@ -26,9 +25,9 @@ import {
 
 export { approval, approvalLine, approvalVote, plan } from "./schema-approvals.ts";
 export { campaign, campaignTarget } from "./schema-campaigns.ts";
+export { log, logHead, logQueue, logTile } from "./schema-log.ts";
 export { eventSeal, eventUnsealed } from "./schema-seals.ts";
 
-const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 const oid = customType<{ data: number }>({ dataType: () => "oid" });
 const utc = () => timestamp({ mode: "string" });
 const reference = () => bigint({ mode: "bigint" });
@@ -242,49 +241,6 @@ export const environment = pgTable(
   ],
 );
 
-/** The log (SPEC §10). The query columns `at`, `action`, `actor`, `identity`, `credential` are generated (0003). */
-export const log = pgTable(
-  "midctl_log",
-  {
-    index: bigint({ mode: "bigint" }).primaryKey(),
-    entry: text().notNull(),
-    leafHash: bytea().notNull(),
-  },
-  (_t) => [
-    check("midctl_log_leaf_check", sql`"leafHash" = sha256('\\x00'::bytea || convert_to("entry", 'UTF8'))`),
-  ],
-);
-
-/** The log's length: the one row that writers take turns on, at commit and last (SPEC §3). */
-export const logHead = pgTable(
-  "midctl_log_head",
-  {
-    only: boolean().primaryKey().default(true),
-    size: bigint({ mode: "bigint" }).notNull().default(sql`0`),
-    /** Size of the log after the last change that verifiers were told of. */
-    told: bigint({ mode: "bigint" }).notNull().default(sql`0`),
-    /** The log has its last entry: the database has moved. */
-    closed: boolean().notNull().default(false),
-    /** For each level of the tree, the hashes that are in no tile yet: 0 to 3 of 32 bytes. */
-    edge: bytea().array().notNull().default(sql`'{}'`),
-  },
-  (_t) => [check("midctl_log_head_only_check", sql`"only"`)],
-);
-
-/** The tree over the log: the four children of one subtree of height two, complete (RFC 9162). */
-export const logTile = pgTable(
-  "midctl_log_tile",
-  {
-    level: smallint().notNull(),
-    position: bigint({ mode: "bigint" }).notNull(),
-    hashes: bytea().notNull(),
-  },
-  (t) => [
-    primaryKey({ columns: [t.level, t.position] }),
-    check("midctl_log_tile_hashes_check", sql`octet_length("hashes") = 128`),
-  ],
-);
-
 /** One row for each verifier that caches: its lease (SPEC §8). */
 export const verifier = pgTable(
   "midctl_verifier",
@@ -333,18 +289,3 @@ export const grant = pgTable(
     check("midctl_grant_added_check", sql`jsonb_typeof("added") = 'array'`),
   ],
 );
-
-/** What the running transaction has yet to append; always empty to everybody else. */
-export const logQueue = pgTable("midctl_log_queue", {
-  id: bigserial({ mode: "bigint" }).primaryKey(),
-  /** One row of each statement carries the deferred trigger that appends them all. */
-  first: boolean().notNull(),
-  at: timestamp({ mode: "string" }).notNull(),
-  context: text(),
-  action: text().notNull(),
-  identity: varchar({ length: 12 }),
-  slug: varchar({ length: 63 }),
-  credential: varchar({ length: 12 }),
-  token: varchar({ length: 12 }),
-  details: jsonb().notNull(),
-});

@@ -2,8 +2,8 @@ import type { Database } from "../db/database.ts";
 import { type MigrationPlan, migrate, planMigration, readSchemaState } from "../db/migrate.ts";
 import { readMigrations } from "../db/migrations.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { readMoment } from "../repository/approval.ts";
 import { type Environment, readEnvironment } from "../repository/environment.ts";
+import { readMoment } from "../repository/moment.ts";
 import type { PlanLine } from "./approval/plan.ts";
 
 /**

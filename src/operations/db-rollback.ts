@@ -10,8 +10,8 @@ import {
   rollback,
 } from "../db/rollback.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { readMoment } from "../repository/approval.ts";
 import { readEnvironment } from "../repository/environment.ts";
+import { readMoment } from "../repository/moment.ts";
 
 export interface RollbackPreview {
   /** False where there is no schema to take away. */

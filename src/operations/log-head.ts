@@ -1,7 +1,7 @@
 import type { Checkpoint } from "../domain/checkpoint.ts";
 import { consistencyRanges, isConsistent, readRoots } from "../domain/merkle.ts";
 import { readNodesOf, type StoredTree } from "../domain/tile.ts";
-import type { Moment } from "../repository/approval.ts";
+import type { Moment } from "../repository/moment.ts";
 
 /**
  * How a log is related to a head that was seen of it before; its root, unless it is shorter. `forked`: its first entries are

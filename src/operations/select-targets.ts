@@ -3,8 +3,8 @@ import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { addSeconds, type End } from "../domain/instant.ts";
 import { formatReference } from "../domain/reference.ts";
-import { readMoment } from "../repository/approval.ts";
 import { type ListFilter, listIdentityStandings } from "../repository/listing.ts";
+import { readMoment } from "../repository/moment.ts";
 import { readLiveIssuedBefore } from "../repository/standing.ts";
 import {
   type ControlStatus,

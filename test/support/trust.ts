@@ -14,7 +14,8 @@ import { change, type Request } from "../../src/operations/change.ts";
 import type { IdentitySpec } from "../../src/operations/identity-create.ts";
 import { DEFAULT_ACTIVATION, previewIssuance } from "../../src/operations/issuance.ts";
 import { requireEnvironment } from "../../src/operations/lookup.ts";
-import { endLines, insertRequest, insertVote, readMoment } from "../../src/repository/approval.ts";
+import { endLines, insertRequest, insertVote } from "../../src/repository/approval.ts";
+import { readMoment } from "../../src/repository/moment.ts";
 
 /** A trust directory of its own, and the keys of the people in it, made and used by the real ssh-keygen. */
 export interface TrustDesk {

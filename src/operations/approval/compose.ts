@@ -4,7 +4,7 @@ import { MidctlError } from "../../domain/errors.ts";
 import { addSeconds } from "../../domain/instant.ts";
 import { LONGEST_EXECUTION } from "../../domain/plan.ts";
 import { createPublicId } from "../../domain/token.ts";
-import { readMoment } from "../../repository/approval.ts";
+import { readMoment } from "../../repository/moment.ts";
 import { sayHead } from "../log-head.ts";
 import { requireEnvironment } from "../lookup.ts";
 import type { Plan } from "./plan.ts";

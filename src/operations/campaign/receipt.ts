@@ -1,7 +1,8 @@
 import type { Tx } from "../../db/database.ts";
 import { MidctlError } from "../../domain/errors.ts";
-import { readMoment, readOutcomes } from "../../repository/approval.ts";
+import { readOutcomes } from "../../repository/approval.ts";
 import type { Campaign, CampaignTarget } from "../../repository/campaign.ts";
+import { readMoment } from "../../repository/moment.ts";
 import { readRequest } from "../approval/read.ts";
 import { type SaidHead, sayHead } from "../log-head.ts";
 import { requireEnvironment } from "../lookup.ts";
