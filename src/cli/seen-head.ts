@@ -1,7 +1,8 @@
 /** The last head of a log that whoever approves here saw: a file for each database, in `$XDG_STATE_HOME/midctl/heads`. */
 import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
+import { makeDirectory } from "../db/directory.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { type KeptHead, writeKeptHead } from "../domain/kept-head.ts";
 import { headFile, requireHead } from "../operations/verifier/head-file.ts";
@@ -32,7 +33,7 @@ export async function readSeenHead({ env }: VerbContext, databaseId: string): Pr
 /** What cannot be kept is said, and the approval stands. */
 export async function keepSeenHead(context: VerbContext, { path }: SeenHead, head: KeptHead): Promise<void> {
   try {
-    mkdirSync(join(path, ".."), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path), (each) => mkdirSync(each, 0o700));
     await headFile(path).write(writeKeptHead(head));
   } catch {
     context.notice(

@@ -107,6 +107,17 @@ describe("an approval and the log", () => {
     expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining("is not remembered") });
   });
 
+  it("stands where a file system makes no directory for it, and says that its parent is missing", async () => {
+    const { id } = await request();
+
+    const { code, stderr } = await desk.run(
+      ["approval", "approve", id, "--key", desk.trust.keyFile("bob"), "--yes"],
+      { env: { XDG_STATE_HOME: "/proc" }, timeout: 20_000 },
+    );
+
+    expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining("is not remembered") });
+  });
+
   const request = () => desk.request(`identity create asked-${asked++} --owner platform`);
   const refusal = (id: string) =>
     desk.refuse(["approval", "approve", id, "--key", desk.trust.keyFile("bob"), "--yes"]);
