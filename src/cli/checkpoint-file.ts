@@ -1,6 +1,7 @@
 /** A file of checkpoints, one after the other, that only grows. */
 import fs from "node:fs";
 import { dirname } from "node:path";
+import { syncDirectory } from "../db/directory.ts";
 import {
   judgeNote,
   parseCheckpoint,
@@ -11,7 +12,6 @@ import {
 } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
-import { syncDirectory } from "./token-file.ts";
 
 /** In bytes: of a checkpoint with all the signatures that it may have. */
 const TAIL = 64 * 1024;

@@ -1,6 +1,7 @@
 /** A file that the log is exported to, and that later exports go on with. */
 import fs from "node:fs";
 import { dirname } from "node:path";
+import { syncDirectory } from "../db/directory.ts";
 import { MidctlError } from "../domain/errors.ts";
 import {
   type ExportedHead,
@@ -15,7 +16,6 @@ import { hashLeaf } from "../domain/merkle.ts";
 import { quote } from "../domain/visible.ts";
 import type { ExportedLog } from "../operations/audit-verify.ts";
 import { LineSplitter } from "./line-splitter.ts";
-import { syncDirectory } from "./token-file.ts";
 
 /** In bytes, of a line: an entry is some hundred, and has no bound of its own. */
 const LONGEST = 256 * 1024 * 1024;

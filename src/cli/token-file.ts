@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { syncDirectory } from "../db/directory.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { parseToken, TOKEN_LENGTH, type Token } from "../domain/token.ts";
 import { asUndeliverable, errnoOf, isOurs, locate, type Target } from "./token-file-place.ts";
@@ -247,23 +248,6 @@ export function removeQuietly(file: string): void {
   } catch {
     // The first failure is the one to tell; what stays behind is inert.
   }
-}
-
-/** Returns when the names in it are on disk. */
-export function syncDirectory(directory: string): void {
-  const fd = fs.openSync(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  try {
-    fs.fsyncSync(fd);
-  } catch (error) {
-    if (!isUnsynced(error)) throw error;
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-
-/** Some file systems have no such thing for directories, and say so in these words. */
-export function isUnsynced(error: unknown): boolean {
-  return errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOTSUP";
 }
 
 function isSameFile(a: fs.Stats, b: fs.Stats): boolean {

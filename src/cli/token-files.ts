@@ -4,11 +4,11 @@
  */
 import fs from "node:fs";
 import path from "node:path";
+import { isUnsynced } from "../db/directory.ts";
 import type { Token } from "../domain/token.ts";
 import { bytesByTheBlock } from "./random-names.ts";
 import {
   giveName,
-  isUnsynced,
   makePrivate,
   NEW_FILE,
   occupied,

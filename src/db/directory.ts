@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -24,4 +25,22 @@ function makeOne(dir: string, make: (dir: string, isParent: boolean) => void, is
     makeOne(dirname(dir), make, true);
     attempt();
   }
+}
+
+/** Returns when the names in a directory are on disk. @throws what the file system says, but that it has no such thing */
+export function syncDirectory(dir: string): void {
+  const file = fs.openSync(dir, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(file);
+  } catch (error) {
+    if (!isUnsynced(error)) throw error;
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** Some file systems have no such thing for directories, and say so in these words. */
+export function isUnsynced(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EINVAL" || code === "ENOTSUP";
 }

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from "node:timers/promises";
 import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import type { EventFilter } from "../repository/event-filter.ts";
@@ -64,19 +65,15 @@ export async function* followAudit(
       lost = false;
       pause = FIRST_RETRY;
       if (events.length > 0) yield events;
-      if (!more) await rest(LOOK);
+      if (!more) await wait(LOOK);
     } catch (error) {
       if (!(error instanceof MidctlError) || error.code !== "unavailable") throw error;
       if (!lost) options.onLost?.(error);
       lost = true;
-      await rest(pause);
+      await wait(pause);
       pause = Math.min(pause * 2, LAST_RETRY);
     }
   }
-}
-
-function rest(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** How far it has come. Nothing of it moves before it has been read, so that a reading that fails is made again. */

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { existsSync, renameSync, rmSync } from "node:fs";
+import { syncDirectory } from "../directory.ts";
 import { type Account, actAs, spawnIdentity } from "./account.ts";
 import { type BinaryCandidate, findBinaries } from "./binaries.ts";
 import { ClusterFailure, makeCluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 import { type Binaries, readyBinaries, scrubbedEnvironment } from "./native.ts";
-import { findPrepared, readPrepared, syncDirectory, writePrepared } from "./prepared.ts";
+import { findPrepared, readPrepared, writePrepared } from "./prepared.ts";
 import { refuseFileSystem, refuseInitdb, refuseNameless, refuseWithoutBinaries } from "./refusals.ts";
 import type { Store } from "./store.ts";
 

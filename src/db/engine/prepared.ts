@@ -1,15 +1,7 @@
-import {
-  closeSync,
-  existsSync,
-  fsync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, fsync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { syncDirectory } from "../directory.ts";
 import { type Account, actAs } from "./account.ts";
 import { type Archive, unpackArchive } from "./archive.ts";
 import type { Host } from "./host.ts";
@@ -62,14 +54,4 @@ export async function writePrepared(archive: Archive, dataDir: string, account: 
   actAs(account, () => {
     for (const path of [...archive.directories, "."]) syncDirectory(join(dataDir, path));
   });
-}
-
-/** Makes names in a directory last. */
-export function syncDirectory(dir: string): void {
-  const file = openSync(dir, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

@@ -4,6 +4,7 @@ import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isUnsynced } from "../../db/directory.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { type KeptHead, parseKeptHead, supersedes } from "../../domain/kept-head.ts";
 import { quote } from "../../domain/visible.ts";
@@ -148,8 +149,7 @@ async function syncDirectory(path: string): Promise<void> {
   try {
     await directory.sync();
   } catch (error) {
-    // Some file systems have no such thing for directories.
-    if (!isErrno(error, "EINVAL") && !isErrno(error, "ENOTSUP")) throw error;
+    if (!isUnsynced(error)) throw error;
   } finally {
     await directory.close();
   }
