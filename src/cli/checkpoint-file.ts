@@ -12,6 +12,7 @@ import {
 } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { quote } from "../domain/visible.ts";
+import { isFull } from "./regular-file.ts";
 
 /** In bytes: of a checkpoint with all the signatures that it may have. */
 const TAIL = 64 * 1024;
@@ -171,7 +172,9 @@ function unusable(path: string, error: unknown, { flag, undone }: FileUse): Midc
   return new MidctlError("usage", `${quote(path)} could not be used (${code}); ${undone}.`, {
     hint:
       flag === APPENDING.flag
-        ? "Give a file in a directory that you may write to."
+        ? isFull(error)
+          ? "Make room there, and run the same command again."
+          : "Give a file in a directory that you may write to."
         : `Give ${flag} a file of checkpoints that you may read.`,
   });
 }

@@ -16,6 +16,7 @@ import { hashLeaf } from "../domain/merkle.ts";
 import { quote } from "../domain/visible.ts";
 import type { ExportedLog } from "../operations/audit-verify.ts";
 import { LineSplitter } from "./line-splitter.ts";
+import { isFull } from "./regular-file.ts";
 
 /** In bytes, of a line: an entry is some hundred, and has no bound of its own. */
 const LONGEST = 256 * 1024 * 1024;
@@ -118,7 +119,7 @@ export function* readExportFile(path: string, reader: ExportReader, undone: stri
       length = fs.readSync(file, part);
       if (length > 0) splitter.push(part.subarray(0, length));
       else splitter.end();
-      for (const text of texts.splice(0)) yield reader.take(text);
+      for (const text of texts.splice(0)) yield reader.take(text, length > 0);
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -195,7 +196,9 @@ function unusable(path: string, error: unknown): MidctlError {
     "usage",
     `${quote(path)} could not be written (${code}); what stands in it up to its last head is sound.`,
     {
-      hint: "Give --out a file in a directory that you may write to, and run it again: it goes on from there.",
+      hint: isFull(error)
+        ? "Make room there, and run the same command again: it goes on from that head."
+        : "Give --out a file in a directory that you may write to.",
     },
   );
 }

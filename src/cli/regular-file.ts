@@ -1,6 +1,12 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { MidctlError } from "../domain/errors.ts";
 
+/** Whether a file could not be written for want of room, which its place and its rights have nothing to do with. */
+export function isFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
 /**
  * The text of a small file. A device or a pipe never ends, or waits for ever: only what is a regular file is read, and no more
  * than it may hold.

@@ -149,11 +149,13 @@ export class ExportReader {
 
   /**
    * @param text of the next line; null for one that is too long
-   * @throws MidctlError `usage` for what is no line of an export, `conflict` where it does not fit those before it
+   * @param isEnded whether a newline follows it: an export that is interrupted leaves the last line without
+   * @throws MidctlError `usage` for what is no line of an export, `conflict` where it does not fit those before it, or was cut short
    */
-  take(text: string | null): ExportLine {
+  take(text: string | null, isEnded = true): ExportLine {
     this.#number++;
     const line = text === null ? null : parseExportLine(text);
+    if (line === null && !isEnded && this.first !== null) throw this.#cutShort(` in line ${this.#number}`);
     if (line === null || (this.first === null && !isHead(line))) {
       throw new MidctlError(
         "usage",
@@ -182,11 +184,7 @@ export class ExportReader {
       });
     }
     if (this.head.size === this.#tree.size) return this.head;
-    throw new MidctlError(
-      "conflict",
-      `${quote(this.#what)} was cut short: no head follows its entries from ${this.head.size} on; ${this.#undone}.`,
-      { hint: "`midctl audit export --out` into the same file goes on from its last head." },
-    );
+    throw this.#cutShort(`: no head follows its entries from ${this.head.size} on`);
   }
 
   #takeHead(head: ExportedHead): void {
@@ -203,6 +201,12 @@ export class ExportReader {
     }
     this.#tree = tree;
     this.head = head;
+  }
+
+  #cutShort(where: string): MidctlError {
+    return new MidctlError("conflict", `${quote(this.#what)} was cut short${where}; ${this.#undone}.`, {
+      hint: "`midctl audit export --out` into the same file goes on from its last head.",
+    });
   }
 
   #broken(what: string): MidctlError {

@@ -215,6 +215,7 @@ test("the view says how many events were read, and what became of them", () => {
     from: 0,
     against: "itself",
     exported: null,
+    compared: null,
     checkpoints: 0,
     anchored: null,
     findings: [],

@@ -95,6 +95,50 @@ describe.runIf(hasSshKeygen)("midctl audit export", () => {
     }
   });
 
+  it("says of a file whose last line is cut off what makes it whole again", async () => {
+    const file = fileAt("half.jsonl");
+    await exported(file);
+    const whole = readFileSync(file, "utf8");
+    writeFileSync(file, whole.slice(0, -40));
+
+    for (const option of ["--proof", "--export"]) {
+      const refused = await desk.refuse(["audit", "verify", option, file]);
+
+      expect(refused).toMatchObject({
+        exit: 5,
+        message: expect.stringContaining("was cut short in line"),
+        hint: expect.stringContaining("`midctl audit export --out` into the same file goes on"),
+      });
+    }
+  });
+
+  it("says with the database which entries are in the file, and which were compared with the tree alone", async () => {
+    const [part, none] = [fileAt("part.jsonl"), fileAt("none.jsonl")];
+    const { size } = await exported(part, "--from", "3");
+    await exported(none, "--from", String(size));
+
+    const { stdout, stderr } = await desk.run(["audit", "verify", "--json", "--export", part]);
+    const said = await desk.run(["audit", "verify", "--export", part]);
+    const nothing = await desk.run(["audit", "verify", "--export", none]);
+
+    expect(JSON.parse(stdout)).toMatchObject({ exported: size, compared: { from: 3, to: size - 1 } });
+    expect(stderr).toBe("");
+    expect(said.stderr).toContain(
+      `Compared entries 3 to ${size - 1} with the export of ${size}, and the other 3 with the tree alone.`,
+    );
+    expect(nothing.stderr).toContain("No entry was compared with the export");
+  });
+
+  it("is checked by itself or with the database, and what is said of both together is of these two", async () => {
+    const file = fileAt("both.jsonl");
+    await exported(file);
+
+    expect(await desk.refuse(["audit", "verify", "--proof", file, "--export", file])).toMatchObject({
+      exit: 2,
+      message: expect.stringMatching(/^--export is of a database/),
+    });
+  });
+
   it("goes into a pipe, and leaves it when the reader does", async () => {
     const { stdout, code } = await desk.run("audit export --out -");
     const file = fileAt("piped.jsonl");

@@ -26,6 +26,8 @@ const logVerdictSchema = z.object({
   against: z.enum(["itself", "export", "checkpoint", "signed_checkpoint"]),
   /** How many entries the log has by the export that it was compared with; null without one. */
   exported: z.nullable(z.number()),
+  /** The first and the last entry that were compared with those in the export; null where none was. */
+  compared: z.nullable(z.object({ from: z.number(), to: z.number() })),
   /** How many checkpoints were compared. */
   checkpoints: z.number(),
   /** The size of the largest checkpoint that agrees; null where none does. */
@@ -99,9 +101,11 @@ export const auditVerify = defineVerb({
         return { document: verifyProof({ proof, checkpoint, checkpointKey }) };
       throw new MidctlError(
         "usage",
-        "--new is of a log, and --proof is checked without one; nothing was checked",
+        `${input.new ? "--new" : "--export"} is of a database, and --proof is checked without one; nothing was checked`,
         {
-          hint: "leave --new out",
+          hint: input.new
+            ? "leave --new out"
+            : "give the export to --proof to check it by itself, or to --export to check the database against it",
         },
       );
     }
@@ -144,6 +148,7 @@ export const auditVerify = defineVerb({
             ? "checkpoint"
             : "signed_checkpoint",
       exported: exported?.head.size ?? null,
+      compared: comparedOf(exported, verified),
       findings,
       found,
     };
@@ -151,6 +156,17 @@ export const auditVerify = defineVerb({
   },
   view: (document) => ("kind" in document ? viewProofVerdict(document) : viewAuditVerify(document)),
 });
+
+/** An export may begin later than the log, end before it, or be of another one. */
+function comparedOf(
+  exported: ExportedLog | null,
+  { origin, size }: Pick<LogVerdict, "origin" | "size">,
+): LogVerdict["compared"] {
+  if (exported === null || exported.head.origin !== origin) return null;
+  const { begin, end } = exported.leaves;
+  const to = Math.min(end, size) - 1;
+  return begin > to ? null : { from: begin, to };
+}
 
 /** Says how far it has come where that takes long enough to ask, and no more often than anybody reads. */
 function everyFiftieth(tell: (done: number, of: number) => void): (done: number, of: number) => void {

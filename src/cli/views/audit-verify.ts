@@ -38,12 +38,13 @@ function sayEvents({ events }: LogVerdict): string {
 }
 
 /** Which kind of check this was. */
-function sayAgainst({ against, checkpoints, anchored, from, exported }: LogVerdict): string {
+function sayAgainst(document: LogVerdict): string {
+  const { against, checkpoints, anchored, from } = document;
   if (against === "itself")
     return "Compared with itself alone: who can rewrite the whole database is not found so. Give --checkpoint with a file that was kept elsewhere.";
-  const beside = exported === null ? "" : `each entry with the export of ${exported}`;
+  const beside = document.exported === null ? "" : ` ${sayExported(document)}`;
   if (against === "export") {
-    return `Compared ${beside}. That is as good as the file: \`audit verify --proof\` checks it by itself.`;
+    return `${beside.trimStart()} That is as good as the file: \`audit verify --proof\` checks it by itself.`;
   }
   const whose =
     against === "signed_checkpoint"
@@ -51,6 +52,16 @@ function sayAgainst({ against, checkpoints, anchored, from, exported }: LogVerdi
       : "whose signatures were not asked for";
   const vouched = anchored === null ? "none of which agrees" : `the last that agrees of size ${anchored}`;
   const before = from === 0 ? "" : " What is before it was not read.";
-  const also = beside === "" ? "" : ` And ${beside}.`;
-  return `Compared with ${checkpoints} ${checkpoints === 1 ? "checkpoint" : "checkpoints"} ${whose}, ${vouched}.${before}${also}`;
+  return `Compared with ${checkpoints} ${checkpoints === 1 ? "checkpoint" : "checkpoints"} ${whose}, ${vouched}.${before}${beside}`;
+}
+
+/** Which entries were held against an export, and which were not. */
+function sayExported({ size, exported, compared }: LogVerdict): string {
+  if (compared === null)
+    return "No entry was compared with the export: it holds none of those that this log has.";
+  const { from, to } = compared;
+  const others = size - (to - from + 1);
+  if (others === 0) return `Compared each entry with the export of ${exported}.`;
+  const which = from === to ? `entry ${from}` : `entries ${from} to ${to}`;
+  return `Compared ${which} with the export of ${exported}, and the other ${others} with the tree alone.`;
 }

@@ -12,7 +12,7 @@ export function viewProofVerdict(verdict: ProofVerdict): View {
           kind === "inclusion"
             ? `log_${index} is in the log`
             : kind === "export"
-              ? `the file is whole${from === 0 ? "" : `, from entry ${from} on`}`
+              ? `the entries in the file${from === 0 ? "" : `, from ${from} on,`} are those of its last head`
               : `the log goes on from its first ${from}`,
         ],
         ["Log", origin],
