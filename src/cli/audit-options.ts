@@ -24,7 +24,11 @@ export const auditOptions = {
     complete: "credential",
   },
   actor: { value: "WHO", summary: "by whom, exactly; agents by slug, or at_… without identity" },
-  action: { value: "ACTION", summary: "e.g. identity.pause or credential.*" },
+  action: {
+    value: "ACTION",
+    summary: "e.g. identity.pause or credential.*",
+    schema: readWith(parseAction),
+  },
   since: { value: "2h", summary: "not older than this, or than an RFC 3339 time", schema: moment },
   until: { value: "1h", summary: "older than this, or than an RFC 3339 time", schema: moment },
   grep: {
@@ -84,6 +88,11 @@ function parseCredentialId(text: string): string {
   throw new MidctlError("usage", "this takes a credential, mc_…, or a token, at_…", {
     hint: "for an identity: --identity",
   });
+}
+
+function parseAction(text: string): string {
+  if (!text.slice(0, -1).includes("*")) return text;
+  throw new MidctlError("usage", "a * stands at the end, for whatever begins so", { hint: "credential.*" });
 }
 
 /** Seconds back from now, or an instant. */

@@ -31,7 +31,8 @@ export function showByPager(command: string, text: string): Promise<boolean> {
       new Promise((resolve) => {
         const child = spawn("/bin/sh", ["-c", command], {
           stdio: ["pipe", "inherit", "inherit"],
-          env: withoutSettings(process.env),
+          // What it is given is UTF-8, whatever the locale; without one less shows each byte of an arrow.
+          env: { LESSCHARSET: "utf-8", ...withoutSettings(process.env) },
         });
         child.on("error", () => resolve(false));
         child.on("close", (code) => resolve(code === 0));

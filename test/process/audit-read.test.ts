@@ -30,6 +30,7 @@ describe("`audit`", () => {
     ["audit --since 1h --until 2h", "--since 2h --until 1h"],
     ["audit --since 2026-02-30T00:00:00Z", "RFC 3339"],
     ["audit --until yesterday", "such as 90s"],
+    ["audit --action *.issue", "credential.*"],
   ])("refuses `%s` with a hint", async (words, hint) => {
     expect(await desk.refuse(words)).toMatchObject({ exit: 2, hint: expect.stringContaining(hint) });
   });
@@ -135,6 +136,15 @@ describe("a page longer than the screen, on a terminal", () => {
     for (const owner of ["a → b", "b → c", "c → d"]) expect(screen).toContain(owner);
     expect(screen).toContain("exit 0");
     expect(screen).not.toContain("at ");
+  });
+
+  it("is UTF-8 to less, whatever the locale, unless the user says otherwise", async () => {
+    const shown = "cat > /dev/null; echo charset $LESSCHARSET.";
+
+    expect((await session("audit", { MIDCTL_PAGER: shown }).ended).screen).toContain("charset utf-8.");
+    expect((await session("audit", { MIDCTL_PAGER: shown, LESSCHARSET: "latin1" }).ended).screen).toContain(
+      "charset latin1.",
+    );
   });
 
   it("is left to the pager by Ctrl-C", async () => {
