@@ -40,7 +40,7 @@ export async function readHead(db: Tx, last: Checkpoint | null): Promise<Omit<Ch
 
 function broken(what: string, size: number, seen: number): MidctlError {
   return new MidctlError("conflict", `${what}; nothing was signed.`, {
-    hint: "Keep the checkpoints, and find out who wrote to the database: its owner, or whoever restored it.",
+    hint: "Keep the checkpoints, and find out who wrote to the database: its owner, or whoever restored it. After a restore that was meant, go on in a new file.",
     details: { size, seen },
   });
 }

@@ -74,6 +74,7 @@ describe.runIf(hasSshKeygen)("midctl audit checkpoint", () => {
 
     expect(refusal).toMatchObject({ exit: 5, code: "conflict", details: { size, seen: size + 7 } });
     expect(refusal.message).toMatch(/truncated, or restored from before; nothing was signed/);
+    expect(refusal.hint).toContain("After a restore that was meant, go on in a new file.");
     expect(parseLastCheckpoint(readFileSync(out, "utf8"))?.size).toBe(size + 7);
   });
 
