@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { FINDING_KINDS } from "../../domain/log-findings.ts";
-import { verifyLog } from "../../operations/audit-verify.ts";
+import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
 import { readExported } from "../log-export-file.ts";
 import { readWith } from "../parse.ts";
