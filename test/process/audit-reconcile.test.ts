@@ -8,6 +8,8 @@ describe("midctl audit reconcile --export", () => {
   let desk: Desk;
   let file: string;
   let restored: { readonly MIDCTL_DATABASE_URL: string };
+  let production: typeof restored;
+  let short: typeof restored;
   let begun: number;
   const tokens: Record<string, { token: string; id: string }> = {};
   const URL_OF = (name: string) => ({
@@ -22,6 +24,8 @@ describe("midctl audit reconcile --export", () => {
       tokens[slug] = await desk.activeCredential(slug);
     }
     restored = await backUp("before");
+    production = await backUp("protected");
+    short = await backUp("short");
     begun = (await desk.ask("audit checkpoint")).size;
     await desk.ask("revoke leaver --yes");
     await desk.ask("pause halted");
@@ -97,9 +101,7 @@ describe("midctl audit reconcile --export", () => {
         env: { MIDCTL_DATABASE_URL: other.url },
       }),
     ).toMatchObject({ exit: 5, message: expect.stringMatching(/of another log/) });
-    expect(
-      await desk.refuse(["audit", "reconcile", "--export", late], { env: await backUp("short") }),
-    ).toMatchObject({
+    expect(await desk.refuse(["audit", "reconcile", "--export", late], { env: short })).toMatchObject({
       exit: 5,
       message: expect.stringMatching(/differ before that/),
     });
@@ -108,7 +110,6 @@ describe("midctl audit reconcile --export", () => {
   });
 
   it("leaves a protected environment to its owners, and says what to request", async () => {
-    const production = await backUp("protected");
     for (const statement of [
       "ALTER TABLE midctl_environment DISABLE TRIGGER USER",
       "UPDATE midctl_environment SET protected = true",
@@ -151,12 +152,11 @@ describe("midctl audit reconcile --export", () => {
     const [{ database } = { database: "" }] = await desk.sql<{ database: string }>(
       "SELECT current_database() AS database",
     );
-    const source = name === "before" || restored === undefined ? database : `${database}_before`;
     await runSql(
       desk.directUrl,
-      `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${source}' AND pid <> pg_backend_pid()`,
+      `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${database}' AND pid <> pg_backend_pid()`,
     );
-    await runSql(desk.directUrl, `CREATE DATABASE "${database}_${name}" TEMPLATE "${source}"`);
+    await runSql(desk.directUrl, `CREATE DATABASE "${database}_${name}" TEMPLATE "${database}"`);
     return URL_OF(`${database}_${name}`);
   }
 });
