@@ -34,7 +34,9 @@ const IDLE = new Set(["credential.activate", "events.seal"]);
 
 /** Reads lost entries in their order. */
 export class Forgotten {
-  readonly #steps = new Map<string, ForgottenStep>();
+  /** How each came to stand, and, apart from that, when it was to end. */
+  readonly #standings = new Map<string, ForgottenStep>();
+  readonly #ends = new Map<string, ForgottenStep>();
   readonly #born = new Set<string>();
   readonly #others = new Map<string, number>();
   /** Entries read. */
@@ -62,7 +64,12 @@ export class Forgotten {
   /** What is to be done again, identities first: with one of these its credentials end. */
   steps(): ForgottenStep[] {
     const order = { identity: 0, credential: 1, token: 2 };
-    return [...this.#steps.values()].sort((a, b) => order[a.kind] - order[b.kind] || a.entry - b.entry);
+    const ends = [...this.#ends].flatMap(([key, step]) =>
+      this.#standings.get(key)?.does === "revoke" ? [] : [step],
+    );
+    return [...this.#standings.values(), ...ends].sort(
+      (a, b) => order[a.kind] - order[b.kind] || a.entry - b.entry,
+    );
   }
 
   /** How many entries there are of each action that is not brought back. */
@@ -72,19 +79,17 @@ export class Forgotten {
 
   #decide(key: string, kind: ForgottenStep["kind"], publicId: string, verb: string, said: Said): void {
     const { index: entry, action, at, details } = said;
-    const step = (does: Wish, expiresAt: string | null = null): void => {
-      this.#steps.set(key, { kind, publicId, does, expiresAt, entry, action, at });
-    };
-    const before = this.#steps.get(key)?.does;
+    const step = { kind, publicId, expiresAt: null, entry, action, at };
+    const before = this.#standings.get(key)?.does;
+    const end = verb === "update" && kind === "identity" ? sooner(details) : null;
     if (FINAL.has(verb)) {
-      if (before !== "revoke") step("revoke");
-    } else if (verb === "pause") step("pause");
-    else if (verb === "resume") {
-      if (before === "pause") this.#steps.delete(key);
+      if (before !== "revoke") this.#standings.set(key, { ...step, does: "revoke" });
+    } else if (verb === "pause") this.#standings.set(key, { ...step, does: "pause" });
+    else if (end !== null) this.#ends.set(key, { ...step, does: "expire", expiresAt: end });
+    else {
+      if (verb === "resume" && before === "pause") this.#standings.delete(key);
       this.#other(action);
-    } else if (verb === "update" && kind === "identity" && typeof sooner(details) === "string") {
-      if (before === undefined || before === "expire") step("expire", sooner(details));
-    } else this.#other(action);
+    }
   }
 
   #other(action: string): void {
