@@ -6,6 +6,7 @@ import { readHead } from "../operations/audit-checkpoint.ts";
 import { appendCheckpoint, readLastCheckpoint } from "./checkpoint-file.ts";
 import { type CheckpointKey, openCheckpointKey, signHead } from "./checkpoint-key.ts";
 import type { VerbContext } from "./context.ts";
+import { noteInDatabase } from "./noting.ts";
 
 /** Of what runs by itself, in `sweep` and `serve`. */
 export const CHECKPOINT_OPTIONS = {
@@ -66,14 +67,25 @@ export async function openCheckpointPlace(
 export async function makeCheckpoint(
   db: Tx,
   { key, file }: { readonly key: CheckpointKey; readonly file: string | null },
-  { dryRun }: { readonly dryRun: boolean },
+  context: Pick<VerbContext, "dryRun" | "notice">,
 ): Promise<MadeCheckpoint> {
   const last = file === null ? null : readLastCheckpoint(file);
   const head = await readHead(db, last);
   const { note, by } = await signHead(key, head);
   const isNew = last?.size !== head.size || judgeNote(last, by) !== "good";
-  const appended = file !== null && isNew && !dryRun;
+  const appended = file !== null && isNew && !context.dryRun;
   if (appended) appendCheckpoint(file, note);
+  if (file !== null) {
+    const { size, root } = head;
+    await noteInDatabase(db, context, {
+      what: "anchored",
+      against: "checkpoint",
+      from: 0,
+      size,
+      root,
+      found: 0,
+    });
+  }
   return { ...head, note, verifierKey: writeVerifierKey(by), appended, since: last?.size ?? null };
 }
 
@@ -94,11 +106,17 @@ export async function keepCheckpoints(
   place: CheckpointPlace,
   every: number,
   report: (error: unknown) => void,
+  notice: (text: string) => void,
 ): Promise<KeptCheckpoints> {
   let state: KeptCheckpoints["state"] = { size: null, ok: true };
   let told = "";
+  let noticed = "";
+  const once = (text: string): void => {
+    if (text !== noticed) notice(text);
+    noticed = text;
+  };
   const attempt = async (): Promise<void> => {
-    const { size } = await makeCheckpoint(db, place, { dryRun: false });
+    const { size } = await makeCheckpoint(db, place, { dryRun: false, notice: once });
     state = { size, ok: true };
     told = "";
   };

@@ -1,5 +1,6 @@
 /** The shapes that several commands' JSON documents are made of (SPEC, appendix). */
 import * as z from "zod/mini";
+import { EVIDENCE_AGAINST, EVIDENCE_KINDS } from "../repository/evidence.ts";
 
 const instant = z.nullable(z.string());
 
@@ -87,6 +88,28 @@ export const environmentSchema = z.object({
   protected: z.boolean(),
   databaseId: z.string(),
   movedTo: z.nullable(z.string()),
+});
+
+const evidenceSchema = z.object({
+  what: z.enum(EVIDENCE_KINDS),
+  against: z.enum(EVIDENCE_AGAINST),
+  at: z.string(),
+  /** The first entry that was read. */
+  from: z.number(),
+  /** How many entries the log had. */
+  size: z.number(),
+  /** How many things were found to be wrong. */
+  found: z.number(),
+  /** The database role. */
+  by: z.string(),
+});
+
+/** When the log was last verified, against something from elsewhere if it ever was, and its head last kept elsewhere. */
+export const witnessedSchema = z.object({
+  /** How many entries the log has. */
+  size: z.number(),
+  verified: z.nullable(evidenceSchema),
+  anchored: z.nullable(evidenceSchema),
 });
 
 export const serverSchema = z.object({

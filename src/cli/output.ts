@@ -167,7 +167,9 @@ function showCell(cell: Cell, rendering: Rendering): TableCell {
   if (typeof cell !== "object")
     return plainly(typeof cell === "boolean" ? (cell ? "yes" : "no") : String(cell));
   if ("time" in cell)
-    return plainly(rendering.onTerminal ? formatRelative(cell.time, rendering.now) : cell.time);
+    return plainly(
+      (rendering.onTerminal ? formatRelative(cell.time, rendering.now) : cell.time) + (cell.after ?? ""),
+    );
   return { text: visible(cell.text), paint: (text) => rendering.paint(text, cell.tone) };
 }
 

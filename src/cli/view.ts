@@ -5,6 +5,8 @@ export type Cell = string | number | boolean | null | TimeCell | ToneCell;
 
 export interface TimeCell {
   readonly time: string;
+  /** What follows it. */
+  readonly after?: string;
 }
 
 export type Tone = "good" | "warn" | "bad" | "faint" | "strong";

@@ -30,7 +30,7 @@ const PARTS = [
 export type CopiedTable = (typeof PARTS)[number]["table"];
 export const COPIED_TABLES: readonly CopiedTable[] = PARTS.map(({ table }) => table);
 /**
- * What stays: requests are made and campaigns begun again where the database goes, leases are of verifiers that ask here, the queue is always empty, rights are of this server's roles, and each
+ * What stays: requests are made and campaigns begun again where the database goes, leases are of verifiers that ask here, the queue is always empty, rights are of this server's roles, what was verified is the log as it lay here, and each
  * schema has a history of its own.
  */
 export const LEFT_TABLES = [
@@ -43,6 +43,7 @@ export const LEFT_TABLES = [
   "midctl_verifier",
   "midctl_log_queue",
   "midctl_grant",
+  "midctl_log_evidence",
   "midctl_migration",
 ] as const;
 

@@ -70,6 +70,7 @@ export const TABLES = [
   "midctl_grant",
   "midctl_identity_label",
   "midctl_log",
+  "midctl_log_evidence",
   "midctl_log_head",
   "midctl_log_queue",
   "midctl_log_tile",
@@ -84,6 +85,7 @@ export const FUNCTIONS = [
   "midctl_end_legacy(text)",
   "midctl_match(text[], text[])",
   "midctl_match_legacy(text[])",
+  "midctl_note_evidence(text, text, bigint, bigint, bytea, bigint)",
   "midctl_note_uses(text[])",
   "midctl_revoke_legacy(text)",
   "midctl_seal_events(integer)",
@@ -113,11 +115,18 @@ const READING = [
   ...on("SELECT", "midctl_migration", "midctl_grant", "midctl_verifier", "midctl_refused_use"),
   ...on("SELECT", "midctl_approval", "midctl_approval_line", "midctl_approval_vote"),
   ...on("SELECT", "midctl_campaign", "midctl_campaign_target", "midctl_event_unsealed"),
+  ...on("SELECT", "midctl_log_evidence"),
   ...onColumns("SELECT", "midctl_plan", ["digest", "plan"]),
   ...onColumns("SELECT", "machine_identity_credential", CREDENTIAL),
   ...onColumns("SELECT", "agent_token", TOKEN),
   ...onColumns("SELECT", "agent_audit_event", EVENT),
-  ...call("midctl_workspace_slug", "midctl_workspace_id", "midctl_workspace_public_id"),
+  // What was read of the log is noted by whoever read it.
+  ...call(
+    "midctl_note_evidence",
+    "midctl_workspace_slug",
+    "midctl_workspace_id",
+    "midctl_workspace_public_id",
+  ),
 ];
 const DECIDING = call(
   "midctl_match",

@@ -60,6 +60,35 @@ export const logTile = pgTable(
   ],
 );
 
+/** When the log was last verified, against what, and its head last kept elsewhere: of each, the last time. */
+export const logEvidence = pgTable(
+  "midctl_log_evidence",
+  {
+    what: text().notNull(),
+    against: text().notNull(),
+    at: timestamp({ mode: "string" }).notNull(),
+    /** The first entry that was read, and how many the log had. */
+    from: bigint({ mode: "bigint" }).notNull(),
+    size: bigint({ mode: "bigint" }).notNull(),
+    root: bytea().notNull(),
+    /** How many things were found to be wrong. */
+    found: bigint({ mode: "bigint" }).notNull(),
+    /** The database role. */
+    by: text().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.what, t.against] }),
+    check(
+      "midctl_log_evidence_kind_check",
+      sql`("what" = 'verified' AND "against" IN ('itself', 'export', 'checkpoint', 'signed_checkpoint')) OR ("what" = 'anchored' AND "against" IN ('export', 'checkpoint'))`,
+    ),
+    check(
+      "midctl_log_evidence_size_check",
+      sql`"from" >= 0 AND "size" >= "from" AND "found" >= 0 AND octet_length("root") = 32`,
+    ),
+  ],
+);
+
 /** What the running transaction has yet to append; always empty to everybody else. */
 export const logQueue = pgTable("midctl_log_queue", {
   id: bigserial({ mode: "bigint" }).primaryKey(),

@@ -25,7 +25,7 @@ import {
 
 export { approval, approvalLine, approvalVote, plan } from "./schema-approvals.ts";
 export { campaign, campaignTarget } from "./schema-campaigns.ts";
-export { log, logHead, logQueue, logTile } from "./schema-log.ts";
+export { log, logEvidence, logHead, logQueue, logTile } from "./schema-log.ts";
 export { eventSeal, eventUnsealed } from "./schema-seals.ts";
 
 const oid = customType<{ data: number }>({ dataType: () => "oid" });

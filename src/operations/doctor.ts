@@ -3,6 +3,7 @@ import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
 import { readSchemaState } from "../db/migrate.ts";
 import { formatToken } from "../domain/reference.ts";
 import { readEnvironment } from "../repository/environment.ts";
+import { readEvidence } from "../repository/evidence.ts";
 import { readHygiene } from "../repository/hygiene.ts";
 import {
   type LegacyFacts,
@@ -18,6 +19,7 @@ import { countOverdue } from "../repository/seal.ts";
 import { approvalFindings, type NamedTrust } from "./doctor-approvals.ts";
 import { hygieneFindings } from "./doctor-hygiene.ts";
 import { rightsFindings } from "./doctor-rights.ts";
+import { evidenceFindings, type Witnessed, witnessedOf } from "./evidence.ts";
 import { goThere } from "./moved.ts";
 
 /** Something that is not as it should be, and the command that mends it. */
@@ -33,6 +35,8 @@ export interface Diagnosis {
   /** Every check made, in order, whether it found something or not. */
   readonly checks: readonly string[];
   readonly findings: readonly Finding[];
+  /** null where it was not examined: the schema is another one, or the role may not read it. */
+  readonly log: Witnessed | null;
 }
 
 /** Oldest PostgreSQL whose guards are tested. */
@@ -69,22 +73,27 @@ export async function diagnose(
         mend: schema.state === "newer" ? "upgrade midctl" : "midctl db migrate",
       },
     ]);
-    if (schema.state !== "newer") return { checks, findings };
+    if (schema.state !== "newer") return { checks, findings, log: null };
   } else check("schema", []);
 
   const asked = localClock();
   const server = await readServer(db);
   const answered = localClock();
-  const [guards, rights, log, environment, hygiene] = await Promise.all([
+  const [guards, rights, log, environment, hygiene, evidence] = await Promise.all([
     readGuards(db),
     readStanding(db),
     readLogFacts(db),
     readEnvironment(db),
     readHygiene(db),
+    readEvidence(db),
   ]);
 
   check("guards", guardFindings(guards));
   check("log", log === null ? [UNREAD] : logFindings(log));
+  if (evidence !== null) {
+    const isProtected = environment?.protected === true;
+    check("evidence", evidenceFindings(evidence, { isProtected, clock: server.clock }));
+  }
   check("agent events", sealFindings(await countOverdue(db, SEALED_WITHIN)));
   check(
     "environment",
@@ -155,7 +164,7 @@ export async function diagnose(
   check("approvals", await approvalFindings(db, environment, options.trust ?? null, server.clock));
   // Who may not read the log does not know of a sunset either.
   if (log !== null) check("legacy tokens", legacyFindings(await readLegacyFacts(db)));
-  return { checks, findings };
+  return { checks, findings, log: evidence === null ? null : witnessedOf(evidence) };
 }
 
 const UNREAD: Omit<Finding, "check"> = {

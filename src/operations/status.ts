@@ -2,10 +2,12 @@ import type { Tx } from "../db/database.ts";
 import { countOpenApprovals } from "../repository/approval.ts";
 import type { Credential } from "../repository/credential.ts";
 import type { Environment } from "../repository/environment.ts";
+import { readEvidence } from "../repository/evidence.ts";
 import { listCredentialRows } from "../repository/listing.ts";
 import { type Counts, countByStatus, readServer, type ServerFacts } from "../repository/overview.ts";
 import { type RefusedUse, readRefusedUses } from "../repository/use.ts";
 import { readVerifiers } from "../repository/verifier.ts";
+import { type Witnessed, witnessedOf } from "./evidence.ts";
 import { requireEnvironment } from "./lookup.ts";
 
 const WEEK = 7 * 86_400;
@@ -26,32 +28,36 @@ export interface StatusReport {
   readonly openApprovals: number;
   /** What was done by breaking the glass, and nobody has countersigned. */
   readonly uncountersigned: number;
+  /** When the log was last verified and anchored; null for whoever may not read that. */
+  readonly log: Witnessed | null;
 }
 
 /** What there is and what needs attention soon. */
 export async function readStatus(db: Tx): Promise<StatusReport> {
-  const [environment, server, counts, expiring, verifiers, refusedUses, approvals] = await Promise.all([
-    requireEnvironment(db),
-    readServer(db),
-    countByStatus(db),
-    listCredentialRows(
-      db,
-      {
-        status: [],
-        labels: [],
-        owner: null,
-        provider: null,
-        expiringWithin: WEEK,
-        unusedFor: null,
-        identity: null,
-      },
-      "expires",
-      { limit: SHOWN, after: null, descending: false },
-    ),
-    readVerifiers(db),
-    readRefusedUses(db, WEEK, SHOWN),
-    countOpenApprovals(db),
-  ]);
+  const [environment, server, counts, expiring, verifiers, refusedUses, approvals, evidence] =
+    await Promise.all([
+      requireEnvironment(db),
+      readServer(db),
+      countByStatus(db),
+      listCredentialRows(
+        db,
+        {
+          status: [],
+          labels: [],
+          owner: null,
+          provider: null,
+          expiringWithin: WEEK,
+          unusedFor: null,
+          identity: null,
+        },
+        "expires",
+        { limit: SHOWN, after: null, descending: false },
+      ),
+      readVerifiers(db),
+      readRefusedUses(db, WEEK, SHOWN),
+      countOpenApprovals(db),
+      readEvidence(db),
+    ]);
   return {
     environment,
     server,
@@ -62,5 +68,6 @@ export async function readStatus(db: Tx): Promise<StatusReport> {
     refusedUses,
     openApprovals: approvals.open,
     uncountersigned: approvals.uncountersigned,
+    log: evidence === null ? null : witnessedOf(evidence),
   };
 }

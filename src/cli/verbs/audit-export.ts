@@ -7,6 +7,7 @@ import { type CheckpointKey, openCheckpointKey, signHead } from "../checkpoint-k
 import type { VerbContext } from "../context.ts";
 import { ignoreClosedPipe } from "../deliver.ts";
 import { type ExportFile, openExportFile } from "../log-export-file.ts";
+import { noteInDatabase } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { viewAuditExport } from "../views/audit-export.ts";
@@ -111,6 +112,15 @@ export const auditExport = defineVerb({
         async (text) => to.append(text),
         last === null,
       );
+      const { size, root } = head;
+      await noteInDatabase(db, context, {
+        what: "anchored",
+        against: "export",
+        from: plan.begin.size,
+        size,
+        root,
+        found: 0,
+      });
       return {
         origin: head.origin,
         file: path,

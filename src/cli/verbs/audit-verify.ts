@@ -5,6 +5,7 @@ import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
 import { readExported } from "../log-export-file.ts";
+import { noteInDatabase } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { proofVerdictSchema, verifyProof } from "../verify-proof.ts";
@@ -129,7 +130,8 @@ export const auditVerify = defineVerb({
       );
     }
     const exported = file === undefined ? null : readExported(file, "nothing was verified");
-    const { root, findings, found, ...verified } = await verifyLog(await context.database(), {
+    const db = await context.database();
+    const { root, findings, found, ...verified } = await verifyLog(db, {
       checkpoints: seen,
       exported,
       onlyNew: input.new,
@@ -152,6 +154,11 @@ export const auditVerify = defineVerb({
       findings,
       found,
     };
+    // A checkpoint of another log says nothing of this one.
+    if (found === 0 || findings.some(({ kind }) => kind !== "foreign")) {
+      const { against, from, size } = document;
+      await noteInDatabase(db, context, { what: "verified", against, from, size, root, found });
+    }
     return found === 0 ? { document } : { document, exit: 9 };
   },
   view: (document) => ("kind" in document ? viewProofVerdict(document) : viewAuditVerify(document)),

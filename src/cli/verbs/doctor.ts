@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import * as z from "zod/mini";
 import { diagnose, type Finding } from "../../operations/doctor.ts";
 import { contextFilePath } from "../contexts.ts";
+import { witnessedSchema } from "../documents.ts";
 import { describePlace } from "../place.ts";
 import { readTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
@@ -11,6 +12,8 @@ import { placeSchema } from "./status.ts";
 export const doctorOutput = z.object({
   place: placeSchema,
   checks: z.readonly(z.array(z.string())),
+  /** null where it was not examined. */
+  log: z.nullable(witnessedSchema),
   findings: z.readonly(
     z.array(
       z.object({
@@ -43,13 +46,14 @@ export const doctor = defineVerb({
     const place = describePlace(context);
     const root = readTrustRoot(context);
     const dir = context.settings.trustDir.value;
-    const { checks, findings } = await diagnose(db, context.now, {
+    const { checks, findings, log } = await diagnose(db, context.now, {
       embedded: place.kind === "embedded",
       trust: root === null || dir === null ? null : { root, dir },
     });
     const document = {
       place,
       checks: [...checks, "permissions"],
+      log,
       findings: [...findings, ...permissionFindings(contextFilePath(context.env))],
     };
     return { document, exit: document.findings.some((finding) => finding.severity === "error") ? 9 : 0 };

@@ -90,7 +90,9 @@ export const serve = defineVerb({
       context.terminal.writeMessage(errorAsText(error));
     };
     const checkpoints =
-      place === null ? null : await keepCheckpoints(db, place, checkpointEvery * 1_000, report);
+      place === null
+        ? null
+        : await keepCheckpoints(db, place, checkpointEvery * 1_000, report, context.notice);
     const { promise: stopped, resolve: stop } = promiseWithResolvers<Signal>();
     const head = openHeadFile(headFile, context);
     const authenticator = createAuthenticator({

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import { readStatus } from "../../operations/status.ts";
-import { credentialSchema, environmentSchema, serverSchema } from "../documents.ts";
+import { credentialSchema, environmentSchema, serverSchema, witnessedSchema } from "../documents.ts";
 import { describePlace } from "../place.ts";
 import { defineVerb } from "../verb.ts";
 import { viewStatus } from "../views/status.ts";
@@ -37,6 +37,7 @@ export const statusOutput = z.object({
   ),
   openApprovals: z.number(),
   uncountersigned: z.number(),
+  log: z.nullable(witnessedSchema),
 });
 export type StatusDocument = z.infer<typeof statusOutput>;
 

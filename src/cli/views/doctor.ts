@@ -1,8 +1,9 @@
 import type { DoctorDocument } from "../verbs/doctor.ts";
 import type { Block, View } from "../view.ts";
+import { witnessedFields } from "./witnessed.ts";
 
 /** Every check with its outcome, then each finding whole: what mends it is meant to be copied. */
-export function viewDoctor({ place, checks, findings }: DoctorDocument): View {
+export function viewDoctor({ place, checks, findings, log }: DoctorDocument): View {
   const blocks: Block[] = [
     {
       kind: "table",
@@ -29,6 +30,7 @@ export function viewDoctor({ place, checks, findings }: DoctorDocument): View {
       ],
     });
   }
+  if (log !== null) blocks.push({ kind: "fields", fields: witnessedFields(log) });
   blocks.push({ kind: "notice", text: `Examined ${place.location}.` });
   return blocks;
 }

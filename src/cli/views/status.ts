@@ -2,6 +2,7 @@ import type { StatusDocument } from "../verbs/status.ts";
 import { type Block, status, time, type View } from "../view.ts";
 import { CREDENTIAL_COLUMNS, credentialRow } from "./credential-fields.ts";
 import { movedField } from "./moved.ts";
+import { witnessedFields } from "./witnessed.ts";
 
 export function viewStatus(document: StatusDocument): View {
   const {
@@ -15,6 +16,7 @@ export function viewStatus(document: StatusDocument): View {
     refusedUses,
     openApprovals,
     uncountersigned,
+    log,
   } = document;
   const rows = [
     ...Object.entries(counts.identities).map(
@@ -41,6 +43,7 @@ export function viewStatus(document: StatusDocument): View {
         ...(uncountersigned === 0
           ? []
           : [["glass broken", { text: `${uncountersigned} not countersigned`, tone: "bad" }] as const]),
+        ...witnessedFields(log),
       ],
     },
     {

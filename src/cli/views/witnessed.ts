@@ -1,0 +1,41 @@
+import type { Witnessed } from "../../operations/evidence.ts";
+import type { Evidence } from "../../repository/evidence.ts";
+import type { Cell } from "../view.ts";
+
+const HOW = {
+  itself: "against itself alone",
+  export: "against an export",
+  checkpoint: "against checkpoints",
+  signed_checkpoint: "against signed checkpoints",
+} as const satisfies Record<Evidence["against"], string>;
+
+/** When the log was last verified and anchored; nothing for whoever may not read that. */
+export function witnessedFields(log: Witnessed | null): [string, Cell][] {
+  if (log === null) return [];
+  return [
+    ["log", entries(log.size)],
+    ["verified", log.verified === null ? never("verified") : verified(log.verified)],
+    ["anchored", log.anchored === null ? never("anchored") : anchored(log.anchored)],
+  ];
+}
+
+function never(what: "verified" | "anchored"): Cell {
+  return `never: midctl audit ${what === "verified" ? "verify" : "checkpoint --key FILE --out FILE"}`;
+}
+
+function verified({ at, against, from, size, found }: Evidence): Cell {
+  const which = from === 0 ? entries(size) : `${entries(size - from)} from ${from} on`;
+  const outcome = found === 0 ? "" : `, ${found} found to be wrong`;
+  return { time: at, after: `, ${HOW[against]}, ${which}${outcome}` };
+}
+
+function anchored({ at, against, size }: Evidence): Cell {
+  return {
+    time: at,
+    after: `, by ${against === "export" ? "an export" : "a checkpoint"} of ${entries(size)}`,
+  };
+}
+
+function entries(count: number): string {
+  return `${count} ${count === 1 ? "entry" : "entries"}`;
+}
