@@ -13,6 +13,7 @@ DECLARE
   closing text[];
   about text[];
   last_told bigint;
+  entries text[];
   leaves bytea;
   fresh bytea;
   rim bytea[];
@@ -87,13 +88,8 @@ BEGIN
     END IF;
     ids := coalesce(ids, '{}') || about;
     upto := coalesce(base + last_told, upto);
-    WITH written AS (
-      INSERT INTO midctl_log ("index", entry, "leafHash")
-      SELECT e.at_index, e.entry, sha256('\x00'::bytea || convert_to(e.entry, 'UTF8'))
-        FROM (SELECT base + u.nth - 1 AS at_index, concat(u.opening, base + u.nth - 1, u.closing) AS entry
-                FROM unnest(opening, closing) WITH ORDINALITY u(opening, closing, nth)) e
-      RETURNING "leafHash"
-    ) SELECT string_agg(w."leafHash", ''::bytea) INTO leaves FROM written w;
+    SELECT array_agg(e.entry), string_agg(sha256(decode('00', 'hex') || convert_to(e.entry, 'UTF8')), ''::bytea) INTO entries, leaves
+      FROM (SELECT concat(u.opening, base + u.nth - 1, u.closing) AS entry FROM unnest(opening, closing) WITH ORDINALITY u(opening, closing, nth) ORDER BY u.nth) e;
 
     height := 0;
     fresh := leaves;
@@ -108,8 +104,12 @@ BEGIN
       height := height + 1;
     END LOOP;
 
-    UPDATE midctl_log_head SET size = base + cardinality(opening), edge = rim, told = coalesce(upto, told) WHERE "only";
-    base := base + cardinality(opening);
+    -- The log itself last: its last entry closes it, and with it the head.
+    UPDATE midctl_log_head SET size = base + cardinality(entries), edge = rim, told = coalesce(upto, told) WHERE "only";
+    INSERT INTO midctl_log ("index", entry, "leafHash")
+    SELECT base + e.n - 1, e.entry, substring(leaves FROM (e.n::int - 1) * 32 + 1 FOR 32)
+      FROM unnest(entries) WITH ORDINALITY e(entry, n);
+    base := base + cardinality(entries);
   END LOOP;
 
   -- In the order of the log, since NOTIFYs come in the order of commits and the log's head is held until then.

@@ -149,7 +149,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_line: "908f7f01821859f3ca29c3ecca5e5859d6d2c157cba554fe954b336386d1c02c",
   midctl_line_of: "d70c34bef02440940e2400823b55eea2fd11bad477123f99187daf7df7f4e88d",
   midctl_lives: "195adbf3c523baf716f7cc36450f1c0db405b226faacbfc6ce4246dccaa7b7d4",
-  midctl_log_append: "bc15903a521ad2c9ded4abaf512b4b2779dcbe6bb7801e48d2adae998a611ac5",
+  midctl_log_append: "19ad0f4140809ef5874ff4171547bc6dbccd0748275bcb41f427145fb9808ea6",
   midctl_log_close: "da2a4aa71f76acf41133afefcbb80758fc8b7066648577f7985c0d3a260132ea",
   midctl_log_credential_births: "d43714e231a9ad421777261e90827b0b76f0e5f083a0cc61623008d6b223f61a",
   midctl_log_credential_changes: "e1fcf3b4ef1d11c33ae74d2b62e2e042cf66bc8ef11089ab75b57bb0b55e166d",
