@@ -164,7 +164,7 @@ async function policiesFor(tx: Tx, role: DatabaseRole, roles: readonly Role[]): 
 async function readHeld(tx: Tx, { name }: DatabaseRole): Promise<ReadonlySet<string>> {
   const rows = await tx.query<Right>(
     `WITH me AS (SELECT oid FROM pg_roles WHERE rolname = $1), here AS (SELECT quote_ident(current_schema())::regnamespace AS oid)
-     SELECT 'table' AS kind, c.relname AS object, a.privilege_type AS privilege, NULL::text AS "column"
+     SELECT 'table' AS kind, c.relname::text AS object, a.privilege_type AS privilege, NULL::text AS "column"
        FROM pg_class c, here, me, aclexplode(c.relacl) a WHERE c.relnamespace = here.oid AND c.relkind = 'r' AND a.grantee = me.oid
      UNION ALL
      SELECT 'table', c.relname, a.privilege_type, t.attname

@@ -16,6 +16,7 @@ import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollb
 import { readDatabaseStatus } from "../../src/operations/db-status.ts";
 import { diagnose } from "../../src/operations/doctor.ts";
 import { sealEvents } from "../../src/operations/events-seal.ts";
+import { noteEvidence } from "../../src/operations/evidence.ts";
 import { listCredentials, listIdentities, listTokens } from "../../src/operations/list.ts";
 import { resumeTarget } from "../../src/operations/resume.ts";
 import { readStatus } from "../../src/operations/status.ts";
@@ -341,6 +342,19 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
 
       await expect(db.query("DELETE FROM midctl_event_unsealed")).rejects.toMatchObject(DENIED);
       await expect(db.query("DELETE FROM midctl_event_seal")).rejects.toMatchObject(DENIED);
+    });
+
+    test("notes that it anchored the log, and writes that nowhere by hand", async () => {
+      const db = connect("verifier");
+      const root = Buffer.alloc(32);
+
+      const refused = await noteEvidence(db, {
+        ...({ what: "anchored", against: "checkpoint", from: 0, size: 1, root, found: 0 } as const),
+      });
+
+      expect(refused).toBeNull();
+      expect((await readStatus(db)).log?.anchored).toMatchObject({ size: 1, by: nameOf("verifier") });
+      await expect(db.query("DELETE FROM midctl_log_evidence")).rejects.toMatchObject(DENIED);
     });
 
     test("activates by the secret, which it must hold", async () => {

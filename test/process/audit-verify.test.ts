@@ -24,6 +24,26 @@ describe.runIf(hasSshKeygen)("midctl audit verify", () => {
   });
   afterAll(() => desk.dispose());
 
+  it("is told of by status and doctor, with what it was compared with and when the head was last kept", async () => {
+    await desk.ask(`audit verify --checkpoint ${checkpoints} --checkpoint-key ${verifierKey}`);
+    const status = await desk.ask("status");
+    const { stdout } = await desk.run("doctor");
+
+    expect(status.log).toMatchObject({
+      verified: { against: "signed_checkpoint", from: 0, found: 0 },
+      anchored: { against: "checkpoint" },
+    });
+    expect(stdout).toMatch(/^verified\t20\S+Z, against signed checkpoints, \d+ entries$/m);
+    expect(stdout).toMatch(/^anchored\t20\S+Z, by a checkpoint of \d+ entries$/m);
+  });
+
+  it("notes nothing in a dry run", async () => {
+    const before = (await desk.ask("status")).log;
+    await desk.ask("audit verify --dry-run");
+
+    expect((await desk.ask("status")).log).toEqual(before);
+  });
+
   it("finds nothing in a log that nobody touched, and says that it was compared with itself alone", async () => {
     const document = await desk.ask("audit verify");
     const { stderr } = await desk.run("audit verify");
