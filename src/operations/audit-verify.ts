@@ -13,8 +13,11 @@ export interface VerifyOptions {
   readonly checkpoints: readonly Checkpoint[];
   /** What was exported before: where there is a hash of an entry, it is right and what is stored is not. */
   readonly exported?: ExportedLog | null;
-  /** Reads only what follows the last of them; all before it is judged by the tree alone. */
-  readonly onlyNew: boolean;
+  /**
+   * So many entries were verified before: reads on from the last checkpoint that saw no more of them, and judges all before it by the
+   * tree alone. 0 reads everything.
+   */
+  readonly verified: number;
   /** After each page: how many entries were read, of how many. */
   onProgress(done: number, of: number): void;
 }
@@ -63,9 +66,13 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
   const findings = new Findings(tree.size, exported?.leaves.end ?? 0);
   for (const { origin: other } of given) if (other !== origin) findings.foreign(other);
   const read = readNodesOf(tree);
-  const from = options.onlyNew ? (within.at(-1)?.size ?? 0) : 0;
+  const from = within.findLast(({ size }) => size <= options.verified)?.size ?? 0;
   const reader = new LogReader(db, read, findings, await begin(from, read), exported?.leaves ?? null);
-  const heads = new Heads(reader, findings, options.onlyNew ? within.slice(-1) : within);
+  const heads = new Heads(
+    reader,
+    findings,
+    within.filter(({ size }) => size >= from),
+  );
   heads.compare(from);
   for (let at = from; at < tree.size; ) {
     const until = Math.min(tree.size, (Math.floor(at / PAGE) + 1) * PAGE);

@@ -1,7 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import type { Evidence, EvidenceFacts, NewEvidence } from "../repository/evidence.ts";
-import { noteEvidence as note } from "../repository/evidence.ts";
+import { noteEvidence as note, readEvidence } from "../repository/evidence.ts";
 import type { Finding } from "./doctor.ts";
 
 /** In ms: so long a protected environment's log may grow without its head being kept elsewhere, or being held against one that was. */
@@ -21,6 +21,20 @@ export async function noteEvidence(db: Tx, evidence: NewEvidence): Promise<Midct
     if (error instanceof MidctlError) return error;
     throw error;
   }
+}
+
+/**
+ * How many entries were last verified against checkpoints, with nothing found; 0 where that never was, and for whoever may not read it.
+ * @param signed only against those that were signed by a key that was given
+ */
+export async function readVerified(db: Tx, { signed }: { readonly signed: boolean }): Promise<number> {
+  const sound = ((await readEvidence(db))?.evidence ?? []).filter(
+    ({ what, against, found }) =>
+      what === "verified" &&
+      found === 0 &&
+      (against === "signed_checkpoint" || (against === "checkpoint" && !signed)),
+  );
+  return Math.max(0, ...sound.map(({ size }) => size));
 }
 
 /** When the log was last verified, and its head last kept elsewhere. */

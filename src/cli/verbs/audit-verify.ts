@@ -3,6 +3,7 @@ import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
+import { readVerified } from "../../operations/evidence.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
 import { readExported } from "../log-export-file.ts";
 import { noteInDatabase } from "../noting.ts";
@@ -67,7 +68,7 @@ export const auditVerify = defineVerb({
     },
     {
       command: "midctl audit verify --checkpoint /mnt/elsewhere/checkpoints --new",
-      does: "only what came after the last of them",
+      does: "only what came after the last of them that was verified",
     },
     { command: "midctl audit verify", does: "the log against itself" },
     {
@@ -92,7 +93,9 @@ export const auditVerify = defineVerb({
       value: "FILE",
       summary: "check what `audit prove` or `audit export` wrote; no database is opened",
     },
-    new: { summary: "read only what follows the last checkpoint; what is before it is judged by the tree" },
+    new: {
+      summary: "go on from the last checkpoint that was verified; what is before it is judged by the tree",
+    },
   },
   output: z.union([logVerdictSchema, proofVerdictSchema]),
   async run(input, context) {
@@ -134,7 +137,7 @@ export const auditVerify = defineVerb({
     const { root, findings, found, ...verified } = await verifyLog(db, {
       checkpoints: seen,
       exported,
-      onlyNew: input.new,
+      verified: input.new ? await readVerified(db, { signed: checkpointKey !== undefined }) : 0,
       onProgress: everyFiftieth((done, of) => context.progress({ done, failed: 0, of })),
     });
     const document: LogVerdict = {

@@ -173,7 +173,7 @@ async function judgeLog(ground: Ground, acknowledged: readonly string[]): Promis
     applicationName: "judge",
   });
   try {
-    const { findings } = await verifyLog(db, { checkpoints: [], onlyNew: false, onProgress: () => {} });
+    const { findings } = await verifyLog(db, { checkpoints: [], verified: 0, onProgress: () => {} });
     const [row] = await db.query<{ torn: number }>(
       `SELECT ((SELECT count(*) FROM midctl_log WHERE action = 'identity.create') <> (SELECT count(*) FROM machine_identity))::int
             + ((SELECT count(*) FROM midctl_log WHERE action = 'credential.issue') <> (SELECT count(*) FROM machine_identity_credential))::int

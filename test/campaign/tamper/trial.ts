@@ -77,7 +77,7 @@ export async function tryTampering(
     .transaction(async (tx) => {
       await unlock(tx);
       await apply(tx);
-      const whole = { onlyNew: false, onProgress: () => {} };
+      const whole = { verified: 0, onProgress: () => {} };
       verified = {
         byCheckpoints: await verifyLog(tx, { checkpoints, ...whole }),
         byExport: await verifyLog(tx, { checkpoints: [], exported, ...whole }),
