@@ -84,6 +84,21 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
     expect(await found()).toEqual([]);
   });
 
+  test("is not told where it cannot be written, which is said and nothing worse", async () => {
+    let refused: unknown;
+    // What failed rolls the transaction back, of which this test knows.
+    await db
+      .transaction(async (tx) => {
+        await tx.query("SET TRANSACTION READ ONLY");
+        refused = await noteEvidence(tx, {
+          ...({ what: "verified", against: "itself", from: 0, size: 1, root: ROOT, found: 0 } as const),
+        });
+      })
+      .catch(() => {});
+
+    expect(refused).toMatchObject({ code: "unavailable", message: expect.stringContaining("read-only") });
+  });
+
   test("is a warning where production was never anchored, and never compared with anything", async () => {
     await protect();
 
