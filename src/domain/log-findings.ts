@@ -149,7 +149,7 @@ export class Findings {
         from: null,
         to: null,
         event: null,
-        says: `a checkpoint is of another log, ${origin}`,
+        says: `what it was compared with is of another log, ${origin}`,
       };
     // Where hashes above it do not fit either, what was changed is the tree; an entry changed alone leaves the tree as it was.
     const isOfTree = (run: Run): boolean =>
