@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { syncDirectory } from "../db/directory.ts";
+import { type Locking, lockByProgram, lockingFlags } from "../db/file-lock.ts";
 import { MidctlError } from "../domain/errors.ts";
 import {
   type ExportedHead,
@@ -30,15 +31,19 @@ export interface ExportFile {
   readonly last: ExportedHead | null;
   /** How many bytes follow that head: what was being written when an export was cut off. They are cut off by the first `append`. */
   readonly unfinished: number;
+  /** Why it could not be locked; null where it is, until it is closed or the process ends. */
+  readonly unlocked: string | null;
   /** Behind its last head, and behind what was appended before. @throws MidctlError `usage` */
   append(text: string): void;
-  /** Syncs and closes it, once. */
+  /** Syncs and closes it, once. Takes it away again where it was made here and nothing was written to it. */
   close(): void;
 }
 
-/** @throws MidctlError `usage` for what cannot be written, `conflict` for a file of something else */
-export function openExportFile(path: string): ExportFile {
-  const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+/**
+ * Opens it and locks it, so that one export at a time writes to it.
+ * @throws MidctlError `usage` for what cannot be written, `conflict` for a file of something else, and for one that is in use
+ */
+export async function openExportFile(path: string): Promise<ExportFile> {
   const guarded = <T>(work: () => T): T => {
     try {
       return work();
@@ -46,16 +51,21 @@ export function openExportFile(path: string): ExportFile {
       throw error instanceof MidctlError ? error : unusable(path, error);
     }
   };
-  return guarded(() => {
-    const file = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    try {
-      const found = fs.fstatSync(file);
-      if (!found.isFile()) throw notRegular(path);
-      const end = found.size === 0 ? { last: null, length: 0 } : findEnd(file, found.size, path);
-      let [length, expected, isClosed] = [end.length, found.size, false];
+  const flags = lockingFlags(process.platform);
+  const { file, isMade } = guarded(() => openOrMake(path, flags));
+  try {
+    if (!guarded(() => fs.fstatSync(file)).isFile()) throw notRegular(path);
+    const locking: Locking = flags !== 0 ? "taken" : await lockByProgram(file);
+    // Whoever held it may have taken it away between the opening and the lock.
+    if (locking === "held" || !guarded(() => isAt(path, file))) throw inUse(path);
+    return guarded(() => {
+      const { size } = fs.fstatSync(file);
+      const end = size === 0 ? { last: null, length: 0 } : findEnd(file, size, path);
+      let [length, expected, isClosed] = [end.length, size, false];
       return {
         last: end.last,
-        unfinished: found.size - end.length,
+        unfinished: size - end.length,
+        unlocked: locking === "taken" ? null : locking.unable,
         append: (text) =>
           guarded(() => {
             if (fs.fstatSync(file).size !== expected) throw shared(path);
@@ -72,18 +82,49 @@ export function openExportFile(path: string): ExportFile {
             if (isClosed) return;
             isClosed = true;
             try {
-              fs.fsyncSync(file);
-              if (found.size === 0) syncDirectory(dirname(path));
+              // Without the lock somebody else may be about to write to it.
+              const isVain = isMade && locking === "taken" && fs.fstatSync(file).size === 0;
+              if (isVain && isAt(path, file)) fs.rmSync(path);
+              else fs.fsyncSync(file);
+              if (size === 0) syncDirectory(dirname(path));
             } finally {
               fs.closeSync(file);
             }
           }),
       };
-    } catch (error) {
-      fs.closeSync(file);
-      throw error;
-    }
-  });
+    });
+  } catch (error) {
+    fs.closeSync(file);
+    throw error;
+  }
+}
+
+interface Opened {
+  readonly file: number;
+  /** Whether it was not there before. */
+  readonly isMade: boolean;
+}
+
+function openOrMake(path: string, locking: number): Opened {
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  const open = (flags: number): number =>
+    fs.openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | locking | flags, 0o600);
+  try {
+    return { file: open(O_CREAT | O_EXCL), isMade: true };
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  try {
+    return { file: open(0), isMade: false };
+  } catch (error) {
+    // Held where opening is locking, or taken away since a moment ago.
+    throw codeOf(error) === "EAGAIN" || codeOf(error) === "ENOENT" ? inUse(path) : error;
+  }
+}
+
+function isAt(path: string, file: number): boolean {
+  const [there, here] = [fs.lstatSync(path, { throwIfNoEntry: false }), fs.fstatSync(file)];
+  return there?.ino === here.ino && there.dev === here.dev;
 }
 
 /** Whether a file begins as an export does. False for what cannot be read. */
@@ -176,6 +217,12 @@ function notExport(path: string): MidctlError {
   });
 }
 
+function inUse(path: string): MidctlError {
+  return new MidctlError("conflict", `${quote(path)} is in use by another export; nothing was exported.`, {
+    hint: "Wait until that one has ended, and run the same command again: it goes on from where that one came to.",
+  });
+}
+
 function shared(path: string): MidctlError {
   return new MidctlError(
     "conflict",
@@ -190,11 +237,14 @@ function notRegular(path: string, undone = "nothing was written"): MidctlError {
   });
 }
 
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
 function unusable(path: string, error: unknown): MidctlError {
-  const { code } = error as NodeJS.ErrnoException;
   return new MidctlError(
     "usage",
-    `${quote(path)} could not be written (${code}); what stands in it up to its last head is sound.`,
+    `${quote(path)} could not be written (${codeOf(error)}); what stands in it up to its last head is sound.`,
     {
       hint: isFull(error)
         ? "Make room there, and run the same command again: it goes on from that head."

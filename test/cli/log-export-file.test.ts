@@ -11,6 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.unstubAllEnvs();
   rmSync(directory, { recursive: true });
 });
 
@@ -18,8 +19,8 @@ it.each([
   ["ENOSPC", /Make room there, and run the same command again/],
   ["EDQUOT", /Make room there, and run the same command again/],
   ["EIO", /a directory that you may write to/],
-])("says after %s what helps", (code, helps) => {
-  const file = openExportFile(join(directory, "log.jsonl"));
+])("says after %s what helps", async (code, helps) => {
+  const file = await openExportFile(join(directory, "log.jsonl"));
   const fail = (): never => {
     throw Object.assign(new Error(code), { code });
   };
@@ -32,5 +33,23 @@ it.each([
   expect(() => appendCheckpoint(join(directory, "checkpoints"), "note\n")).toThrow(
     expect.objectContaining({ code: "usage", hint: expect.stringMatching(helps) }),
   );
+  file.close();
+});
+
+it("is open once at a time", async () => {
+  const path = join(directory, "log.jsonl");
+  const file = await openExportFile(path);
+
+  await expect(openExportFile(path)).rejects.toMatchObject({ code: "conflict" });
+
+  file.close();
+});
+
+it("says why it is not locked where nothing can lock it", async () => {
+  vi.stubEnv("PATH", join(directory, "nowhere"));
+
+  const file = await openExportFile(join(directory, "log.jsonl"));
+
+  expect(file.unlocked).toBe(process.platform === "darwin" ? null : "there is no flock(1) here");
   file.close();
 });

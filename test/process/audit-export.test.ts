@@ -1,7 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { appendFileSync, copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { appendFileSync, copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openPostgres } from "../../src/db/postgres.ts";
+import { PROGRAM, scrubEnvironment } from "../support/cli.ts";
 import { hasSshKeygen } from "../support/ssh.ts";
 import { type Desk, openDesk } from "./desk.ts";
 
@@ -164,6 +166,43 @@ describe.runIf(hasSshKeygen)("midctl audit export", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
+  it("refuses a second export to a file while the first is at it, and leaves that alone", async () => {
+    const file = fileAt("shared.jsonl");
+    const log = await holdLog();
+    const first = desk.ask(["audit", "export", "--out", file]);
+    await log.waiting();
+
+    const second = await desk.refuse(["audit", "export", "--out", file]);
+    await log.release();
+
+    expect(second).toMatchObject({
+      exit: 5,
+      code: "conflict",
+      message: expect.stringMatching(/shared\.jsonl" is in use by another export; nothing was exported\.$/),
+      hint: expect.stringContaining("run the same command again"),
+    });
+    const { size } = await first;
+    expect(await checked(file)).toMatchObject({ from: 0, to: size });
+  });
+
+  it("goes on with a file whose export was killed", async () => {
+    const file = fileAt("killed.jsonl");
+    const log = await holdLog();
+    const child = spawn(process.execPath, [PROGRAM, "audit", "export", "--out", file], {
+      env: scrubEnvironment(desk.env),
+      stdio: "ignore",
+    });
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    await log.waiting();
+    child.kill("SIGKILL");
+    await ended;
+    await log.release();
+
+    const { size } = await exported(file);
+
+    expect(await checked(file)).toMatchObject({ from: 0, to: size });
+  });
+
   it.each([
     ["a file of something else", () => writeFileSync(fileAt("else"), "something else\n"), "else", 5],
     ["a directory", () => {}, ".", 2],
@@ -210,6 +249,28 @@ describe.runIf(hasSshKeygen)("midctl audit export", () => {
   const exported = (file: string, ...more: string[]) => desk.ask(["audit", "export", "--out", file, ...more]);
   const checked = (file: string, ...more: string[]) =>
     desk.ask(["audit", "verify", "--proof", file, ...more]);
+
+  /** The log in another session's hand: whoever reads it has to wait. */
+  async function holdLog() {
+    const db = openPostgres({ url: desk.url }, { max: 1, applicationName: "second connection" });
+    await db.query("BEGIN");
+    await db.query("LOCK TABLE midctl_log, midctl_log_tile IN ACCESS EXCLUSIVE MODE");
+    return {
+      async waiting(): Promise<void> {
+        for (let waiting = 0; waiting === 0; ) {
+          const rows = await desk.sql(
+            `SELECT FROM pg_stat_activity
+              WHERE datname = current_database() AND application_name = 'midctl' AND wait_event_type = 'Lock'`,
+          );
+          waiting = rows.length;
+        }
+      },
+      async release(): Promise<void> {
+        await db.query("COMMIT");
+        await db.close();
+      },
+    };
+  }
 
   async function grow(): Promise<void> {
     for (let n = 0; n < 3; n++) await desk.identity(`svc-${born++}`);

@@ -21,7 +21,7 @@ export interface CliOptions {
   readonly timeout?: number;
 }
 
-const PROGRAM = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
+export const PROGRAM = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
 
 /** Runs the program as a process of its own, off a terminal, with nothing of the caller's environment but PATH. */
 export function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {

@@ -79,7 +79,7 @@ export const auditExport = defineVerb({
           }),
       };
     }
-    const file = openExportFile(out);
+    const file = await openExportFile(out);
     try {
       const document = await writeTo(file, out, from);
       file.close();
@@ -89,7 +89,10 @@ export const auditExport = defineVerb({
     }
 
     async function writeTo(to: ExportFile, path: string, left: number | undefined) {
-      const { last, unfinished } = to;
+      const { last, unfinished, unlocked } = to;
+      if (unlocked !== null) {
+        context.notice(`${path} could not be locked (${unlocked}): export to it once at a time.`);
+      }
       if (last !== null && left !== undefined) {
         throw new MidctlError(
           "usage",
