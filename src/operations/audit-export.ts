@@ -47,7 +47,10 @@ export async function exportLog(db: Tx, from: ExportedHead | number): Promise<Ex
       ? new MidctlError(
           "conflict",
           `The log has ${tree.size} entries, and ${size} were to be left out; nothing was exported.`,
-          { details: { size: tree.size, from: size } },
+          {
+            hint: `Leave --from out for all of them, or give ${tree.size} at most.`,
+            details: { size: tree.size, from: size },
+          },
         )
       : broken(
           `The log has ${tree.size} entries, and the file has ${size}: it was truncated, or restored from before; nothing was exported.`,

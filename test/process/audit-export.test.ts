@@ -159,6 +159,37 @@ describe.runIf(hasSshKeygen)("midctl audit export", () => {
     expect((await desk.refuse(["audit", "export", "--out", file, "--from", "3"])).exit).toBe(2);
   });
 
+  it("leaves no file where more was to be left out than there is, and says how much there is", async () => {
+    const file = fileAt("beyond.jsonl");
+
+    const { message, hint, details } = await desk.refuse([
+      ..."audit export --from 1000000 --out".split(" "),
+      file,
+    ]);
+
+    expect(message).toMatch(/and 1000000 were to be left out; nothing was exported\.$/);
+    expect(hint).toBe(`Leave --from out for all of them, or give ${details.size} at most.`);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it("leaves no file where the database is not there", async () => {
+    const file = fileAt("unreachable.jsonl");
+    const MIDCTL_DATABASE_URL = "postgres://nobody@127.0.0.1:1/nowhere";
+
+    await desk.refuse(["audit", "export", "--out", file], { env: { MIDCTL_DATABASE_URL } });
+
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it("leaves a refused export's file where it was there before", async () => {
+    const file = fileAt("there.jsonl");
+    writeFileSync(file, "");
+
+    await desk.refuse(["audit", "export", "--from", "1000000", "--out", file]);
+
+    expect(readFileSync(file, "utf8")).toBe("");
+  });
+
   it("keeps its file from other users", async () => {
     const file = fileAt("private.jsonl");
     await exported(file);
@@ -240,6 +271,7 @@ describe.runIf(hasSshKeygen)("midctl audit export", () => {
       exit: 5,
       message: expect.stringMatching(/From log_0 on the entries are not those/),
     });
+    expect(existsSync(file)).toBe(false);
     copyFileSync(fileAt("before.jsonl"), file);
     appendFileSync(file, "");
     expect((await checked(file)).kind).toBe("export");

@@ -168,10 +168,12 @@ async function write(
     if (isNew || last.head.checkpoint !== plan.begin.checkpoint) await append(writeExportLine(last.head));
     return { ...last, exported: 0 };
   }
-  if (isNew) await append(writeExportLine(plan.begin));
+  // Nothing is written before the first part has been held against the tree.
+  let before = isNew ? writeExportLine(plan.begin) : "";
   for await (const { entries, head } of plan.parts()) {
     last = head.size === plan.size ? await sign(head) : { head, verifierKey: null };
-    await append([...entries, last.head].map(writeExportLine).join(""));
+    await append(before + [...entries, last.head].map(writeExportLine).join(""));
+    before = "";
     if (of >= LONG) context.progress({ done: head.size - plan.begin.size, failed: 0, of });
   }
   return { ...last, exported: of };
