@@ -33,8 +33,12 @@ export async function deliver(
     await ignoreClosedPipe(() => writePages(verb, outcome, context));
     return outcome.exit?.() ?? 0;
   }
+  const { document, shown } = outcome;
   if (outcome.secret !== undefined) await deliverSecret(verb, outcome, outcome.secret, context);
-  else await ignoreClosedPipe(() => writeDocument(verb, outcome.document, context));
+  else {
+    const told = shown === undefined ? verb : { ...verb, view: () => shown };
+    await ignoreClosedPipe(() => writeDocument(told, document, context));
+  }
   return outcome.exit ?? 0;
 }
 

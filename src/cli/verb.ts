@@ -70,6 +70,8 @@ export type InputOf<
 export interface Outcome<Document> {
   readonly document: Document;
   readonly exit?: 0 | 4 | 5 | 6 | 8 | 9;
+  /** In the place of what `view` makes of the document, where that does not tell what was done. Not beside a secret. */
+  readonly shown?: View;
   /**
    * Written alone on stdout, or as `token` of the JSON document, whose own `token` is null until then: the document
    * itself never holds it.

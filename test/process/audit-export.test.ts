@@ -53,6 +53,37 @@ describe.runIf(hasSshKeygen)("midctl audit export", () => {
     expect(readFileSync(file, "utf8")).toContain(JSON.stringify(note).slice(1, -1));
   });
 
+  it("says that it signed a head which stood there without a signature", async () => {
+    const file = fileAt("signed-later.jsonl");
+    const { size } = await exported(file);
+
+    const { stdout } = await desk.run(["audit", "export", "--out", file, "--key", key]);
+
+    expect(stdout).toBe(
+      `No new entries: the head of the log's ${size} was signed, and written to ${file}.\n`,
+    );
+  });
+
+  it("says that there is nothing new where that head is signed already", async () => {
+    const file = fileAt("signed-before.jsonl");
+    const { size } = await exported(file, "--key", key);
+    const before = readFileSync(file, "utf8");
+
+    const { stdout } = await desk.run(["audit", "export", "--out", file, "--key", key]);
+
+    expect(stdout).toBe(`Nothing new: ${file} has the log's ${size} entries.\n`);
+    expect(readFileSync(file, "utf8")).toBe(before);
+  });
+
+  it("does not call a new file nothing new, though no entry is in it", async () => {
+    const file = fileAt("begun.jsonl");
+    const { size } = await exported(fileAt("whole.jsonl"));
+
+    const { stdout } = await desk.run(["audit", "export", "--out", file, "--from", String(size)]);
+
+    expect(stdout).toBe(`0 entries written to ${file}, from ${size} on; the log has ${size}.\n`);
+  });
+
   it("holds against checkpoints that were kept elsewhere, and says how far they reach", async () => {
     const [file, checkpoints] = [fileAt("kept.jsonl"), fileAt("checkpoints")];
     const { size } = await desk.ask(["audit", "checkpoint", "--key", key, "--out", checkpoints]);

@@ -10,7 +10,7 @@ import { type ExportFile, openExportFile } from "../log-export-file.ts";
 import { noteInDatabase } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
-import { viewAuditExport } from "../views/audit-export.ts";
+import { type HeadAlone, viewAuditExport } from "../views/audit-export.ts";
 
 export const auditExportOutput = z.object({
   /** Which log: midctl/ and the database's id. */
@@ -81,9 +81,9 @@ export const auditExport = defineVerb({
     }
     const file = await openExportFile(out);
     try {
-      const document = await writeTo(file, out, from);
+      const { document, alone } = await writeTo(file, out, from);
       file.close();
-      return { document };
+      return { document, shown: viewAuditExport(document, alone) };
     } finally {
       file.close();
     }
@@ -108,7 +108,7 @@ export const auditExport = defineVerb({
         context.notice(`Cut off ${unfinished} bytes behind the last head, which an interrupted export left.`);
       }
       context.standBy(`${path} is sound up to its last head; the same command goes on from there`);
-      const { head, exported, verifierKey } = await write(
+      const { head, exported, verifierKey, alone } = await write(
         plan,
         signer,
         context,
@@ -124,7 +124,7 @@ export const auditExport = defineVerb({
         root,
         found: 0,
       });
-      return {
+      const document: AuditExportDocument = {
         origin: head.origin,
         file: path,
         from: plan.begin.size,
@@ -134,6 +134,7 @@ export const auditExport = defineVerb({
         note: head.checkpoint,
         verifierKey,
       };
+      return { document, alone };
     }
   },
   view: viewAuditExport,
@@ -143,6 +144,7 @@ interface Written {
   readonly head: ExportedHead;
   readonly exported: number;
   readonly verifierKey: string | null;
+  readonly alone: HeadAlone;
 }
 
 /** Entries that are not written in a moment. */
@@ -165,8 +167,9 @@ async function write(
   if (of === 0) {
     last = await sign(plan.begin);
     // Said once, not each time that nothing is new.
-    if (isNew || last.head.checkpoint !== plan.begin.checkpoint) await append(writeExportLine(last.head));
-    return { ...last, exported: 0 };
+    const isSigned = last.head.checkpoint !== plan.begin.checkpoint;
+    if (isNew || isSigned) await append(writeExportLine(last.head));
+    return { ...last, exported: 0, alone: isNew ? "began" : isSigned ? "signed" : "stands" };
   }
   // Nothing is written before the first part has been held against the tree.
   let before = isNew ? writeExportLine(plan.begin) : "";
@@ -176,7 +179,7 @@ async function write(
     before = "";
     if (of >= LONG) context.progress({ done: head.size - plan.begin.size, failed: 0, of });
   }
-  return { ...last, exported: of };
+  return { ...last, exported: of, alone: "stands" };
 }
 
 function parseSize(text: string): number {
