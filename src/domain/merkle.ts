@@ -27,16 +27,21 @@ export type ReadNodes = (nodes: readonly TreeNode[]) => Promise<readonly Uint8Ar
 
 /** The hash of one entry. */
 export function hashLeaf(entry: Uint8Array | string): Buffer {
-  return hash(
-    "sha256",
-    Buffer.concat([LEAF, typeof entry === "string" ? Buffer.from(entry) : entry]),
-    "buffer",
-  );
+  if (typeof entry === "string") return hash("sha256", `\0${entry}`, "buffer");
+  return hash("sha256", Buffer.concat([LEAF, entry]), "buffer");
 }
+
+/** Of every node in its turn: a tree is as many of them as it has leaves. */
+const PAIR = Buffer.concat([NODE, Buffer.alloc(2 * HASH_SIZE)]);
 
 /** The hash of a node by those of its two children. */
 export function hashChildren(left: Uint8Array, right: Uint8Array): Buffer {
-  return hash("sha256", Buffer.concat([NODE, left, right]), "buffer");
+  if (left.length !== HASH_SIZE || right.length !== HASH_SIZE) {
+    return hash("sha256", Buffer.concat([NODE, left, right]), "buffer");
+  }
+  PAIR.set(left, 1);
+  PAIR.set(right, 1 + HASH_SIZE);
+  return hash("sha256", PAIR, "buffer");
 }
 
 /** What proves that the leaf at `index` is in a tree of `size` leaves: the ranges whose roots are PATH(m, D_n), in its order. */

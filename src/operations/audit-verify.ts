@@ -74,11 +74,11 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     within.filter(({ size }) => size >= from),
   );
   heads.compare(from);
-  for (let at = from; at < tree.size; ) {
-    const until = Math.min(tree.size, (Math.floor(at / PAGE) + 1) * PAGE);
-    await reader.page(at, until, (size) => heads.compare(size));
-    at = until;
-    options.onProgress(at - from, tree.size - from);
+  for (let page = pageAt(from, tree.size); page !== null; ) {
+    const next = pageAt(page[1], tree.size);
+    await reader.page(page, next, (size) => heads.compare(size));
+    options.onProgress(page[1] - from, tree.size - from);
+    page = next;
   }
   const beyond = await readBeyond(db);
   if (beyond.entries > 0) await reader.placeOutside(await readOutside(db, MOST_OUTSIDE));
@@ -110,6 +110,13 @@ function isAbout(index: number): (finding: Finding) => boolean {
 
 function bySize(a: Checkpoint, b: Checkpoint): number {
   return a.size - b.size;
+}
+
+/** The first entry of a page, and that after its last. */
+type Page = readonly [from: number, until: number];
+
+function pageAt(from: number, size: number): Page | null {
+  return from < size ? [from, Math.min(size, (Math.floor(from / PAGE) + 1) * PAGE)] : null;
 }
 
 /** The tree as it is stored, up to where reading begins. */
@@ -162,6 +169,7 @@ class LogReader {
   readonly #read: ReadNodes;
   readonly #findings: Findings;
   readonly #exported: ExportedLeaves | null;
+  #ahead: Promise<[LeafRow[], readonly Leaf[]]> | null = null;
 
   constructor(
     db: Tx,
@@ -177,16 +185,20 @@ class LogReader {
     this.#exported = exported;
   }
 
-  async page(from: number, until: number, onLeaf: (size: number) => void): Promise<void> {
+  /** @param next what is read while this page is hashed, and is asked for next; null after the last */
+  async page([from, until]: Page, next: Page | null, onLeaf: (size: number) => void): Promise<void> {
     const indexes = Array.from({ length: until - from }, (_, n) => from + n);
-    const [rows, leaves] = await Promise.all([readLeaves(this.#db, from, until), this.#readLeaves(indexes)]);
+    const [rows, leaves] = await (this.#ahead ?? this.#readPage(from, until));
+    this.#ahead = next === null ? null : this.#readPage(...next);
+    // Whoever waits for it hears of it.
+    this.#ahead?.catch(() => {});
     const wrong: Wrong[] = [];
     const nodes: { readonly node: TreeNode; readonly hash: Uint8Array }[] = [];
-    let next = 0;
+    let read = 0;
     for (const [at, index] of indexes.entries()) {
-      const row = rows[next]?.index === index ? rows[next++] : undefined;
+      const row = rows[read]?.index === index ? rows[read++] : undefined;
       // Where the key of the table is gone, one index may stand there twice.
-      while (rows[next]?.index === index) wrong.push(judged(rows[next++] as LeafRow));
+      while (rows[read]?.index === index) wrong.push(judged(rows[read++] as LeafRow));
       const { known, stored } = leaves[at] as Leaf;
       const leaf = row === undefined ? null : hashLeaf(row.entry);
       const isStored = known.length === HASH_SIZE;
@@ -195,7 +207,7 @@ class LogReader {
       const isSame = leaf !== null && isStored && leaf.equals(known);
       if (row === undefined) this.#findings.missing(index);
       else if (leaf !== null && isStored && !isSame) wrong.push({ row, leaf });
-      else if (leaf !== null && !leaf.equals(row.leafHash)) this.#findings.altered(index);
+      else if (leaf !== null && leaf.toString("hex") !== row.leafHash) this.#findings.altered(index);
       if (!isSame) this.lying ??= this.stored.branch();
       if (leaf !== null) this.lying?.add(leaf);
       this.stored.add(isStored ? known : (leaf ?? Buffer.alloc(HASH_SIZE)), (node, hash) => {
@@ -234,6 +246,11 @@ class LogReader {
       const known = place === null ? undefined : leafAt.get(place);
       return [each, known !== undefined && each.leaf.equals(known) ? place : null] as const;
     });
+  }
+
+  #readPage(from: number, until: number): Promise<[LeafRow[], readonly Leaf[]]> {
+    const indexes = Array.from({ length: until - from }, (_, n) => from + n);
+    return Promise.all([readLeaves(this.#db, from, until), this.#readLeaves(indexes)]);
   }
 
   async #readLeaves(indexes: readonly number[]): Promise<readonly Leaf[]> {

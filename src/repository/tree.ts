@@ -94,13 +94,14 @@ function listOf(numbers: readonly number[]): string {
 export interface LeafRow {
   readonly index: number;
   readonly entry: string;
-  readonly leafHash: Uint8Array;
+  /** Hex. */
+  readonly leafHash: string | null;
 }
 
 /** Entries by index, `from` on and before `until`. */
 export async function readLeaves(tx: Tx, from: number, until: number): Promise<LeafRow[]> {
   return tx.query<LeafRow>(
-    `SELECT l."index"::float8 AS "index", l.entry, l."leafHash" FROM midctl_log l
+    `SELECT l."index"::float8 AS "index", l.entry, encode(l."leafHash", 'hex') AS "leafHash" FROM midctl_log l
       WHERE l."index" >= $1::bigint AND l."index" < $2::bigint ORDER BY l."index"`,
     [from, until],
   );
@@ -109,7 +110,7 @@ export async function readLeaves(tx: Tx, from: number, until: number): Promise<L
 /** Entries outside of what the head says, so many at most, by index. */
 export async function readOutside(tx: Tx, limit: number): Promise<LeafRow[]> {
   return tx.query<LeafRow>(
-    `SELECT l."index"::float8 AS "index", l.entry, l."leafHash" FROM midctl_log l
+    `SELECT l."index"::float8 AS "index", l.entry, encode(l."leafHash", 'hex') AS "leafHash" FROM midctl_log l
       WHERE l."index" < 0 OR l."index" >= (SELECT size FROM midctl_log_head) ORDER BY l."index" LIMIT $1::int`,
     [limit],
   );
