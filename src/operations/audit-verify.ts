@@ -169,7 +169,7 @@ class LogReader {
   readonly #read: ReadNodes;
   readonly #findings: Findings;
   readonly #exported: ExportedLeaves | null;
-  #ahead: Promise<[LeafRow[], readonly Leaf[]]> | null = null;
+  #ahead: Promise<ReadPage> | null = null;
 
   constructor(
     db: Tx,
@@ -188,13 +188,13 @@ class LogReader {
   /** @param next what is read while this page is hashed, and is asked for next; null after the last */
   async page([from, until]: Page, next: Page | null, onLeaf: (size: number) => void): Promise<void> {
     const indexes = Array.from({ length: until - from }, (_, n) => from + n);
-    const [rows, leaves] = await (this.#ahead ?? this.#readPage(from, until));
+    const { rows, leaves, nodes } = await (this.#ahead ?? this.#readPage(from, until));
     this.#ahead = next === null ? null : this.#readPage(...next);
     // Whoever waits for it hears of it.
     this.#ahead?.catch(() => {});
     const wrong: Wrong[] = [];
-    const nodes: { readonly node: TreeNode; readonly hash: Uint8Array }[] = [];
-    let read = 0;
+    const unfit: TreeNode[] = [];
+    let [read, compared] = [0, 0];
     for (const [at, index] of indexes.entries()) {
       const row = rows[read]?.index === index ? rows[read++] : undefined;
       // Where the key of the table is gone, one index may stand there twice.
@@ -212,12 +212,15 @@ class LogReader {
       if (leaf !== null) this.lying?.add(leaf);
       this.stored.add(isStored ? known : (leaf ?? Buffer.alloc(HASH_SIZE)), (node, hash) => {
         // The others are not stored, but hashed from these.
-        if (node.level % 2 === 0) nodes.push({ node, hash });
+        if (node.level % 2 === 0 && !isHash(nodes[compared++], hash)) unfit.push(node);
       });
       onLeaf(this.stored.size);
     }
     await this.#place(wrong);
-    await this.#compareNodes(nodes);
+    for (const { level, index } of unfit) {
+      const width = 2 ** level;
+      this.#findings.tree(index * width, (index + 1) * width - 1);
+    }
   }
 
   /** Entries outside of what the head says, in their order: where others were put in, the last ones lie there. */
@@ -248,30 +251,47 @@ class LogReader {
     });
   }
 
-  #readPage(from: number, until: number): Promise<[LeafRow[], readonly Leaf[]]> {
+  async #readPage(from: number, until: number): Promise<ReadPage> {
     const indexes = Array.from({ length: until - from }, (_, n) => from + n);
-    return Promise.all([readLeaves(this.#db, from, until), this.#readLeaves(indexes)]);
+    const wanted = [...indexes.map((index) => ({ level: 0, index })), ...completedBy(from, until)];
+    const [rows, stored] = await Promise.all([readLeaves(this.#db, from, until), this.#read(wanted)]);
+    return { rows, leaves: this.#known(indexes, stored), nodes: stored.slice(indexes.length) };
   }
 
   async #readLeaves(indexes: readonly number[]): Promise<readonly Leaf[]> {
     const nodes = indexes.map((index) => ({ level: 0, index }));
-    const stored = nodes.length === 0 ? [] : await this.#read(nodes);
+    return this.#known(indexes, nodes.length === 0 ? [] : await this.#read(nodes));
+  }
+
+  #known(indexes: readonly number[], stored: readonly Uint8Array[]): Leaf[] {
     return indexes.map((index, at) => {
       const hash = stored[at] ?? Buffer.alloc(0);
       return { stored: hash, known: this.#exported?.at(index) ?? hash };
     });
   }
+}
 
-  async #compareNodes(
-    nodes: readonly { readonly node: TreeNode; readonly hash: Uint8Array }[],
-  ): Promise<void> {
-    const stored = nodes.length === 0 ? [] : await this.#read(nodes.map(({ node }) => node));
-    for (const [at, { node, hash }] of nodes.entries()) {
-      if (Buffer.from(hash).equals(stored[at] ?? Buffer.alloc(0))) continue;
-      const width = 2 ** node.level;
-      this.#findings.tree(node.index * width, (node.index + 1) * width - 1);
-    }
+interface ReadPage {
+  readonly rows: readonly LeafRow[];
+  readonly leaves: readonly Leaf[];
+  /** As `completedBy` has them. */
+  readonly nodes: readonly Uint8Array[];
+}
+
+/** The stored subtrees above the leaves that these entries complete, in the order in which they do. */
+function completedBy(from: number, until: number): TreeNode[] {
+  const nodes: TreeNode[] = [];
+  for (let level = 2; 2 ** level <= until; level += 2) {
+    const width = 2 ** level;
+    for (let index = Math.floor(from / width); (index + 1) * width <= until; index++)
+      nodes.push({ level, index });
   }
+  const end = ({ level, index }: TreeNode): number => (index + 1) * 2 ** level;
+  return nodes.sort((a, b) => end(a) - end(b) || a.level - b.level);
+}
+
+function isHash(stored: Uint8Array | undefined, hash: Uint8Array): boolean {
+  return stored !== undefined && Buffer.compare(stored, hash) === 0;
 }
 
 interface Wrong {
