@@ -1,9 +1,9 @@
 /**
- * What a log had decided that a database no longer knows, by the entries that it lost: what is to be revoked, paused or to end
- * sooner again. What widened anybody's reach is not brought back.
+ * What a log had decided that a database no longer knows, by the entries that it lost: what is to be revoked, paused, to end sooner
+ * or to be idle for less again. What widened anybody's reach is not brought back.
  */
 
-export type Wish = "revoke" | "pause" | "expire";
+export type Wish = "revoke" | "pause" | "expire" | "idle";
 
 export interface ForgottenStep {
   readonly kind: "identity" | "credential" | "token";
@@ -11,6 +11,8 @@ export interface ForgottenStep {
   readonly does: Wish;
   /** RFC 3339, of `expire`. */
   readonly expiresAt: string | null;
+  /** Seconds, of `idle`. */
+  readonly idleTtl: number | null;
   /** The entry that decided it, its index, action and time. */
   readonly entry: number;
   readonly action: string;
@@ -34,9 +36,10 @@ const IDLE = new Set(["credential.activate", "events.seal"]);
 
 /** Reads lost entries in their order. */
 export class Forgotten {
-  /** How each came to stand, and, apart from that, when it was to end. */
+  /** How each came to stand, and, apart from that, when it was to end and how long it might be idle. */
   readonly #standings = new Map<string, ForgottenStep>();
   readonly #ends = new Map<string, ForgottenStep>();
+  readonly #idles = new Map<string, ForgottenStep>();
   readonly #born = new Set<string>();
   readonly #others = new Map<string, number>();
   /** Entries read. */
@@ -64,10 +67,10 @@ export class Forgotten {
   /** What is to be done again, identities first: with one of these its credentials end. */
   steps(): ForgottenStep[] {
     const order = { identity: 0, credential: 1, token: 2 };
-    const ends = [...this.#ends].flatMap(([key, step]) =>
+    const others = [...this.#ends, ...this.#idles].flatMap(([key, step]) =>
       this.#standings.get(key)?.does === "revoke" ? [] : [step],
     );
-    return [...this.#standings.values(), ...ends].sort(
+    return [...this.#standings.values(), ...others].sort(
       (a, b) => order[a.kind] - order[b.kind] || a.entry - b.entry,
     );
   }
@@ -79,14 +82,20 @@ export class Forgotten {
 
   #decide(key: string, kind: ForgottenStep["kind"], publicId: string, verb: string, said: Said): void {
     const { index: entry, action, at, details } = said;
-    const step = { kind, publicId, expiresAt: null, entry, action, at };
+    const step = { kind, publicId, expiresAt: null, idleTtl: null, entry, action, at };
     const before = this.#standings.get(key)?.does;
-    const end = verb === "update" && kind === "identity" ? sooner(details) : null;
+    const isUpdate = verb === "update" && kind === "identity";
+    const end = isUpdate ? afterOf(details.expiresAt) : undefined;
+    const idle = isUpdate ? afterOf(details.idleTtl) : undefined;
+    // A life may have become longer again: the last word counts, and where that is longer than what the database has it is let be.
+    if (idle !== undefined) this.#idles.delete(key);
+    if (typeof idle === "number") this.#idles.set(key, { ...step, does: "idle", idleTtl: idle });
     if (FINAL.has(verb)) {
       if (before !== "revoke") this.#standings.set(key, { ...step, does: "revoke" });
     } else if (verb === "pause") this.#standings.set(key, { ...step, does: "pause" });
-    else if (end !== null) this.#ends.set(key, { ...step, does: "expire", expiresAt: end });
-    else {
+    // An end is only ever brought forward.
+    else if (typeof end === "string") this.#ends.set(key, { ...step, does: "expire", expiresAt: end });
+    else if (typeof idle !== "number") {
       if (verb === "resume" && before === "pause") this.#standings.delete(key);
       this.#other(action);
     }
@@ -97,8 +106,7 @@ export class Forgotten {
   }
 }
 
-/** The end that an update set; an end is only ever brought forward. */
-function sooner({ expiresAt }: Readonly<Record<string, unknown>>): string | null {
-  const after: unknown = Array.isArray(expiresAt) ? expiresAt[1] : null;
-  return typeof after === "string" ? after : null;
+/** What a change of a field, `[before, after]`, set it to; undefined where it was not changed. */
+function afterOf(change: unknown): unknown {
+  return Array.isArray(change) ? change[1] : undefined;
 }

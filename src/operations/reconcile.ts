@@ -113,7 +113,7 @@ function refOf({ kind, publicId }: ForgottenStep, slugs: ReadonlyMap<string, str
 async function stateOf(
   db: Tx,
   ref: string,
-  { does, expiresAt }: ForgottenStep,
+  { does, expiresAt, idleTtl }: ForgottenStep,
 ): Promise<ReconcileStep["state"]> {
   try {
     const { status } = await readTarget(db, ref);
@@ -121,6 +121,8 @@ async function stateOf(
     if (does === "pause") return status === "paused" ? "done" : "needed";
     if (does === "revoke") return "needed";
     const [standing] = await readSlugs(db, [], ref);
+    if (does === "idle")
+      return (standing?.idleTtl ?? Number.POSITIVE_INFINITY) <= (idleTtl ?? 0) ? "done" : "needed";
     return standing?.expiresAt != null && standing.expiresAt <= (expiresAt ?? "") ? "done" : "needed";
   } catch (error) {
     if (error instanceof MidctlError && error.code === "not_found") return "unknown";
@@ -152,11 +154,15 @@ export async function reconcile(
   }
 }
 
-async function again(db: Database, request: Request, { ref, does, expiresAt }: ReconcileStep): Promise<void> {
+async function again(
+  db: Database,
+  request: Request,
+  { ref, does, expiresAt, idleTtl }: ReconcileStep,
+): Promise<void> {
   if (ref === null) return;
-  if (does === "expire") {
+  if (does === "expire" || does === "idle") {
     await updateIdentity(db, request, ref, {
-      ...{ displayName: null, owner: null, setLabels: {}, removeLabels: [], idleTtl: null },
+      ...{ displayName: null, owner: null, setLabels: {}, removeLabels: [], idleTtl },
       expiresIn: expiresAt === null ? null : { at: expiresAt },
     });
     return;
@@ -178,6 +184,8 @@ async function refuseProtected(db: Tx, needed: readonly ReconcileStep[]): Promis
   throw new MidctlError(
     "approval_required",
     `${environment.name} is protected: what was forgotten is done again by an approval; nothing was changed.`,
-    { hint: `Request it: ${commands.join("; ") || "midctl identity update REF --expires TIME --key KEY"}` },
+    {
+      hint: `Request it: ${commands.join("; ") || "midctl identity update REF --expires TIME --idle-ttl DURATION --key KEY"}`,
+    },
   );
 }

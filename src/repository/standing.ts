@@ -24,14 +24,21 @@ export async function readIdentityStandings(tx: Tx, slugs: readonly string[]): P
   );
 }
 
-/** The identities of these public ids, and that of a slug: what each is called, and when it ends (RFC 3339). */
+export interface NamedIdentity {
+  readonly publicId: string;
+  readonly slug: string;
+  readonly expiresAt: string | null;
+  readonly idleTtl: number | null;
+}
+
+/** The identities of these public ids, and that of a slug: what each is called, when it ends (RFC 3339), and for how many seconds it may be idle. */
 export async function readSlugs(
   tx: Tx,
   publicIds: readonly string[],
   slug: string | null = null,
-): Promise<{ readonly publicId: string; readonly slug: string; readonly expiresAt: string | null }[]> {
+): Promise<NamedIdentity[]> {
   return tx.query(
-    `SELECT i."publicId", i.slug, midctl_instant(i."expiresAt") AS "expiresAt" FROM machine_identity i
+    `SELECT i."publicId", i.slug, midctl_instant(i."expiresAt") AS "expiresAt", i."idleTtl"::float8 AS "idleTtl" FROM machine_identity i
       WHERE i."publicId" = ANY (${LISTED}) OR i.slug = $2::text`,
     [JSON.stringify(publicIds), slug],
   );

@@ -26,6 +26,29 @@ describe("what lost entries had decided", () => {
     expect(others).toEqual({ "identity.resume": 1 });
   });
 
+  it("is the last idle life that was set, beside an end of the same entry", () => {
+    const { steps, others } = read(
+      ["identity.update", { idleTtl: [null, 86_400] }],
+      ["identity.update", { idleTtl: [86_400, 3_600], expiresAt: [null, "2026-12-01T00:00:00.000Z"] }],
+      ["identity.update", { owner: ["a", "b"] }],
+    );
+
+    expect(steps.map(({ does, entry, idleTtl }) => [does, entry, idleTtl])).toEqual([
+      ["expire", 1, null],
+      ["idle", 1, 3_600],
+    ]);
+    expect(others).toEqual({ "identity.update": 1 });
+  });
+
+  it("is no idle life where it was taken away again", () => {
+    const { steps, others } = read(
+      ["identity.update", { idleTtl: [null, 3_600] }],
+      ["identity.update", { idleTtl: [3_600, null] }],
+    );
+
+    expect({ steps, others }).toEqual({ steps: [], others: { "identity.update": 1 } });
+  });
+
   it("is a revocation alone where one came, by the entry that decided it", () => {
     const { steps } = read(
       ["identity.update", { expiresAt: [null, "2026-12-01T00:00:00.000Z"] }],

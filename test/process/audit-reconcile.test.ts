@@ -19,7 +19,7 @@ describe("midctl audit reconcile --export", () => {
   beforeAll(async () => {
     desk = await openDesk();
     file = join(desk.directory, "log.jsonl");
-    for (const slug of ["leaver", "halted", "resumed", "rotated", "shorter", "untouched"]) {
+    for (const slug of ["leaver", "halted", "resumed", "rotated", "shorter", "restless", "untouched"]) {
       await desk.identity(slug);
       tokens[slug] = await desk.activeCredential(slug);
     }
@@ -34,6 +34,7 @@ describe("midctl audit reconcile --export", () => {
     const rotated = await desk.ask("credential rotate rotated --grace 1s");
     await desk.ask("credential activate", { stdin: `${rotated.token}\n` });
     await desk.ask("identity update shorter --expires 2d");
+    await desk.ask("identity update restless --idle-ttl 2h");
     await desk.identity("born");
     await desk.ask("pause born");
     await desk.ask(["audit", "export", "--out", file]);
@@ -52,6 +53,7 @@ describe("midctl audit reconcile --export", () => {
       step("leaver", "revoke", "identity.revoke"),
       step("halted", "pause", "identity.pause"),
       { ...step("shorter", "expire", "identity.update"), expiresAt: expect.stringMatching(/^\d{4}-/) },
+      { ...step("restless", "idle", "identity.update"), idleTtl: 7_200 },
       step(String(tokens.leaver?.id), "revoke", "credential.revoke"),
       step(String(tokens.rotated?.id), "revoke", "credential.supersede"),
     ]);
@@ -81,6 +83,9 @@ describe("midctl audit reconcile --export", () => {
     });
     expect(events[0].reason).toMatch(/^log_\d+, identity\.revoke of .*Z, which a restore had lost$/);
     expect(again.applied).toBe(false);
+    expect(await desk.ask("identity show restless", { env: restored })).toMatchObject({
+      identity: { idleTtl: 7_200 },
+    });
     expect(again.steps.map(({ state }: { state: string }) => state)).not.toContain("needed");
     expect(await Promise.all(["leaver", "halted", "rotated", "resumed", "untouched"].map(works))).toEqual([
       ...[false, false, false, true, true],
@@ -133,6 +138,7 @@ describe("midctl audit reconcile --export", () => {
       does,
       action,
       expiresAt: null,
+      idleTtl: null,
       entry: expect.any(Number),
       at: expect.any(String),
       state: "needed",

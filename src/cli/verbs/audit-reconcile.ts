@@ -49,9 +49,11 @@ const replayedSchema = z.object({
       z.object({
         /** A slug, mc_… or at_…; null for an identity that the database does not know. */
         ref: z.nullable(z.string()),
-        does: z.enum(["revoke", "pause", "expire"]),
+        does: z.enum(["revoke", "pause", "expire", "idle"]),
         /** RFC 3339, of `expire`. */
         expiresAt: z.nullable(z.string()),
+        /** Seconds, of `idle`. */
+        idleTtl: z.nullable(z.number()),
         /** Index of the entry that decided it. */
         entry: z.number(),
         action: z.string(),
@@ -73,7 +75,7 @@ export const auditReconcile = defineVerb({
   summary:
     "Do again what a restored database forgot, or accept what it has lost, by an export or the head that verifiers keep",
   description:
-    "With --export an export of the log from before: whatever its entries had revoked, paused or ended sooner and the database forgot is shown, and done again once that is confirmed; what widened anybody's reach is not brought back. With --head-file it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
+    "With --export an export of the log from before: whatever its entries had revoked, paused, ended sooner or let be idle for less, and the database forgot, is shown, and done again once that is confirmed; what widened anybody's reach is not brought back. With --head-file it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
   examples: [
     {
       command: "midctl audit reconcile --export /mnt/elsewhere/log.jsonl --dry-run",

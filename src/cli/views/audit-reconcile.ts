@@ -1,3 +1,4 @@
+import { formatDuration } from "../../domain/duration.ts";
 import type { AuditReconcileDocument, ReplayedDocument } from "../verbs/audit-reconcile.ts";
 import { time, type View } from "../view.ts";
 
@@ -41,6 +42,15 @@ function describeLost({ from, to }: NonNullable<AuditReconcileDocument["lost"]>)
   return from === to ? `log_${to}` : `log_${from} to log_${to}`;
 }
 
+function sayStep(
+  does: ReplayedDocument["steps"][number]["does"],
+  expiresAt: string | null,
+  idleTtl: number | null,
+): string {
+  if (does === "expire") return `expire at ${expiresAt}`;
+  return does === "idle" ? `idle for ${formatDuration(idleTtl ?? 0)}` : does;
+}
+
 const STATES = {
   needed: { text: "forgotten", tone: "bad" },
   done: { text: "done since", tone: "good" },
@@ -73,8 +83,8 @@ export function viewReplayed(document: ReplayedDocument): View {
               { title: "BY" },
               { title: "WHEN" },
             ],
-            rows: steps.map(({ does, ref, state, entry, action, at, expiresAt }) => [
-              does === "expire" ? `expire at ${expiresAt}` : does,
+            rows: steps.map(({ does, ref, state, entry, action, at, expiresAt, idleTtl }) => [
+              sayStep(does, expiresAt, idleTtl),
               ref,
               applied && state === "needed" ? ({ text: "done again", tone: "good" } as const) : STATES[state],
               `log_${entry} ${action}`,
