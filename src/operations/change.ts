@@ -65,10 +65,11 @@ interface Attempt<T> {
 
 /**
  * A transaction whose end is known. Where the connection is lost during COMMIT, the server is asked what became of it:
- * committed counts as done, aborted is `unavailable` with nothing changed; only if nobody answers does it stay unknown.
+ * committed counts as done, unless the server was started since, aborted is `unavailable` with nothing changed; only if nobody answers does it stay unknown.
  */
 export async function commitKnowingly<T>(db: Database, work: (tx: Tx) => Promise<Attempt<T>>): Promise<T> {
   let attempt: Attempt<T> | null = null;
+  const began = performance.now();
   try {
     const { result } = await db.transaction(async (tx) => {
       attempt = null;
@@ -80,7 +81,8 @@ export async function commitKnowingly<T>(db: Database, work: (tx: Tx) => Promise
     // Narrowing does not see the assignment inside the callback.
     const sent = attempt as Attempt<T> | null;
     if (!(error instanceof CommitUnknown) || sent === null) throw error;
-    if (sent.transaction === null || (await committed(db, sent.transaction, error))) return sent.result;
+    if (sent.transaction === null || (await committed(db, sent.transaction, { unknown: error, began })))
+      return sent.result;
     throw new MidctlError(
       "unavailable",
       "The connection was lost during COMMIT, and the change did not happen; nothing was changed.",
@@ -93,12 +95,23 @@ export async function commitKnowingly<T>(db: Database, work: (tx: Tx) => Promise
   }
 }
 
-async function committed(db: Database, transaction: string, unknown: CommitUnknown): Promise<boolean> {
+/**
+ * A server that was started since may have forgotten the transaction, and given its id to another one: that this one committed
+ * says nothing then.
+ */
+async function committed(
+  db: Database,
+  transaction: string,
+  { unknown, began }: { readonly unknown: CommitUnknown; readonly began: number },
+): Promise<boolean> {
   for (let asked = 0; asked < ASKED; asked++) {
-    const fate = await readFate(db, transaction).catch(() => "unreachable" as const);
-    if (fate === "committed") return true;
-    if (fate === "aborted") return false;
-    if (fate === null) throw unknown;
+    const answer = await readFate(db, transaction).catch(() => "unreachable" as const);
+    if (answer !== "unreachable") {
+      const { fate, uptime } = answer ?? { fate: null, uptime: 0 };
+      if (fate === "aborted") return false;
+      if (fate === null || (fate === "committed" && uptime < performance.now() - began)) throw unknown;
+      if (fate === "committed") return true;
+    }
     await wait(APART);
   }
   throw unknown;

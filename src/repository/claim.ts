@@ -32,16 +32,22 @@ export async function readTransaction(tx: Tx): Promise<string | null> {
   return row?.id ?? null;
 }
 
-/** What became of a transaction, asked on another connection; null where the server has forgotten it. */
-export async function readFate(
-  db: Tx,
-  transaction: string,
-): Promise<"committed" | "aborted" | "in progress" | null> {
-  const [row] = await db.query<{ fate: "committed" | "aborted" | "in progress" | null }>(
-    `SELECT pg_xact_status($1::text::xid8) AS fate`,
+export interface Fate {
+  /** null where the server has forgotten it. */
+  readonly fate: "committed" | "aborted" | "in progress" | null;
+  /** For how long the server has run, ms. Whoever may read all statistics sees a restart within one postmaster, too. */
+  readonly uptime: number;
+}
+
+/** What became of a transaction, asked on another connection. */
+export async function readFate(db: Tx, transaction: string): Promise<Fate | null> {
+  const [row] = await db.query<Fate>(
+    `SELECT pg_xact_status($1::text::xid8) AS fate,
+            extract(epoch FROM clock_timestamp() - greatest(pg_postmaster_start_time(),
+              (SELECT max(a.backend_start) FROM pg_stat_activity a WHERE a.backend_type = 'checkpointer')))::float8 * 1000 AS uptime`,
     [transaction],
   );
-  return row?.fate ?? null;
+  return row ?? null;
 }
 
 /** Runs now what would run at COMMIT: for a dry run, which never gets there. */
