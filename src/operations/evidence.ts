@@ -68,10 +68,8 @@ export function evidenceFindings(
   const findings: Omit<Finding, "check">[] = facts.evidence.filter(isBad).map(({ at, against, found }) => ({
     severity: "error",
     message: `On ${at} the log was compared with ${NAMES[against]}, and ${found} thing${found === 1 ? " was" : "s were"} found to be wrong.`,
-    mend:
-      against === "itself"
-        ? "midctl audit verify names them"
-        : `midctl audit verify ${OPTIONS[against]} names them`,
+    // Names them.
+    mend: `midctl audit verify${OPTIONS[against]}`,
   }));
   if (!isProtected || !facts.old) return findings;
   const since = (evidence: Evidence | null): number =>
@@ -111,7 +109,8 @@ const NAMES = {
 } as const satisfies Record<Evidence["against"], string>;
 
 const OPTIONS = {
-  export: "--export FILE",
-  checkpoint: "--checkpoint FILE",
-  signed_checkpoint: "--checkpoint FILE --checkpoint-key KEY",
-} as const;
+  itself: "",
+  export: " --export FILE",
+  checkpoint: " --checkpoint FILE",
+  signed_checkpoint: " --checkpoint FILE --checkpoint-key KEY",
+} as const satisfies Record<Evidence["against"], string>;
