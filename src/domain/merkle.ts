@@ -43,6 +43,28 @@ export function hashChildren(left: Uint8Array, right: Uint8Array): Buffer {
   return digest(PAIR);
 }
 
+/** The hashes of entries, side by side. */
+export function hashLeaves(entries: readonly string[]): Buffer {
+  const hashes = Buffer.allocUnsafe(entries.length * HASH_SIZE);
+  for (const [at, entry] of entries.entries()) write(hashes, at, hash("sha256", `\0${entry}`, "binary"));
+  return hashes;
+}
+
+/** The level above one of a tree, whose hashes lie side by side: that of each two. */
+export function hashPairs(hashes: Buffer): Buffer {
+  const pairs = hashes.length / (2 * HASH_SIZE);
+  const above = Buffer.allocUnsafe(pairs * HASH_SIZE);
+  for (let at = 0; at < pairs; at++) {
+    hashes.copy(PAIR, 1, at * 2 * HASH_SIZE, (at + 1) * 2 * HASH_SIZE);
+    write(above, at, hash("sha256", PAIR, "binary"));
+  }
+  return above;
+}
+
+function write(hashes: Buffer, at: number, bytes: string): void {
+  hashes.write(bytes, at * HASH_SIZE, "latin1");
+}
+
 /** By way of a string, whose bytes come out of a pool: a buffer that `hash` itself makes takes longer than the hashing. */
 function digest(data: Uint8Array | string): Buffer {
   return Buffer.from(hash("sha256", data, "binary"), "binary");

@@ -2,7 +2,7 @@
  * How the tree over the log is stored (migrations/0016): a tile holds the four children of a subtree of height two, once they
  * are complete; what is in no tile yet is the edge.
  */
-import { HASH_SIZE, hashChildren, type ReadNodes, type TreeNode } from "./merkle.ts";
+import { HASH_SIZE, hashChildren, hashPairs, type ReadNodes, type TreeNode } from "./merkle.ts";
 
 /** Which tile: the one at `position` on its level, from the left. */
 export interface Tile {
@@ -17,6 +17,37 @@ export interface StoredTree {
   readonly edge: readonly Uint8Array[];
   /** Four hashes for each tile, in the order asked for. */
   readTiles(tiles: readonly Tile[]): Promise<readonly Uint8Array[]>;
+}
+
+/** Tiles of one level that lie side by side. */
+export interface TileRun {
+  readonly level: number;
+  /** The first one's position, and that behind the last. */
+  readonly from: number;
+  readonly until: number;
+}
+
+/** The tiles that the subtree over these leaves is made of, from below: as many leaves as a power of four, from a multiple of it on. */
+export function tilesOver(from: number, until: number): TileRun[] {
+  const runs: TileRun[] = [];
+  for (let level = 0; 4 ** (level + 1) <= until - from; level++) {
+    const width = 4 ** (level + 1);
+    runs.push({ level, from: from / width, until: until / width });
+  }
+  return runs;
+}
+
+/**
+ * The root over leaves of which all that is stored above them is the hash of what it is of; null where anything is not.
+ * @param stored the hashes of `tilesOver` the leaves, side by side; null for a level of which not all are there
+ */
+export function rootOver(leaves: Buffer, stored: readonly (Buffer | null)[]): Buffer | null {
+  let hashes = leaves;
+  for (const level of stored) {
+    if (level?.equals(hashes) !== true) return null;
+    hashes = hashPairs(hashPairs(hashes));
+  }
+  return hashes;
 }
 
 /** Reads complete subtrees of a stored tree: each of its tiles once. */

@@ -18,18 +18,21 @@ export class TreeBuilder {
     return this.#size;
   }
 
-  /** @param onNode told of each subtree above the leaf that is complete by it, from below */
-  add(leaf: Uint8Array, onNode?: (node: TreeNode, hash: Uint8Array) => void): void {
-    let [hash, level, index] = [leaf, 0, this.#size];
-    for (let left = this.#waiting[0]; left !== undefined; left = this.#waiting[level]) {
+  /**
+   * @param hash of a leaf, or of a complete subtree of the given height, where so many leaves are a multiple of its own
+   * @param onNode told of each subtree above it that is complete by it, from below
+   */
+  add(hash: Uint8Array, onNode?: (node: TreeNode, hash: Uint8Array) => void, height = 0): void {
+    let [grown, level, index] = [hash, height, this.#size / 2 ** height];
+    for (let left = this.#waiting[level]; left !== undefined; left = this.#waiting[level]) {
       this.#waiting[level] = undefined;
-      hash = hashChildren(left, hash);
+      grown = hashChildren(left, grown);
       level++;
       index = Math.floor(index / 2);
-      onNode?.({ level, index }, hash);
+      onNode?.({ level, index }, grown);
     }
-    this.#waiting[level] = hash;
-    this.#size++;
+    this.#waiting[level] = grown;
+    this.#size += 2 ** height;
   }
 
   /** Of the tree so far. */

@@ -2,11 +2,12 @@ import type { Tx } from "../db/database.ts";
 import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
 import type { ExportedLeaves } from "../domain/log-export.ts";
 import { type Finding, Findings, MOST_FINDINGS } from "../domain/log-findings.ts";
-import { HASH_SIZE, hashLeaf, peaksOf, type ReadNodes, type TreeNode } from "../domain/merkle.ts";
+import { peaksOf, type ReadNodes } from "../domain/merkle.ts";
 import { readNodesOf } from "../domain/tile.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
-import { type LeafRow, readBeyond, readLeaves, readOutside, readTree } from "../repository/tree.ts";
+import { readBeyond, readOutside, readTree } from "../repository/tree.ts";
 import { type VerifiedEvents, verifyEvents } from "./audit-verify-events.ts";
+import { LogReader, pageAt } from "./log-reader.ts";
 
 export interface VerifyOptions {
   /** Heads that were seen before, of any log, in any order. */
@@ -46,8 +47,6 @@ export interface Verified {
   readonly events: VerifiedEvents | null;
 }
 
-/** Entries at once: all subtrees up to height twelve are complete by a page. */
-const PAGE = 4096;
 /** So many entries outside of what the head says are looked at one by one. */
 const MOST_OUTSIDE = 1_000;
 
@@ -76,7 +75,7 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
   heads.compare(from);
   for (let page = pageAt(from, tree.size); page !== null; ) {
     const next = pageAt(page[1], tree.size);
-    await reader.page(page, next, (size) => heads.compare(size));
+    await reader.page(page, next, heads);
     options.onProgress(page[1] - from, tree.size - from);
     page = next;
   }
@@ -112,13 +111,6 @@ function bySize(a: Checkpoint, b: Checkpoint): number {
   return a.size - b.size;
 }
 
-/** The first entry of a page, and that after its last. */
-type Page = readonly [from: number, until: number];
-
-function pageAt(from: number, size: number): Page | null {
-  return from < size ? [from, Math.min(size, (Math.floor(from / PAGE) + 1) * PAGE)] : null;
-}
-
 /** The tree as it is stored, up to where reading begins. */
 async function begin(size: number, read: ReadNodes): Promise<TreeBuilder> {
   const nodes = peaksOf(size);
@@ -140,6 +132,10 @@ class Heads {
     this.#left = [...checkpoints];
   }
 
+  get next(): number {
+    return this.#left[0]?.size ?? Number.POSITIVE_INFINITY;
+  }
+
   compare(size: number): void {
     while (this.#left[0]?.size === size) {
       const { root } = this.#left.shift() as Checkpoint;
@@ -149,166 +145,5 @@ class Heads {
       this.#findings.head({ size, stored, lying, anchored: this.anchored ?? 0 });
       if (stored && lying) this.anchored = size;
     }
-  }
-}
-
-interface Leaf {
-  /** As the tree has it; empty where it has none. */
-  readonly stored: Uint8Array;
-  /** What the entry is held against: as it was exported, or else as it is stored. */
-  readonly known: Uint8Array;
-}
-
-/** Reads entries and stored tree side by side. */
-class LogReader {
-  /** The tree by the hashes that are stored, or were exported. */
-  readonly stored: TreeBuilder;
-  /** The tree by the entries as they lie there; null as long as both are the same. */
-  lying: TreeBuilder | null = null;
-  readonly #db: Tx;
-  readonly #read: ReadNodes;
-  readonly #findings: Findings;
-  readonly #exported: ExportedLeaves | null;
-  #ahead: Promise<ReadPage> | null = null;
-
-  constructor(
-    db: Tx,
-    read: ReadNodes,
-    findings: Findings,
-    stored: TreeBuilder,
-    exported: ExportedLeaves | null,
-  ) {
-    this.#db = db;
-    this.#read = read;
-    this.#findings = findings;
-    this.stored = stored;
-    this.#exported = exported;
-  }
-
-  /** @param next what is read while this page is hashed, and is asked for next; null after the last */
-  async page([from, until]: Page, next: Page | null, onLeaf: (size: number) => void): Promise<void> {
-    const indexes = Array.from({ length: until - from }, (_, n) => from + n);
-    const { rows, leaves, nodes } = await (this.#ahead ?? this.#readPage(from, until));
-    this.#ahead = next === null ? null : this.#readPage(...next);
-    // Whoever waits for it hears of it.
-    this.#ahead?.catch(() => {});
-    const wrong: Wrong[] = [];
-    const unfit: TreeNode[] = [];
-    let [read, compared] = [0, 0];
-    for (const [at, index] of indexes.entries()) {
-      const row = rows[read]?.index === index ? rows[read++] : undefined;
-      // Where the key of the table is gone, one index may stand there twice.
-      while (rows[read]?.index === index) wrong.push(judged(rows[read++] as LeafRow));
-      const { known, stored } = leaves[at] as Leaf;
-      const leaf = row === undefined ? null : hashLeaf(row.entry);
-      const isStored = known.length === HASH_SIZE;
-      if (!isStored || (known !== stored && Buffer.compare(known, stored) !== 0))
-        this.#findings.tree(index, index);
-      const isSame = leaf !== null && isStored && leaf.equals(known);
-      if (row === undefined) this.#findings.missing(index);
-      else if (leaf !== null && isStored && !isSame) wrong.push({ row, leaf });
-      else if (leaf !== null && leaf.toString("hex") !== row.leafHash) this.#findings.altered(index);
-      if (!isSame) this.lying ??= this.stored.branch();
-      if (leaf !== null) this.lying?.add(leaf);
-      this.stored.add(isStored ? known : (leaf ?? Buffer.alloc(HASH_SIZE)), (node, hash) => {
-        // The others are not stored, but hashed from these.
-        if (node.level % 2 === 0 && !isHash(nodes[compared++], hash)) unfit.push(node);
-      });
-      onLeaf(this.stored.size);
-    }
-    await this.#place(wrong);
-    for (const { level, index } of unfit) {
-      const width = 2 ** level;
-      this.#findings.tree(index * width, (index + 1) * width - 1);
-    }
-  }
-
-  /** Entries outside of what the head says, in their order: where others were put in, the last ones lie there. */
-  async placeOutside(rows: readonly LeafRow[]): Promise<void> {
-    for (const [{ row }, place] of await this.#placesOf(rows.map(judged))) {
-      if (place !== null) this.#findings.movedOut(row.index, place);
-    }
-  }
-
-  /** Entries that are not those that the tree has there: whether each is that of another place. */
-  async #place(wrong: readonly Wrong[]): Promise<void> {
-    for (const [{ row }, place] of await this.#placesOf(wrong)) {
-      if (place !== null && place !== row.index) this.#findings.moved(row.index, place);
-      else this.#findings.altered(row.index);
-    }
-  }
-
-  /** The places that these entries say they have, where the tree has them there; else null. */
-  async #placesOf(wrong: readonly Wrong[]): Promise<(readonly [Wrong, number | null])[]> {
-    const own = wrong.map(({ row }) => ownIndex(row.entry));
-    const places = own.filter((index) => index !== null && index < this.#findings.size) as number[];
-    const leaves = await this.#readLeaves(places);
-    const leafAt = new Map(places.map((index, at) => [index, leaves[at]?.known]));
-    return wrong.map((each, at) => {
-      const place = own[at] ?? null;
-      const known = place === null ? undefined : leafAt.get(place);
-      return [each, known !== undefined && each.leaf.equals(known) ? place : null] as const;
-    });
-  }
-
-  async #readPage(from: number, until: number): Promise<ReadPage> {
-    const indexes = Array.from({ length: until - from }, (_, n) => from + n);
-    const wanted = [...indexes.map((index) => ({ level: 0, index })), ...completedBy(from, until)];
-    const [rows, stored] = await Promise.all([readLeaves(this.#db, from, until), this.#read(wanted)]);
-    return { rows, leaves: this.#known(indexes, stored), nodes: stored.slice(indexes.length) };
-  }
-
-  async #readLeaves(indexes: readonly number[]): Promise<readonly Leaf[]> {
-    const nodes = indexes.map((index) => ({ level: 0, index }));
-    return this.#known(indexes, nodes.length === 0 ? [] : await this.#read(nodes));
-  }
-
-  #known(indexes: readonly number[], stored: readonly Uint8Array[]): Leaf[] {
-    return indexes.map((index, at) => {
-      const hash = stored[at] ?? Buffer.alloc(0);
-      return { stored: hash, known: this.#exported?.at(index) ?? hash };
-    });
-  }
-}
-
-interface ReadPage {
-  readonly rows: readonly LeafRow[];
-  readonly leaves: readonly Leaf[];
-  /** As `completedBy` has them. */
-  readonly nodes: readonly Uint8Array[];
-}
-
-/** The stored subtrees above the leaves that these entries complete, in the order in which they do. */
-function completedBy(from: number, until: number): TreeNode[] {
-  const nodes: TreeNode[] = [];
-  for (let level = 2; 2 ** level <= until; level += 2) {
-    const width = 2 ** level;
-    for (let index = Math.floor(from / width); (index + 1) * width <= until; index++)
-      nodes.push({ level, index });
-  }
-  const end = ({ level, index }: TreeNode): number => (index + 1) * 2 ** level;
-  return nodes.sort((a, b) => end(a) - end(b) || a.level - b.level);
-}
-
-function isHash(stored: Uint8Array | undefined, hash: Uint8Array): boolean {
-  return stored !== undefined && Buffer.compare(stored, hash) === 0;
-}
-
-interface Wrong {
-  readonly row: LeafRow;
-  readonly leaf: Buffer;
-}
-
-function judged(row: LeafRow): Wrong {
-  return { row, leaf: hashLeaf(row.entry) };
-}
-
-/** The index that an entry says it has; null for what is no entry. */
-function ownIndex(entry: string): number | null {
-  try {
-    const { index } = JSON.parse(entry) as { readonly index?: unknown };
-    return Number.isSafeInteger(index) && (index as number) >= 0 ? (index as number) : null;
-  } catch {
-    return null;
   }
 }

@@ -1,7 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
 import type { Beyond } from "../domain/log-findings.ts";
-import type { StoredTree, Tile } from "../domain/tile.ts";
+import type { StoredTree, Tile, TileRun } from "../domain/tile.ts";
 import type { Barred } from "./token-facts.ts";
 
 export interface LogTree extends StoredTree {
@@ -35,6 +35,23 @@ async function readTiles(tx: Tx, tiles: readonly Tile[]): Promise<readonly Uint8
     [listOf(tiles.map(({ level }) => level)), listOf(tiles.map(({ position }) => position))],
   );
   return rows.map(({ hashes }) => Buffer.from(hashes ?? "", "hex"));
+}
+
+/** The hashes of tiles that lie side by side, for each run; null where one is missing, or is none. */
+export async function readRuns(tx: Tx, runs: readonly TileRun[]): Promise<readonly (Buffer | null)[]> {
+  const rows = await tx.query<{ hashes: string | null }>(
+    `SELECT CASE WHEN t.whole = w.until - w."from" THEN encode(t.hashes, 'hex') END AS hashes
+       FROM unnest($1::int[], $2::bigint[], $3::bigint[]) WITH ORDINALITY w(level, "from", until, at)
+      CROSS JOIN LATERAL (
+        SELECT string_agg(hashes, '' ORDER BY position) AS hashes, count(*) FILTER (WHERE octet_length(hashes) = 128) AS whole
+          FROM midctl_log_tile WHERE level = w.level AND position >= w."from" AND position < w.until) t ORDER BY w.at`,
+    [
+      listOf(runs.map(({ level }) => level)),
+      listOf(runs.map(({ from }) => from)),
+      listOf(runs.map(({ until }) => until)),
+    ],
+  );
+  return rows.map(({ hashes }) => (hashes === null ? null : Buffer.from(hashes, "hex")));
 }
 
 /** The head of the log as one statement saw it, raw: what it amounts to is reckoned only where it is another than before. */

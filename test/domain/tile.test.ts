@@ -1,7 +1,14 @@
 import fc from "fast-check";
-import { expect, it } from "vitest";
-import { consistencyRanges, inclusionRanges, type LeafRange, readRoots } from "../../src/domain/merkle.ts";
-import { readNodesOf, type Tile } from "../../src/domain/tile.ts";
+import { describe, expect, it } from "vitest";
+import {
+  consistencyRanges,
+  HASH_SIZE,
+  inclusionRanges,
+  type LeafRange,
+  readRoots,
+} from "../../src/domain/merkle.ts";
+import { readNodesOf, rootOver, type Tile, tilesOver } from "../../src/domain/tile.ts";
+import { TreeBuilder } from "../../src/domain/tree-builder.ts";
 
 /** What the issue allows, with the head's row, and with the entry's where one is proven. */
 const MOST_ROWS = 20;
@@ -55,6 +62,42 @@ it("asks for all tiles at once, and for each once", async () => {
   expect(asked).toHaveLength(1);
   const names = asked.flat().map(({ level, position }) => `${level}/${position}`);
   expect(new Set(names).size).toBe(names.length);
+});
+
+describe("the root over leaves that lie side by side", () => {
+  const leaves = Buffer.from(Array.from({ length: 64 * HASH_SIZE }, (_, at) => (at * 7 + (at >> 5)) % 256));
+  const tree = new TreeBuilder();
+  const stored = [[], [], []] as Buffer[][];
+  for (let at = 0; at < leaves.length; at += HASH_SIZE) {
+    const leaf = leaves.subarray(at, at + HASH_SIZE);
+    stored[0]?.push(leaf);
+    tree.add(leaf, ({ level }, hash) => level % 2 === 0 && stored[level / 2]?.push(Buffer.from(hash)));
+  }
+  const levels = stored.map((hashes) => Buffer.concat(hashes));
+
+  it("is that of the tree that grew leaf by leaf", () => {
+    expect(rootOver(leaves, levels)?.toString("hex")).toBe(Buffer.from(tree.root()).toString("hex"));
+  });
+
+  it("is none where any byte of what is stored above them is another, or missing", () => {
+    for (const [level, hashes] of levels.entries()) {
+      for (let at = 0; at < hashes.length; at++) {
+        const other = Buffer.from(hashes);
+        other[at] = (hashes[at] ?? 0) ^ 1;
+        expect(rootOver(leaves, levels.with(level, other))).toBeNull();
+      }
+      expect(rootOver(leaves, levels.with(level, hashes.subarray(0, -HASH_SIZE)))).toBeNull();
+      expect(rootOver(leaves, (levels as (Buffer | null)[]).with(level, null))).toBeNull();
+    }
+  });
+
+  it("is made of the tiles over the leaves, on each level side by side", () => {
+    expect(tilesOver(128, 192)).toEqual([
+      { level: 0, from: 32, until: 48 },
+      { level: 1, from: 8, until: 12 },
+      { level: 2, from: 2, until: 3 },
+    ]);
+  });
 });
 
 async function countTiles(ranges: readonly LeafRange[]): Promise<number> {
