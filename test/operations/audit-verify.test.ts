@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { verifyLog } from "../../src/operations/audit-verify.ts";
+import { type Verified, verifyLog } from "../../src/operations/audit-verify.ts";
 import { createRandom } from "../campaign/random.ts";
-import { eachTampering } from "../campaign/tamper/tamperings.ts";
+import { eachTampering, unlock } from "../campaign/tamper/tamperings.ts";
 import { faultOf, type Prepared, prepare, tryTampering } from "../campaign/tamper/trial.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
 
 /** How long the log is, and how often each way is drawn: a hundred in all and more. `npm run campaign:tamper` plays a thousand. */
 const SHORT = { size: 150, rounds: 5 };
-/** Beyond a page: what is whole is hashed at once, and looked at one by one only where something is wrong. */
-const LONG = { size: 4500, rounds: 1 };
+/** Beyond two pages: what is whole is hashed at once, and looked at one by one only where something is wrong. */
+const LONG = { size: 10_400, rounds: 1 };
 const logs = [
   ...databases().map((factory) => ({ ...factory, ...SHORT })),
   ...postgresDatabases()
@@ -60,6 +60,24 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, rounds, ...fac
     expect(await verify(0, other)).toMatchObject({
       checkpoints: 0,
       findings: [{ kind: "foreign", says: expect.stringContaining("midctl/another") }],
+    });
+  });
+
+  test("finds an entry that lies at the index of the one before it, where the key is gone", async () => {
+    const undone = new Error("undone");
+    let found: Verified | null = null;
+    await database.db
+      .transaction(async (tx) => {
+        await unlock(tx);
+        await tx.query("ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_pkey CASCADE");
+        await tx.query('UPDATE midctl_log SET "index" = 100 WHERE "index" = 101');
+        found = await verifyLog(tx, { checkpoints: scene.checkpoints, verified: 0, onProgress: () => {} });
+        throw undone;
+      })
+      .catch((error: unknown) => expect(error).toBe(undone));
+
+    expect(found).toMatchObject({
+      findings: expect.arrayContaining([expect.objectContaining({ from: 100 })]),
     });
   });
 
