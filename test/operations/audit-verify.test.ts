@@ -6,9 +6,9 @@ import { faultOf, type Prepared, prepare, tryTampering } from "../campaign/tampe
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
 
 /** How long the log is, and how often each way is drawn: a hundred in all and more. `npm run campaign:tamper` plays a thousand. */
-const SHORT = { size: 150, rounds: 5 };
-/** Beyond two pages: what is whole is hashed at once, and looked at one by one only where something is wrong. */
-const LONG = { size: 10_400, rounds: 1 };
+const SHORT = { size: 150, rounds: [0, 1, 2, 3, 4] };
+/** Beyond two pages: what is whole is hashed at once, and looked at one by one only where something is wrong. The draw is one that rewrites the first. */
+const LONG = { size: 10_400, rounds: [3] };
 const logs = [
   ...databases().map((factory) => ({ ...factory, ...SHORT })),
   ...postgresDatabases()
@@ -81,16 +81,13 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, rounds, ...fac
     });
   });
 
-  test.each(Array.from({ length: rounds }, (_, round) => round))(
-    "names whatever an owner does with the triggers off, round %i",
-    async (round) => {
-      const faults: string[] = [];
-      for (const tampering of eachTampering(createRandom(7, round), scene)) {
-        const fault = faultOf(tampering, await tryTampering(database.db, scene, tampering));
-        if (fault !== null) faults.push(fault);
-      }
+  test.each(rounds)("names whatever an owner does with the triggers off, round %i", async (round) => {
+    const faults: string[] = [];
+    for (const tampering of eachTampering(createRandom(7, round), scene)) {
+      const fault = faultOf(tampering, await tryTampering(database.db, scene, tampering));
+      if (fault !== null) faults.push(fault);
+    }
 
-      expect(faults).toEqual([]);
-    },
-  );
+    expect(faults).toEqual([]);
+  });
 });
