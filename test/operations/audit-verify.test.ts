@@ -5,10 +5,13 @@ import { eachTampering, unlock } from "../campaign/tamper/tamperings.ts";
 import { faultOf, type Prepared, prepare, tryTampering } from "../campaign/tamper/trial.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
 
-/** How long the log is, and how often each way is drawn: a hundred in all and more. `npm run campaign:tamper` plays a thousand. */
-const SHORT = { size: 150, rounds: [0, 1, 2, 3, 4] };
-/** Beyond two pages: what is whole is hashed at once, and looked at one by one only where something is wrong. The draw is one that rewrites the first. */
-const LONG = { size: 10_400, rounds: [3] };
+/** How long the log is, and which draws are made of each way: a hundred in all. `npm run campaign:tamper` plays a thousand. */
+const SHORT = { size: 150, heads: [60, 120], rounds: [0, 1, 2, 3, 4] } as const;
+/**
+ * Three pages and more: what is whole is hashed at once, and looked at one by one only where something is wrong. The draw is one that
+ * rewrites the first page; the last head lies within the third one.
+ */
+const LONG = { size: 12_400, heads: [2_000, 12_200], rounds: [6] } as const;
 const logs = [
   ...databases().map((factory) => ({ ...factory, ...SHORT })),
   ...postgresDatabases()
@@ -16,12 +19,12 @@ const logs = [
     .map((factory) => ({ ...factory, ...LONG })),
 ];
 
-describe.each(logs)("verifying a log of $size on $name", ({ size, rounds, ...factory }) => {
+describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds, ...factory }) => {
   let database: TestDatabase;
   let scene: Prepared;
   beforeAll(async () => {
     database = await factory.create();
-    scene = await prepare(database.db, size);
+    scene = await prepare(database.db, size, heads);
   });
   afterAll(() => database.dispose());
 

@@ -25,10 +25,12 @@ export interface Verdicts {
 const EVENTS = 4;
 const APART = 12;
 
-/** A log of so many entries, some of them seals of events, with two heads kept on the way. */
-export async function prepare(db: Database, size: number): Promise<Prepared> {
-  const dumped = Math.floor(size * 0.4);
-  const seen = Math.floor(size * 0.8);
+/** A log of so many entries, some of them seals of events, with two heads kept on the way: as it was dumped, and as it was last seen. */
+export async function prepare(
+  db: Database,
+  size: number,
+  [dumped, seen]: readonly [number, number] = [Math.floor(size * 0.4), Math.floor(size * 0.8)],
+): Promise<Prepared> {
   const checkpoints: Checkpoint[] = [];
   await db.query(
     `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash")
