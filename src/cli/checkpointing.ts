@@ -83,7 +83,6 @@ export async function makeCheckpoint(
       from: 0,
       size,
       root,
-      found: 0,
     });
   }
   return { ...head, note, verifierKey: writeVerifierKey(by), appended, since: last?.size ?? null };

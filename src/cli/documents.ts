@@ -98,6 +98,10 @@ const evidenceSchema = z.object({
   from: z.number(),
   /** How many entries the log had. */
   size: z.number(),
+  /** How many of them something from elsewhere was compared with, from the first on. */
+  compared: z.number(),
+  /** Hex, of the tree over them. */
+  root: z.string(),
   /** How many things were found to be wrong. */
   found: z.number(),
   /** The database role. */
@@ -110,6 +114,8 @@ export const witnessedSchema = z.object({
   size: z.number(),
   verified: z.nullable(evidenceSchema),
   anchored: z.nullable(evidenceSchema),
+  /** What was found to be wrong, and stands until a comparison as good has found nothing. */
+  found: z.readonly(z.array(evidenceSchema)),
 });
 
 export const serverSchema = z.object({

@@ -1,5 +1,5 @@
 import { type ErrorCode, MidctlError } from "../domain/errors.ts";
-import { CLASSES, DENIED, GUARDS, type Meaning, STATES } from "./sql-states.ts";
+import { CLASSES, DENIED, GUARDS, type Meaning, RULES, STATES } from "./sql-states.ts";
 
 /**
  * The connection went while COMMIT was under way: the change is either whole or absent, and only the database
@@ -88,6 +88,8 @@ function fromSqlState(raised: Raised): MidctlError {
       null,
     );
   }
+  const rule = RULES[raised.constraint ?? ""];
+  if (rule !== undefined) return build(raised, rule.code, rule.message, rule.hint ?? null);
   if (sqlState.startsWith("23")) {
     return build(
       raised,

@@ -85,7 +85,8 @@ export const FUNCTIONS = [
   "midctl_end_legacy(text)",
   "midctl_match(text[], text[])",
   "midctl_match_legacy(text[])",
-  "midctl_note_evidence(text, text, bigint, bigint, bytea, bigint)",
+  "midctl_note_anchored(text, bigint, bigint, bytea)",
+  "midctl_note_verified(text, bigint, bigint, bigint, bytea, bigint)",
   "midctl_note_uses(text[])",
   "midctl_revoke_legacy(text)",
   "midctl_seal_events(integer)",
@@ -120,14 +121,15 @@ const READING = [
   ...onColumns("SELECT", "machine_identity_credential", CREDENTIAL),
   ...onColumns("SELECT", "agent_token", TOKEN),
   ...onColumns("SELECT", "agent_audit_event", EVENT),
-  // What was read of the log is noted by whoever read it.
   ...call(
-    "midctl_note_evidence",
+    "midctl_note_anchored",
     "midctl_workspace_slug",
     "midctl_workspace_id",
     "midctl_workspace_public_id",
   ),
 ];
+/** What was found in the log is noted by whoever reads it. */
+const VERIFYING = call("midctl_note_verified");
 const DECIDING = call(
   "midctl_match",
   "midctl_match_legacy",
@@ -139,6 +141,7 @@ const DECIDING = call(
 const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   auditor: [
     ...READING,
+    ...VERIFYING,
     ...on("SELECT", "midctl_log", "midctl_log_tile", "midctl_log_queue", "midctl_event_seal"),
   ],
   verifier: [
@@ -152,6 +155,7 @@ const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   ],
   operator: [
     ...READING,
+    ...VERIFYING,
     ...DECIDING,
     ...call("midctl_revoke_legacy", "midctl_end_legacy"),
     ...on(

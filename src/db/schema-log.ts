@@ -27,6 +27,7 @@ export const log = pgTable(
   },
   (_t) => [
     check("midctl_log_leaf_check", sql`"leafHash" = sha256('\\x00'::bytea || convert_to("entry", 'UTF8'))`),
+    check("midctl_log_entry_size_check", sql`octet_length("entry") <= 1048576`),
   ],
 );
 
@@ -60,7 +61,7 @@ export const logTile = pgTable(
   ],
 );
 
-/** When the log was last verified, against what, and its head last kept elsewhere: of each, the last time. */
+/** When the log was last verified, against what, and its head last kept elsewhere: of each, the last time. And what was found, as long as it stands. */
 export const logEvidence = pgTable(
   "midctl_log_evidence",
   {
@@ -75,16 +76,18 @@ export const logEvidence = pgTable(
     found: bigint({ mode: "bigint" }).notNull(),
     /** The database role. */
     by: text().notNull(),
+    /** How many entries the comparison with something from elsewhere reached. */
+    compared: bigint({ mode: "bigint" }).notNull().default(sql`0`),
   },
   (t) => [
     primaryKey({ columns: [t.what, t.against] }),
     check(
       "midctl_log_evidence_kind_check",
-      sql`("what" = 'verified' AND "against" IN ('itself', 'export', 'checkpoint', 'signed_checkpoint')) OR ("what" = 'anchored' AND "against" IN ('export', 'checkpoint'))`,
+      sql`("what" IN ('verified', 'found') AND "against" IN ('itself', 'export', 'checkpoint', 'signed_checkpoint')) OR ("what" = 'anchored' AND "against" IN ('export', 'checkpoint'))`,
     ),
     check(
       "midctl_log_evidence_size_check",
-      sql`"from" >= 0 AND "size" >= "from" AND "found" >= 0 AND octet_length("root") = 32`,
+      sql`"from" >= 0 AND "size" >= "from" AND "found" >= 0 AND "compared" >= 0 AND octet_length("root") = 32`,
     ),
   ],
 );

@@ -30,6 +30,15 @@ export const DENIED = {
   hint: "The owner of the schema gives it: `midctl db grant --role ROLE NAME`; --dry-run prints what a role needs.",
 } as const;
 
+/** Rules of tables of which there is more to say than their name. */
+export const RULES: Readonly<Record<string, Meaning>> = {
+  midctl_log_entry_size_check: {
+    code: "usage",
+    message: "What the log would say of this is longer than 1 MiB; nothing was changed.",
+    hint: "Give a shorter reason, or shorter names.",
+  },
+};
+
 export const STATES: Readonly<Record<string, Meaning>> = {
   "40001": {
     code: "unavailable",

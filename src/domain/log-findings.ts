@@ -53,7 +53,7 @@ export interface Beyond {
   /** The first of them and the last one. */
   readonly first: number | null;
   readonly last: number | null;
-  /** Tiles of leaves. */
+  /** Tiles, of any level. */
   readonly tiles: number;
 }
 
@@ -74,6 +74,8 @@ export class Findings {
   readonly #moved: Shifted[] = [];
   readonly #tree: Run[] = [];
   readonly #foreign = new Set<string>();
+  /** Of no entry in particular. */
+  readonly #around: Finding[] = [];
   #rewritten: Run | null = null;
   /** Entries up to here are those that a head vouches for, whatever the tree says. */
   #genuine = 0;
@@ -126,6 +128,11 @@ export class Findings {
     this.#foreign.add(origin);
   }
 
+  /** What holds the entries is not as it was made. */
+  around(kind: "altered" | "tree", says: string): void {
+    this.#around.push({ kind, from: null, to: null, event: null, says });
+  }
+
   head({ size, stored, lying, anchored }: ComparedHead): void {
     if (!stored && lying) this.#genuine = size;
     if (!stored && !lying) this.#rewritten ??= { from: anchored, to: size - 1 };
@@ -151,6 +158,7 @@ export class Findings {
         event: null,
         says: `what it was compared with is of another log, ${origin}`,
       };
+    yield* this.#around;
     // Where hashes above it do not fit either, what was changed is the tree; an entry changed alone leaves the tree as it was.
     const isOfTree = (run: Run): boolean =>
       run.from >= this.#exported && (run.to < this.#genuine || this.#tree.some((each) => holds(each, run)));
@@ -215,7 +223,14 @@ export class Findings {
         "not what a checkpoint saw: rewritten with the tree, or written after a restore",
       );
     }
-    if (this.#seen <= this.size) return;
+    if (this.#seen <= this.size) {
+      if (this.#beyond.tiles > 0 && !goesOn)
+        yield {
+          ...{ kind: "tree", from: null, to: null, event: null },
+          says: "the tree has hashes of entries behind the last one: what followed was cut off, or they were put in",
+        };
+      return;
+    }
     const run = { from: this.size, to: this.#seen - 1 };
     const left = goesOn || this.#beyond.tiles > 0;
     if (left) yield told("truncated", run, "cut off; traces of what followed are left");

@@ -19,6 +19,11 @@ export interface StoredTree {
   readTiles(tiles: readonly Tile[]): Promise<readonly Uint8Array[]>;
 }
 
+/** Whether the edge has the hashes that a log so long has in no tile yet, and no others. */
+export function isEdgeOf(size: number, edge: readonly Uint8Array[]): boolean {
+  return edge.every(({ length }, level) => length === HASH_SIZE * (Math.floor(size / 4 ** level) % 4));
+}
+
 /** Tiles of one level that lie side by side. */
 export interface TileRun {
   readonly level: number;

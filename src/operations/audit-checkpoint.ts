@@ -1,6 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { isEdgeOf } from "../domain/tile.ts";
 import { readTree } from "../repository/tree.ts";
 import { readGrowth, readRoot } from "./log-head.ts";
 
@@ -12,6 +13,11 @@ import { readGrowth, readRoot } from "./log-head.ts";
 export async function readHead(db: Tx, last: Checkpoint | null): Promise<Omit<Checkpoint, "extensions">> {
   const tree = await readTree(db);
   const origin = originOf(tree.databaseId);
+  if (!isEdgeOf(tree.size, tree.edge)) {
+    throw new MidctlError("conflict", "The log's head does not fit its length; nothing was signed.", {
+      hint: "Keep the checkpoints, run `midctl audit verify`, and find out who wrote to the database: its owner, or whoever restored it.",
+    });
+  }
   if (last === null) return { origin, size: tree.size, root: await readRoot(tree) };
   if (last.origin !== origin) {
     throw new MidctlError(

@@ -2,9 +2,11 @@ import type { Tx } from "../db/database.ts";
 import { type Checkpoint, originOf } from "../domain/checkpoint.ts";
 import type { ExportedLeaves } from "../domain/log-export.ts";
 import { type Finding, Findings, MOST_FINDINGS } from "../domain/log-findings.ts";
+import { frameFaults } from "../domain/log-frame.ts";
 import { peaksOf, type ReadNodes } from "../domain/merkle.ts";
-import { readNodesOf } from "../domain/tile.ts";
+import { isEdgeOf, readNodesOf } from "../domain/tile.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
+import { readFrame } from "../repository/log-frame.ts";
 import { readBeyond, readOutside, readTree } from "../repository/tree.ts";
 import { type VerifiedEvents, verifyEvents } from "./audit-verify-events.ts";
 import { LogReader, pageAt } from "./log-reader.ts";
@@ -63,6 +65,12 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
   const checkpoints = given.filter((each) => each.origin === origin).sort(bySize);
   const within = checkpoints.filter(({ size }) => size <= tree.size);
   const findings = new Findings(tree.size, exported?.leaves.end ?? 0);
+  for (const fault of frameFaults(await readFrame(db))) findings.around("altered", fault);
+  if (!isEdgeOf(tree.size, tree.edge))
+    findings.around(
+      "tree",
+      "the head has other hashes than a log so long has: what is written next is lost in the tree",
+    );
   for (const { origin: other } of given) if (other !== origin) findings.foreign(other);
   const read = readNodesOf(tree);
   const from = within.findLast(({ size }) => size <= options.verified)?.size ?? 0;

@@ -1,10 +1,12 @@
 import type { Database } from "../db/database.ts";
 import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
 import { readSchemaState } from "../db/migrate.ts";
+import { frameFaults, type LogFrame } from "../domain/log-frame.ts";
 import { formatToken } from "../domain/reference.ts";
 import { readEnvironment } from "../repository/environment.ts";
 import { readEvidence } from "../repository/evidence.ts";
 import { readHygiene } from "../repository/hygiene.ts";
+import { readFrame } from "../repository/log-frame.ts";
 import {
   type LegacyFacts,
   type LegacyFinding,
@@ -17,9 +19,10 @@ import {
 import { readStanding } from "../repository/rights.ts";
 import { countOverdue } from "../repository/seal.ts";
 import { approvalFindings, type NamedTrust } from "./doctor-approvals.ts";
+import { evidenceFindings, readUnlike } from "./doctor-evidence.ts";
 import { hygieneFindings } from "./doctor-hygiene.ts";
 import { rightsFindings } from "./doctor-rights.ts";
-import { evidenceFindings, type Witnessed, witnessedOf } from "./evidence.ts";
+import { type Witnessed, witnessedOf } from "./evidence.ts";
 import { goThere } from "./moved.ts";
 
 /** Something that is not as it should be, and the command that mends it. */
@@ -89,10 +92,11 @@ export async function diagnose(
   ]);
 
   check("guards", guardFindings(guards));
-  check("log", log === null ? [UNREAD] : logFindings(log));
+  check("log", log === null ? [UNREAD] : logFindings(log, await readFrame(db)));
   if (evidence !== null) {
     const isProtected = environment?.protected === true;
-    check("evidence", evidenceFindings(evidence, { isProtected, clock: server.clock }));
+    const unlike = await readUnlike(db, evidence);
+    check("evidence", evidenceFindings(evidence, { unlike, isProtected, clock: server.clock }));
   }
   check("agent events", sealFindings(await countOverdue(db, SEALED_WITHIN)));
   check(
@@ -173,15 +177,24 @@ const UNREAD: Omit<Finding, "check"> = {
   mend: "midctl doctor as an auditor or operator",
 };
 
-function logFindings({ head, entries, last }: LogFacts): Omit<Finding, "check">[] {
-  if (head !== null && head === entries && (last ?? -1) === head - 1) return [];
-  return [
-    {
-      severity: "error",
-      message: `The log's head says ${head ?? "nothing"}, and ${entries} entries end at ${last ?? "nothing"}: entries are missing or were added.`,
-      mend: "keep this database as evidence and restore from a backup that verifies",
-    },
-  ];
+function logFindings({ head, entries, last }: LogFacts, frame: LogFrame): Omit<Finding, "check">[] {
+  const faults = frameFaults(frame).map((fault) => `It is not as it was made: ${fault}.`);
+  if (head === null || head !== entries || (last ?? -1) !== head - 1) {
+    faults.unshift(
+      `The log's head says ${head ?? "nothing"}, and ${entries} entries end at ${last ?? "nothing"}: entries are missing or were added.`,
+    );
+  }
+  const evident = faults.map((message) => ({
+    severity: "error" as const,
+    message,
+    mend: "keep this database as evidence and restore from a backup that verifies",
+  }));
+  const veiled = frame.veiled.map((table) => ({
+    severity: "error" as const,
+    message: `Row-level security is on for ${table}: whoever is shown less of it takes the log for another one.`,
+    mend: `ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY`,
+  }));
+  return [...evident, ...veiled];
 }
 
 /** @param overdue null for whoever may not read it: the rights are found to be missing elsewhere */

@@ -1,6 +1,7 @@
 import type { Tx } from "../db/database.ts";
 
-export const EVIDENCE_KINDS = ["verified", "anchored"] as const;
+/** `found`: what a verification found to be wrong, as long as none as good has found nothing. */
+export const EVIDENCE_KINDS = ["verified", "found", "anchored"] as const;
 /** What the log was compared with as it was verified; where its head was kept as it was anchored. */
 export const EVIDENCE_AGAINST = ["itself", "export", "checkpoint", "signed_checkpoint"] as const;
 
@@ -14,6 +15,10 @@ export interface Evidence {
   readonly from: number;
   /** How many entries the log had. */
   readonly size: number;
+  /** How many of them something from elsewhere was compared with, from the first on. */
+  readonly compared: number;
+  /** Hex, of the tree over them. */
+  readonly root: string;
   /** How many things were found to be wrong. */
   readonly found: number;
   /** The database role. */
@@ -21,17 +26,24 @@ export interface Evidence {
 }
 
 /** What is noted: the last of each kind. */
-export type NewEvidence = Omit<Evidence, "at" | "by"> & { readonly root: Uint8Array };
+export type NewEvidence = Pick<Evidence, "from" | "size"> & { readonly root: Uint8Array } & (
+    | ({ readonly what: "verified" } & Pick<Evidence, "against" | "compared" | "found">)
+    | { readonly what: "anchored"; readonly against: "export" | "checkpoint" }
+  );
 
 /** False where the log is shorter than what was seen. */
-export async function noteEvidence(
-  tx: Tx,
-  { what, against, from, size, root, found }: NewEvidence,
-): Promise<boolean> {
-  const [row] = await tx.query<{ noted: boolean }>(
-    "SELECT midctl_note_evidence($1, $2, $3::bigint, $4::bigint, decode($5, 'hex'), $6::bigint) AS noted",
-    [what, against, from, size, Buffer.from(root).toString("hex"), found],
-  );
+export async function noteEvidence(tx: Tx, evidence: NewEvidence): Promise<boolean> {
+  const { against, from, size } = evidence;
+  const root = Buffer.from(evidence.root).toString("hex");
+  const [row] = await (evidence.what === "anchored"
+    ? tx.query<{ noted: boolean }>(
+        "SELECT midctl_note_anchored($1, $2::bigint, $3::bigint, decode($4, 'hex')) AS noted",
+        [against, from, size, root],
+      )
+    : tx.query<{ noted: boolean }>(
+        "SELECT midctl_note_verified($1, $2::bigint, $3::bigint, $4::bigint, decode($5, 'hex'), $6::bigint) AS noted",
+        [against, from, size, evidence.compared, root, evidence.found],
+      ));
   return row?.noted === true;
 }
 
@@ -54,7 +66,8 @@ export async function readEvidence(tx: Tx): Promise<EvidenceFacts | null> {
     `SELECT h.size::float8 AS size,
             coalesce((SELECT min(m."appliedAt") FROM midctl_migration m) < now() - interval '1 day', false) AS old,
             coalesce((SELECT jsonb_agg(jsonb_build_object('what', e.what, 'against', e.against, 'at', midctl_instant(e.at), 'from', e."from",
-                                                          'size', e.size, 'found', e.found, 'by', e."by") ORDER BY e.at DESC)
+                                                          'size', e.size, 'compared', e.compared, 'root', encode(e.root, 'hex'),
+                                                          'found', e.found, 'by', e."by") ORDER BY e.at DESC)
                         FROM midctl_log_evidence e), '[]') AS evidence
        FROM midctl_log_head h`,
   );

@@ -11,6 +11,7 @@ export interface LogTree extends StoredTree {
 /**
  * The tree over the log as long as the log is now. It stays readable while the log grows: what is complete never changes, and
  * the edge is read here.
+ * @throws MidctlError `conflict` where there is no head, or no name for whose it is: somebody took it away, or hides it from this role
  */
 export async function readTree(tx: Tx): Promise<LogTree> {
   const [head] = await tx.query<{ databaseId: string; size: string; edge: readonly string[] }>(
@@ -19,10 +20,17 @@ export async function readTree(tx: Tx): Promise<LogTree> {
                FROM unnest(h.edge) WITH ORDINALITY r(hashes, level)) AS edge
        FROM midctl_log_head h CROSS JOIN midctl_environment e`,
   );
+  if (head === undefined) {
+    throw new MidctlError(
+      "conflict",
+      "The log has no head, or the database no name, that this role is shown: the row was taken away, or row-level security hides it; nothing was read.",
+      { hint: "`midctl doctor` as the owner of the schema tells which." },
+    );
+  }
   return {
-    databaseId: head?.databaseId ?? "",
-    size: Number(head?.size ?? 0),
-    edge: (head?.edge ?? []).map((hex) => Buffer.from(hex, "hex")),
+    databaseId: head.databaseId,
+    size: Number(head.size),
+    edge: head.edge.map((hex) => Buffer.from(hex, "hex")),
     readTiles: (tiles) => readTiles(tx, tiles),
   };
 }
@@ -136,7 +144,8 @@ export async function readOutside(tx: Tx, limit: number): Promise<LeafRow[]> {
 export async function readBeyond(tx: Tx): Promise<Beyond> {
   const [row] = await tx.query<Beyond>(
     `SELECT l.entries, l.first, l.last,
-            (SELECT count(*)::int FROM midctl_log_tile t WHERE t.level = 0 AND (t.position < 0 OR t.position >= h.size / 4)) AS tiles
+            (SELECT count(*)::int FROM midctl_log_tile t
+              WHERE t.level NOT BETWEEN 0 AND 24 OR t.position < 0 OR t.position >= h.size >> (2 * (t.level + 1))) AS tiles
        FROM midctl_log_head h CROSS JOIN LATERAL (
          SELECT count(*)::int AS entries, min("index")::float8 AS first, max("index")::float8 AS last
            FROM midctl_log WHERE "index" < 0 OR "index" >= h.size) l`,

@@ -93,7 +93,8 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_activate: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_match: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE" },
-  midctl_note_evidence: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
+  midctl_note_anchored: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
+  midctl_note_verified: { operator: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_uses: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_seal_events: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_workspace_id: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
@@ -349,12 +350,21 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       const root = Buffer.alloc(32);
 
       const refused = await noteEvidence(db, {
-        ...({ what: "anchored", against: "checkpoint", from: 0, size: 1, root, found: 0 } as const),
+        ...({ what: "anchored", against: "checkpoint", from: 0, size: 1, root } as const),
       });
 
       expect(refused).toBeNull();
       expect((await readStatus(db)).log?.anchored).toMatchObject({ size: 1, by: nameOf("verifier") });
       await expect(db.query("DELETE FROM midctl_log_evidence")).rejects.toMatchObject(DENIED);
+    });
+
+    test("says nothing of entries that it does not read", async () => {
+      const refused = await noteEvidence(connect("verifier"), {
+        ...({ what: "verified", against: "itself", from: 0, size: 1, found: 0, compared: 0 } as const),
+        root: Buffer.alloc(32),
+      });
+
+      expect(refused).toMatchObject(DENIED);
     });
 
     test("activates by the secret, which it must hold", async () => {

@@ -1,13 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
+import { EMPTY_ROOT } from "../../src/domain/merkle.ts";
+import { readHead } from "../../src/operations/audit-checkpoint.ts";
 import { diagnose } from "../../src/operations/doctor.ts";
-import { noteEvidence } from "../../src/operations/evidence.ts";
+import { noteEvidence, readVerified } from "../../src/operations/evidence.ts";
 import { readStatus } from "../../src/operations/status.ts";
 import type { NewEvidence } from "../../src/repository/evidence.ts";
 import { databases, type TestDatabase } from "../support/databases.ts";
 import { withoutGuards } from "../support/trust.ts";
 
-const ROOT = Buffer.alloc(32, 7);
+type Verification = Extract<NewEvidence, { what: "verified" }>;
 
 describe.each(databases())("when the log was last verified and anchored, on $name", ({ create }) => {
   let database: TestDatabase;
@@ -18,12 +20,27 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
   });
   afterEach(() => database.dispose());
 
-  async function note(evidence: Partial<NewEvidence>): Promise<unknown> {
+  /** Of the log as it is, unless told otherwise. */
+  async function note(evidence: Partial<Verification>): Promise<unknown> {
+    const { size, root } = await readHead(db, null);
     return noteEvidence(db, {
-      ...({ what: "verified", against: "itself", from: 0, size: 1, root: ROOT, found: 0 } as const),
+      ...({ what: "verified", against: "itself", from: 0, size, root, found: 0, compared: 0 } as const),
       ...evidence,
     });
   }
+  async function anchor(seen: { size: number; root: Uint8Array } | null = null): Promise<unknown> {
+    const { size, root } = seen ?? (await readHead(db, null));
+    return noteEvidence(db, { what: "anchored", against: "checkpoint", from: 0, size, root });
+  }
+  /** An entry more. */
+  async function grow(): Promise<void> {
+    const n = ++grown;
+    await db.query(
+      `INSERT INTO machine_identity ("publicId", slug, kind, "displayName", owner) VALUES (lpad($1, 12, '0'), 'svc-' || $1, 'service', 'svc', 'team')`,
+      [String(n)],
+    );
+  }
+  let grown = 0;
   async function found(): Promise<string[]> {
     const { findings } = await diagnose(db, Date.now);
     return findings
@@ -44,7 +61,7 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
   test("is never, to begin with", async () => {
     const { log } = await readStatus(db);
 
-    expect(log).toEqual({ size: expect.any(Number), verified: null, anchored: null });
+    expect(log).toEqual({ size: expect.any(Number), verified: null, anchored: null, found: [] });
   });
 
   test("is told of the last time against something from elsewhere, and else against itself", async () => {
@@ -60,7 +77,7 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
   test("is an entry of the log for nobody: it would never be as long as its last checkpoint", async () => {
     const before = (await readStatus(db)).log?.size;
 
-    await note({ what: "anchored", against: "checkpoint" });
+    await anchor();
 
     expect((await readStatus(db)).log).toMatchObject({ size: before, anchored: { against: "checkpoint" } });
   });
@@ -72,16 +89,77 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
   });
 
   test("is an error of doctor's while what was found stands, until a comparison as good finds nothing", async () => {
-    await note({ against: "checkpoint", found: 2 });
-    await age("1 hour");
+    await note({ against: "checkpoint", found: 2, compared: 1 });
     await note({});
     const standing = await found();
-    await note({ against: "signed_checkpoint" });
+    await note({ against: "signed_checkpoint", compared: 1 });
 
     expect(standing).toEqual([
       expect.stringMatching(/^error: On .* compared with checkpoints, and 2 things were found to be wrong/),
     ]);
     expect(await found()).toEqual([]);
+  });
+
+  test.each<[string, Partial<Verification>]>([
+    ["one that goes on from a checkpoint", { against: "checkpoint", from: 1, compared: 2 }],
+    ["one that reaches less far", { against: "checkpoint", compared: 1 }],
+    ["one against what nobody signed", { against: "checkpoint", compared: 2 }],
+    ["one against an export", { against: "export", compared: 2 }],
+    ["one against itself", { against: "itself" }],
+    ["one that finds something else, and reaches less far", { against: "checkpoint", found: 1, compared: 1 }],
+  ])("what was found against signed checkpoints stands after %s", async (_, weaker) => {
+    await grow();
+    await note({ against: "signed_checkpoint", found: 1, compared: 2 });
+
+    await note(weaker);
+
+    expect((await readStatus(db)).log?.found).toContainEqual(
+      expect.objectContaining({ against: "signed_checkpoint", found: 1, compared: 2 }),
+    );
+  });
+
+  test("what was found stands after a comparison of fewer entries", async () => {
+    await grow();
+    const { size, root } = await readHead(db, null);
+    await note({ against: "checkpoint", found: 1, compared: 1 });
+
+    await note({ against: "checkpoint", compared: 1, size: size - 1, root });
+
+    expect((await readStatus(db)).log?.found).toHaveLength(1);
+  });
+
+  test("what was found stands, however late the clock said it was when nothing was", async () => {
+    await note({ against: "export", compared: 1 });
+    await age("-10 years");
+    await note({ against: "checkpoint", found: 1, compared: 1 });
+
+    expect(await found()).toHaveLength(1);
+  });
+
+  test("is not gone on from while something that was found stands", async () => {
+    await note({ against: "checkpoint", compared: 1 });
+    const before = await readVerified(db, { signed: false });
+    await note({ found: 1 });
+
+    expect(before).toBe(1);
+    expect(await readVerified(db, { signed: false })).toBe(0);
+  });
+
+  test("is an error of doctor's where the log is shorter now", async () => {
+    await anchor();
+    await db.query("UPDATE midctl_log_evidence SET size = size + 7");
+
+    expect(await found()).toEqual([expect.stringMatching(/^error: .* cut off, or restored from before/)]);
+  });
+
+  test("is an error of doctor's where the log begins with other entries now", async () => {
+    await note({});
+    await grow();
+    const sound = await found();
+    await db.query("UPDATE midctl_log_evidence SET root = sha256('another')");
+
+    expect(sound).toEqual([]);
+    expect(await found()).toEqual([expect.stringMatching(/^error: .* rewritten/)]);
   });
 
   test("is not told where it cannot be written, which is said and nothing worse", async () => {
@@ -91,7 +169,8 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
       .transaction(async (tx) => {
         await tx.query("SET TRANSACTION READ ONLY");
         refused = await noteEvidence(tx, {
-          ...({ what: "verified", against: "itself", from: 0, size: 1, root: ROOT, found: 0 } as const),
+          ...({ what: "verified", against: "itself", from: 0, size: 1, found: 0, compared: 0 } as const),
+          root: Buffer.alloc(32),
         });
       })
       .catch(() => {});
@@ -110,8 +189,8 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
 
   test("is no warning where both were done lately, and one again a month later", async () => {
     await protect();
-    await note({ what: "anchored", against: "checkpoint", size: 0 });
-    await note({ against: "signed_checkpoint" });
+    await anchor({ size: 0, root: EMPTY_ROOT });
+    await note({ against: "signed_checkpoint", compared: 1 });
     const fresh = await found();
     await age("31 days");
 
@@ -120,6 +199,18 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
       expect.stringContaining("since its head was last kept outside"),
       expect.stringContaining("The log was last on"),
     ]);
+  });
+
+  test("is a warning where nothing that was compared reached any entry, and where it is said to be later than now", async () => {
+    await protect();
+    await anchor();
+    await note({ against: "export", compared: 0 });
+    const nothing = await found();
+    await note({ against: "checkpoint", compared: 1 });
+    await age("-1 day");
+
+    expect(nothing).toEqual([expect.stringContaining("warning: The log was never compared")]);
+    expect(await found()).toEqual([expect.stringContaining("warning: The log was last on")]);
   });
 
   test("is no warning where nothing is protected", async () => {

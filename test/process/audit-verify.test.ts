@@ -33,7 +33,9 @@ describe.runIf(hasSshKeygen)("midctl audit verify", () => {
       verified: { against: "signed_checkpoint", from: 0, found: 0 },
       anchored: { against: "checkpoint" },
     });
-    expect(stdout).toMatch(/^verified\t20\S+Z, against signed checkpoints, \d+ entries$/m);
+    expect(stdout).toMatch(
+      /^verified\t20\S+Z, against signed checkpoints of \d+ entries, \d+ entries read$/m,
+    );
     expect(stdout).toMatch(/^anchored\t20\S+Z, by a checkpoint of \d+ entries$/m);
   });
 

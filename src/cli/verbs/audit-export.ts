@@ -122,7 +122,6 @@ export const auditExport = defineVerb({
         from: plan.begin.size,
         size,
         root,
-        found: 0,
       });
       const document: AuditExportDocument = {
         origin: head.origin,

@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import { parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
+import { type Checkpoint, parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
 import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
@@ -160,12 +160,26 @@ export const auditVerify = defineVerb({
     // A checkpoint of another log says nothing of this one.
     if (found === 0 || findings.some(({ kind }) => kind !== "foreign")) {
       const { against, from, size } = document;
-      await noteInDatabase(db, context, { what: "verified", against, from, size, root, found });
+      const compared = reachOf(document, seen);
+      await noteInDatabase(db, context, { what: "verified", against, from, size, root, found, compared });
     }
     return found === 0 ? { document } : { document, exit: 9 };
   },
   view: (document) => ("kind" in document ? viewProofVerdict(document) : viewAuditVerify(document)),
 });
+
+/** How many entries what is from elsewhere speaks of: all that it saw where something was found, and else what it bears out. */
+function reachOf(
+  { origin, against, found, compared, exported, anchored }: LogVerdict,
+  seen: readonly Checkpoint[],
+): number {
+  if (against === "itself") return 0;
+  if (found > 0) {
+    const sizes = seen.filter((each) => each.origin === origin).map(({ size }) => size);
+    return Math.max(0, exported ?? 0, ...sizes);
+  }
+  return against === "export" ? (compared?.to ?? -1) + 1 : (anchored ?? 0);
+}
 
 /** An export may begin later than the log, end before it, or be of another one. */
 function comparedOf(

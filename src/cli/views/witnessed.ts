@@ -2,11 +2,11 @@ import type { Witnessed } from "../../operations/evidence.ts";
 import type { Evidence } from "../../repository/evidence.ts";
 import type { Cell } from "../view.ts";
 
-const HOW = {
-  itself: "against itself alone",
-  export: "against an export",
-  checkpoint: "against checkpoints",
-  signed_checkpoint: "against signed checkpoints",
+const WITH = {
+  itself: "itself alone",
+  export: "an export",
+  checkpoint: "checkpoints",
+  signed_checkpoint: "signed checkpoints",
 } as const satisfies Record<Evidence["against"], string>;
 
 /** When the log was last verified and anchored; nothing for whoever may not read that. */
@@ -16,6 +16,7 @@ export function witnessedFields(log: Witnessed | null): [string, Cell][] {
     ["log", entries(log.size)],
     ["verified", log.verified === null ? never("verified") : verified(log.verified)],
     ["anchored", log.anchored === null ? never("anchored") : anchored(log.anchored)],
+    ...log.found.map((each): [string, Cell] => ["found wrong", found(each)]),
   ];
 }
 
@@ -23,10 +24,18 @@ function never(what: "verified" | "anchored"): Cell {
   return `never: midctl audit ${what === "verified" ? "verify" : "checkpoint --key FILE --out FILE"}`;
 }
 
-function verified({ at, against, from, size, found }: Evidence): Cell {
+function verified({ at, against, from, size, compared, found }: Evidence): Cell {
   const which = from === 0 ? entries(size) : `${entries(size - from)} from ${from} on`;
+  const reached = compared === 0 ? "" : ` of ${entries(compared)}`;
   const outcome = found === 0 ? "" : `, ${found} found to be wrong`;
-  return { time: at, after: `, ${HOW[against]}, ${which}${outcome}` };
+  return { time: at, after: `, against ${WITH[against]}${reached}, ${which} read${outcome}` };
+}
+
+function found({ at, against, found: count }: Evidence): Cell {
+  return {
+    time: at,
+    after: `, against ${WITH[against]}, ${count} thing${count === 1 ? "" : "s"}: midctl audit verify names them`,
+  };
 }
 
 function anchored({ at, against, size }: Evidence): Cell {

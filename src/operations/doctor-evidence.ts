@@ -1,0 +1,109 @@
+/** What `doctor` says of the notes about the log. */
+import type { Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
+import { readRoots } from "../domain/merkle.ts";
+import { readNodesOf } from "../domain/tile.ts";
+import type { Evidence, EvidenceFacts } from "../repository/evidence.ts";
+import { readTree } from "../repository/tree.ts";
+import type { Finding } from "./doctor.ts";
+import { witnessedOf } from "./evidence.ts";
+
+/** In ms: so long a protected environment's log may grow without its head being kept elsewhere, or being held against one that was. */
+const ANCHORED_WITHIN = 86_400_000;
+const VERIFIED_WITHIN = 30 * 86_400_000;
+/** In ms: a note from later than that is of a clock that was wrong, and says nothing of how long ago it was. */
+const AHEAD = 60_000;
+
+/** Which notes saw another log than this one is now: a longer one, or one that began with other entries. */
+export async function readUnlike(db: Tx, { size, evidence }: EvidenceFacts): Promise<readonly Evidence[]> {
+  const within = evidence.filter((note) => note.size <= size);
+  const roots = await readRootsOf(
+    db,
+    within.map((note) => note.size),
+  );
+  const rootOf = new Map(within.map((note, at) => [note, roots[at]?.toString("hex")]));
+  // What was found to be wrong may be just that.
+  return evidence.filter((note) => note.found === 0 && rootOf.get(note) !== note.root);
+}
+
+/** Of the log as it was so long; none where the tree has lost what they are made of. */
+async function readRootsOf(db: Tx, sizes: readonly number[]): Promise<readonly Buffer[]> {
+  try {
+    return await readRoots(
+      sizes.map((end) => ({ begin: 0, end })),
+      readNodesOf(await readTree(db)),
+    );
+  } catch (error) {
+    if (error instanceof MidctlError && error.code === "conflict") return [];
+    throw error;
+  }
+}
+
+/**
+ * What verifications found, and that this is no longer the log that was verified, whatever the environment; and in a protected one, that
+ * nobody outside of the database would notice if its log were rewritten.
+ * @param unlike as `readUnlike` has them
+ * @param clock the database's, in ms since 1970
+ */
+export function evidenceFindings(
+  facts: EvidenceFacts,
+  {
+    unlike,
+    isProtected,
+    clock,
+  }: { readonly unlike: readonly Evidence[]; readonly isProtected: boolean; readonly clock: number },
+): Omit<Finding, "check">[] {
+  const { size, verified, anchored, found } = witnessedOf(facts);
+  const findings: Omit<Finding, "check">[] = found.map(({ at, against, found: count }) => ({
+    severity: "error",
+    message: `On ${at} the log was compared with ${NAMES[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing.`,
+    // Names them.
+    mend: `midctl audit verify${OPTIONS[against]}`,
+  }));
+  const [other] = unlike;
+  if (other !== undefined) {
+    findings.push({
+      severity: "error",
+      message: `On ${other.at} the log was ${other.what} with ${other.size} entries, ${other.size > size ? `and now it has ${size}: it was cut off, or restored from before` : "which are not those that it begins with now: it was rewritten"}.`,
+      mend: "midctl audit verify --checkpoint FILE",
+    });
+  }
+  if (!isProtected || !facts.old) return findings;
+  const since = (evidence: Evidence | null): number => {
+    const ago = evidence === null ? Number.NaN : clock - Date.parse(evidence.at);
+    return ago >= -AHEAD ? ago : Number.POSITIVE_INFINITY;
+  };
+  if (since(anchored) > ANCHORED_WITHIN && size > (anchored?.size ?? 0)) {
+    findings.push({
+      severity: "warning",
+      message:
+        anchored === null
+          ? "The log's head was never kept outside of this database: who can rewrite the whole of it would not be found."
+          : `The log has grown from ${anchored.size} to ${size} entries since its head was last kept outside of this database, on ${anchored.at}.`,
+      mend: "midctl audit checkpoint --key FILE --out FILE, and --checkpoint-out with sweep or serve for what comes",
+    });
+  }
+  const compared = verified === null || verified.compared === 0 ? null : verified;
+  if (since(compared) > VERIFIED_WITHIN) {
+    findings.push({
+      severity: "warning",
+      message: `The log was ${compared === null ? "never" : `last on ${compared.at}`} compared with what was kept outside of this database.`,
+      mend: "midctl audit verify --checkpoint FILE",
+    });
+  }
+  return findings;
+}
+
+const NAMES = {
+  itself: "itself",
+  export: "an export",
+  checkpoint: "checkpoints",
+  signed_checkpoint: "signed checkpoints",
+} as const satisfies Record<Evidence["against"], string>;
+
+const OPTIONS = {
+  itself: "",
+  export: " --export FILE",
+  checkpoint: " --checkpoint FILE",
+  signed_checkpoint: " --checkpoint FILE --checkpoint-key KEY",
+} as const satisfies Record<Evidence["against"], string>;
