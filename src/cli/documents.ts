@@ -77,6 +77,7 @@ export const eventSchema = z.object({
   credential: z.nullable(z.string()),
   reason: z.nullable(z.string()),
   approval: z.nullable(z.string()),
+  /** Of what is longer than 1 MiB, how many bytes it has: `leftOut`, in the place of what is said in it. */
   details: z.record(z.string(), z.unknown()),
 });
 export type EventDocument = z.infer<typeof eventSchema>;

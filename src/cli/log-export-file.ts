@@ -10,6 +10,7 @@ import {
   type ExportLine,
   ExportReader,
   isHead,
+  LONGEST_LINE,
   parseExportLine,
   treeOf,
 } from "../domain/log-export.ts";
@@ -19,8 +20,6 @@ import type { ExportedLog } from "../operations/audit-verify.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import { isFull } from "./regular-file.ts";
 
-/** In bytes, of a line: an entry is some hundred, and has no bound of its own. */
-const LONGEST = 256 * 1024 * 1024;
 const PART = 1024 * 1024;
 /** In bytes, of a head that begins an export, with the note in it. */
 const FIRST_LINE = 1024 * 1024;
@@ -150,7 +149,7 @@ export function isExportFile(path: string): boolean {
  */
 export function* readExportFile(path: string, reader: ExportReader, undone: string): Generator<ExportLine> {
   const texts: (string | null)[] = [];
-  const splitter = new LineSplitter(LONGEST, (line) => texts.push(line?.toString("utf8") ?? null));
+  const splitter = new LineSplitter(LONGEST_LINE, (line) => texts.push(line?.toString("utf8") ?? null));
   let file: number | undefined;
   try {
     file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
@@ -190,7 +189,7 @@ export function readExported(path: string, undone: string): ExportedLog {
 /** The last head of a file, and where it ends. Reads backwards, a part at a time, as far as it has to. */
 function findEnd(file: number, size: number, path: string): { last: ExportedHead; length: number } {
   let tail = Buffer.alloc(0);
-  for (let start = size; start > 0 && tail.length < LONGEST; ) {
+  for (let start = size; start > 0 && tail.length <= LONGEST_LINE; ) {
     const length = Math.min(PART, start);
     start -= length;
     const part = Buffer.alloc(length);

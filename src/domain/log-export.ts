@@ -12,6 +12,9 @@ import { quote } from "./visible.ts";
 
 export const EXPORT_VERSION = "midctl-log-export@v1";
 
+/** In bytes, without its newline: no reader takes a longer line, and none is written. */
+export const LONGEST_LINE = 256 * 1024 * 1024;
+
 const LEAVES_OF_PAGE = 4_096;
 
 export interface ExportedHead {
@@ -48,6 +51,29 @@ export function writeExportLine(line: ExportLine): string {
     peaks: peaks.map((hash) => hash.toString("base64")),
     checkpoint,
   })}\n`;
+}
+
+/** Whether the line of an entry is no longer than a line may be. Does not write it: it may be longer than any text. */
+export function fitsLine({ index, entry }: ExportedEntry, longest = LONGEST_LINE): boolean {
+  const room = longest + 1 - writeExportLine({ index, entry: "" }).length - Buffer.byteLength(entry);
+  if (room < 0 || entry.length * MOST_ESCAPED <= room) return room >= 0;
+  let escaped = 0;
+  for (let at = 0; at < entry.length && escaped <= room; at++) escaped += escapedBytes(entry.charCodeAt(at));
+  return escaped <= room;
+}
+
+/** Bytes that JSON adds to a character at most, for what it writes as `\u0000`. */
+const MOST_ESCAPED = 5;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** That it adds to each control character. */
+const CONTROLS = Array.from(
+  { length: 0x20 },
+  (_, code) => JSON.stringify(String.fromCharCode(code)).length - 3,
+);
+
+function escapedBytes(code: number): number {
+  return code === QUOTE || code === BACKSLASH ? 1 : (CONTROLS[code] ?? 0);
 }
 
 /** Takes a line apart, without its newline; null for what is none. Compares no hashes. Never throws. */
@@ -154,7 +180,8 @@ export class ExportReader {
    */
   take(text: string | null, isEnded = true): ExportLine {
     this.#number++;
-    const line = text === null ? null : parseExportLine(text);
+    if (text === null) throw this.#tooLong();
+    const line = parseExportLine(text);
     if (line === null && !isEnded && this.first !== null) throw this.#cutShort(` in line ${this.#number}`);
     if (line === null || (this.first === null && !isHead(line))) {
       throw new MidctlError(
@@ -201,6 +228,14 @@ export class ExportReader {
     }
     this.#tree = tree;
     this.head = head;
+  }
+
+  #tooLong(): MidctlError {
+    return new MidctlError(
+      "usage",
+      `Line ${this.#number} of ${quote(this.#what)} is longer than the ${LONGEST_LINE} bytes that one of an export may have; ${this.#undone}.`,
+      { hint: "Give a file that `midctl audit export` wrote, as it wrote it." },
+    );
   }
 
   #cutShort(where: string): MidctlError {

@@ -1,9 +1,16 @@
 import type { Tx } from "../db/database.ts";
 import { originOf } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { type ExportedEntry, type ExportedHead, treeOf } from "../domain/log-export.ts";
+import {
+  type ExportedEntry,
+  type ExportedHead,
+  fitsLine,
+  LONGEST_LINE,
+  treeOf,
+} from "../domain/log-export.ts";
 import { hashLeaf, peaksOf, readRoots } from "../domain/merkle.ts";
 import { readNodesOf } from "../domain/tile.ts";
+import { readFit } from "../repository/log-size.ts";
 import { type LogTree, readLeaves, readTree } from "../repository/tree.ts";
 
 export interface ExportPlan {
@@ -20,7 +27,7 @@ export interface ExportPart {
   readonly head: ExportedHead;
 }
 
-/** Entries between two heads, if they are no more than so many characters. */
+/** Entries between two heads, if they come to no more than so many bytes. */
 const PART = 1_024;
 const PART_LENGTH = 4 * 1024 * 1024;
 
@@ -29,7 +36,7 @@ const PART_LENGTH = 4 * 1024 * 1024;
  * exported is what the log was made of.
  * @param from a head that was exported before, or a number of entries
  * @throws MidctlError `conflict` where the log does not go on from there, and while parts are read, where entries are not those of
- * the tree
+ * the tree, or one is too long for a line
  */
 export async function exportLog(db: Tx, from: ExportedHead | number): Promise<ExportPlan> {
   const tree = await readTree(db);
@@ -90,15 +97,25 @@ async function* readParts(db: Tx, tree: LogTree, begin: ExportedHead): AsyncGene
 }
 
 async function readPart(db: Tx, from: number, until: number): Promise<ExportedEntry[]> {
-  const rows = await readLeaves(db, from, until);
-  let length = 0;
-  const fitting = rows.findIndex(({ entry }) => {
-    length += entry.length;
-    return length > PART_LENGTH;
-  });
-  return rows
-    .slice(0, fitting === -1 ? rows.length : Math.max(1, fitting))
-    .map(({ index, entry }) => ({ index, entry }));
+  const fit = await readFit(db, from, until, PART_LENGTH);
+  if (fit.first > LONGEST_LINE) throw tooLong(from, fit.first);
+  const rows = await readLeaves(db, from, fit.until);
+  const entries = rows.map(({ index, entry }) => ({ index, entry }));
+  const [first] = entries;
+  if (first !== undefined && !fitsLine(first)) throw tooLong(first.index, fit.first);
+  return entries;
+}
+
+/** No reader would take the line: it is not written, nor what follows it, for entries have no gaps in a file. */
+function tooLong(index: number, bytes: number): MidctlError {
+  return new MidctlError(
+    "conflict",
+    `log_${index} has ${bytes} bytes, and its line would be longer than the ${LONGEST_LINE} that an export's may have; what was exported before it stands.`,
+    {
+      hint: `Export what follows into a file of its own, with --from ${index + 1}, and keep log_${index} by a backup of the database.`,
+      details: { soundTo: index, bytes },
+    },
+  );
 }
 
 async function headAt(tree: LogTree, size: number): Promise<ExportedHead> {

@@ -14,6 +14,7 @@ import {
 } from "../repository/follow.ts";
 import { findIdentity } from "../repository/identity.ts";
 import type { AuditEvent } from "../repository/log.ts";
+import { readFit, SHOWN_AT_ONCE } from "../repository/log-size.ts";
 import { EventNumbers } from "./event-numbers.ts";
 import { notFound } from "./lookup.ts";
 
@@ -126,8 +127,9 @@ class Follower {
   async read(): Promise<{ readonly events: AuditEvent[]; readonly more: boolean }> {
     const { size, leaf, top } = await readHeads(this.#db, this.#next);
     this.#requireSameLog(size, leaf);
-    const to = Math.min(size, this.#next + BATCH);
-    if (this.#entries.length === 0 && to > this.#next) {
+    const end = Math.min(size, this.#next + BATCH);
+    if (this.#entries.length === 0 && end > this.#next) {
+      const { until: to } = await readFit(this.#db, this.#next, end, SHOWN_AT_ONCE);
       this.#entries = await readEntries(this.#db, this.#filter, this.#next, to);
       this.#next = to;
       this.#leaf = null;

@@ -2,6 +2,7 @@ import type { Tx } from "../db/database.ts";
 import type { EventCursor, EventFilter } from "../repository/event-filter.ts";
 import { findIdentity } from "../repository/identity.ts";
 import { type AuditEvent, readEvents } from "../repository/log.ts";
+import { SHOWN_AT_ONCE } from "../repository/log-size.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { notFound } from "./lookup.ts";
 
@@ -20,7 +21,7 @@ export interface AuditPage {
 const WINDOW = 5_000;
 
 /**
- * What was done to identities and what agents did, newest first. Throws `not_found` for the identity, `usage` for a cursor.
+ * What was done to identities and what agents did, newest first; fewer than asked for where they are large. Throws `not_found` for the identity, `usage` for a cursor.
  * @param onScanned told how many events were looked at so far, where none is found by an index (`grep`)
  */
 export async function listAudit(
@@ -35,17 +36,20 @@ export async function listAudit(
   let at = cursor === undefined ? null : parsePosition(cursor);
   const events: AuditEvent[] = [];
   let scanned = 0;
+  let room = SHOWN_AT_ONCE;
   do {
     const page = await readEvents(
       db,
       { ...filter, limit: limit - events.length, ...(at === null ? {} : { cursor: at }) },
       WINDOW,
+      room,
     );
     events.push(...page.events);
     at = page.next;
     scanned += page.scanned;
+    room -= page.bytes;
     if (filter.grep !== undefined) onScanned(scanned);
-  } while (at !== null && events.length < limit);
+  } while (at !== null && events.length < limit && room > 0);
   return {
     events,
     nextCursor: at === null ? null : writeCursor("audit", [at.at, String(at.source), at.number]),

@@ -11,6 +11,7 @@ import {
   treeOf,
 } from "./event-filter.ts";
 import { lookedUp } from "./given.ts";
+import { LONGEST_SHOWN, SHOWN_AT_ONCE } from "./log-size.ts";
 
 /** One line of the audit: an entry of the log, or what an agent did. */
 export interface AuditEvent {
@@ -29,6 +30,7 @@ export interface AuditEvent {
   readonly credential: string | null;
   readonly reason: string | null;
   readonly approval: string | null;
+  /** Of an entry that is too long to be shown: how many bytes it has, in `leftOut`, and nothing else of it. */
   readonly details: Readonly<Record<string, unknown>>;
 }
 
@@ -38,19 +40,21 @@ export interface EventPage {
   readonly next: EventCursor | null;
   /** How many were looked at. */
   readonly scanned: number;
+  /** Of those that are shown, as they are stored. */
+  readonly bytes: number;
 }
 
 /** Columns of an `AuditEvent`, read from `LOG_SOURCE`. */
 export const LOG_EVENT = `'log_' || l.index AS id, l.index::float8 AS "index", l.at, l.action,
   jsonb_build_object('kind', j.said #>> '{actor,kind}', 'name', l.actor, 'sessionUser', j.said ->> 'sessionUser') AS actor,
-  CASE WHEN l.identity IS NOT NULL THEN jsonb_build_object('slug', j.said ->> 'slug',
-    'displayName', coalesce((SELECT i."displayName" FROM machine_identity i WHERE i."publicId" = l.identity), j.said ->> 'slug')) END AS "machineIdentity",
+  CASE WHEN l.identity IS NOT NULL THEN (SELECT jsonb_build_object('slug', coalesce(j.said ->> 'slug', i.slug),
+    'displayName', coalesce(i."displayName", j.said ->> 'slug')) FROM (SELECT) one LEFT JOIN machine_identity i ON i."publicId" = l.identity) END AS "machineIdentity",
   coalesce('mc_' || l.credential, 'at_' || (j.said ->> 'token')) AS credential,
   j.said ->> 'reason' AS reason, j.said ->> 'approval' AS approval,
-  j.said -> 'details' AS details`;
+  CASE WHEN j.said IS NULL THEN jsonb_build_object('leftOut', octet_length(l.entry)) ELSE j.said -> 'details' END AS details`;
 
-/** Entries `l` of the log, each taken apart once. */
-export const LOG_SOURCE = "midctl_log l CROSS JOIN LATERAL (SELECT l.entry::jsonb AS said OFFSET 0) j";
+/** Entries `l` of the log, each taken apart once; null where it is too long to be. */
+export const LOG_SOURCE = `midctl_log l CROSS JOIN LATERAL (SELECT CASE WHEN octet_length(l.entry) <= ${LONGEST_SHOWN} THEN l.entry::jsonb END AS said OFFSET 0) j`;
 
 /** The same, read from `AGENT_SOURCE`. */
 export const AGENT_EVENT = `'ev_' || e."publicId" AS id, NULL::float8 AS "index", midctl_instant(e."createdAt") AS at, e.action,
@@ -59,7 +63,8 @@ export const AGENT_EVENT = `'ev_' || e."publicId" AS id, NULL::float8 AS "index"
   CASE WHEN i.id IS NOT NULL THEN jsonb_build_object('slug', i.slug, 'displayName', i."displayName") END AS "machineIdentity",
   CASE WHEN t."machineIdentityId" IS NOT NULL THEN 'mc_' || t."publicId" ELSE 'at_' || t."publicId" END AS credential,
   NULL::text AS reason, NULL::text AS approval,
-  jsonb_build_object('entityType', e."entityType", 'entityId', e."entityId", 'metadata', e.metadata) AS details`;
+  CASE WHEN octet_length(e.metadata) > ${LONGEST_SHOWN} THEN jsonb_build_object('entityType', e."entityType", 'entityId', e."entityId", 'leftOut', octet_length(e.metadata))
+    ELSE jsonb_build_object('entityType', e."entityType", 'entityId', e."entityId", 'metadata', e.metadata) END AS details`;
 
 /** Agents' events `e` with token `t` and machine identity `i`. */
 export const AGENT_SOURCE = `agent_audit_event e
@@ -70,7 +75,14 @@ export const AGENT_SOURCE = `agent_audit_event e
 export function logHolds(sought: string, bind: Bind): string {
   // What JSON does not escape stands in the entry as it is: most entries need not be taken apart.
   const maybe = /["\\\p{Cc}]/u.test(sought) ? "" : `${holds("l.entry", sought, bind)} AND `;
-  return maybe + holds(`concat_ws(E'\\n', j.said ->> 'reason', (j.said -> 'details')::text)`, sought, bind);
+  return (
+    maybe +
+    holds(
+      `CASE WHEN j.said IS NULL THEN l.entry ELSE concat_ws(E'\\n', j.said ->> 'reason', (j.said -> 'details')::text) END`,
+      sought,
+      bind,
+    )
+  );
 }
 
 /** What `grep` looks into, of an agents' event `e`. */
@@ -82,6 +94,9 @@ interface KeyedEvent extends AuditEvent {
   readonly source: 0 | 1;
   readonly exact: string;
   readonly number: string;
+  readonly bytes: number;
+  /** How many fit, with those that there is no room for. */
+  readonly fitting: number;
 }
 type WindowRow = { readonly [Key in keyof KeyedEvent]: KeyedEvent[Key] | null } & {
   readonly scanned: number;
@@ -94,11 +109,14 @@ type WindowRow = { readonly [Key in keyof KeyedEvent]: KeyedEvent[Key] | null } 
  *
  * With `grep`, for which there is no index, `window` rows that fit everything else are looked at and no more: `next` is where
  * they end.
+ *
+ * @param room bytes, as they are stored: the event with which they come to so much is the last
  */
 export async function readEvents(
   tx: Tx,
   filter: EventFilter & { readonly limit: number; readonly cursor?: EventCursor },
   window = 0,
+  room = SHOWN_AT_ONCE,
 ): Promise<EventPage> {
   const params: Param[] = [];
   const bind: Bind = (value) => `$${params.push(value)}`;
@@ -119,11 +137,12 @@ export async function readEvents(
        FROM (SELECT count(*)::float8 AS scanned,
                     (SELECT jsonb_build_object('at', coalesce(${exactly("keys")}, keys.at), 'source', keys.source, 'number', keys.number::text)
                        FROM keys ORDER BY at, source, exact, number LIMIT 1) AS "end" FROM keys) whole
-       LEFT JOIN (SELECT * FROM (
-           (SELECT found.*, ${key} FROM keys k CROSS JOIN ${lookedUp(LOG_SOURCE, "found", LOG_EVENT, `l."index" = k.number AND ${log}`)} WHERE k.source = 0)
+       LEFT JOIN (SELECT * FROM (SELECT fitting.*, count(*) OVER ()::float8 AS fitting,
+             sum(bytes) OVER (ORDER BY ${NEWEST} ROWS UNBOUNDED PRECEDING) - bytes AS above FROM (SELECT * FROM (
+           (SELECT found.*, ${key} FROM keys k CROSS JOIN ${lookedUp(LOG_SOURCE, "found", `${LOG_EVENT}, ${bytesOf("l.entry")}`, `l."index" = k.number AND ${log}`)} WHERE k.source = 0)
            UNION ALL
-           (SELECT found.*, ${key} FROM keys k CROSS JOIN ${lookedUp(AGENT_SOURCE, "found", AGENT_EVENT, `e.id = k.number AND ${agents}`)} WHERE k.source = 1)
-         ) details ORDER BY ${NEWEST} LIMIT ${limit + 1}) shown ON true
+           (SELECT found.*, ${key} FROM keys k CROSS JOIN ${lookedUp(AGENT_SOURCE, "found", `${AGENT_EVENT}, ${bytesOf("e.metadata")}`, `e.id = k.number AND ${agents}`)} WHERE k.source = 1)
+         ) details ORDER BY ${NEWEST} LIMIT ${limit + 1}) fitting) sized WHERE above < ${Math.trunc(room)}) shown ON true
       ORDER BY ${NEWEST.replace(/\b(\w+) DESC/g, "shown.$1 DESC")}`,
     params,
   );
@@ -133,10 +152,16 @@ export async function readEvents(
   const scanned = first?.scanned ?? 0;
   const last = page.at(-1);
   let next: EventCursor | null = null;
-  if (found.length > limit && last !== undefined) {
+  if (last !== undefined && last.fitting > page.length) {
     next = { at: last.source === 1 ? last.exact : last.at, source: last.source, number: last.number };
   } else if (grep !== undefined && scanned === looked) next = first?.end ?? null;
-  return { events: page.map(toEvent), next, scanned };
+  const bytes = page.reduce((sum, event) => sum + event.bytes, 0);
+  return { events: page.map(toEvent), next, scanned, bytes };
+}
+
+/** Of what is shown of a text. */
+function bytesOf(column: string): string {
+  return `CASE WHEN octet_length(${column}) <= ${LONGEST_SHOWN} THEN octet_length(${column}) ELSE 0 END::float8 AS bytes`;
 }
 
 /** To the microsecond, as an agent's event was stored. */

@@ -3,6 +3,7 @@ import {
   ExportedLeaves,
   type ExportLine,
   ExportReader,
+  fitsLine,
   isHead,
   parseExportLine,
   writeExportLine,
@@ -11,6 +12,18 @@ import { hashLeaf, peaksOf } from "../../src/domain/merkle.ts";
 import { TreeBuilder } from "../../src/domain/tree-builder.ts";
 
 const ORIGIN = "midctl/test";
+
+describe("the line of an entry", () => {
+  it("is as long as a line may be, and no longer, whatever is in it", () => {
+    const each = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));
+    for (const entry of ["", "x", "ä€😀", ...each, each.join("")]) {
+      const written = Buffer.byteLength(writeExportLine({ index: 7, entry })) - 1;
+
+      expect(fitsLine({ index: 7, entry }, written)).toBe(true);
+      expect(fitsLine({ index: 7, entry }, written - 1)).toBe(false);
+    }
+  });
+});
 
 describe("an export of the log", () => {
   it("is what its lines say, whatever sizes its heads have", () => {

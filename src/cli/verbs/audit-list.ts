@@ -21,7 +21,7 @@ export const auditList = defineVerb({
   path: ["audit", "list"],
   summary: "Who did what: the log and the agents' events together, newest first",
   description:
-    "Every filter narrows further. --grep looks for a literal text in the reason and details of the log, and in the entity and metadata of agents' events; no index helps there, so it reads on, newest first, until a page is full.",
+    "Every filter narrows further. --grep looks for a literal text in the reason and details of the log, and in the entity and metadata of agents' events; no index helps there, so it reads on, newest first, until a page is full. A page has fewer rows where they come to 32 MiB; of a row of more than 1 MiB it is said how long it is (details.leftOut), and not what is in it.",
   examples: [
     { command: "midctl audit", does: "the latest" },
     {

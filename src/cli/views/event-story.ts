@@ -5,8 +5,15 @@ type Details = EventDocument["details"];
 
 /** `issued mc_… to codex-1 for 90d`. Stored text in it is not yet made visible. */
 export function tellEvent(event: EventDocument): string {
+  const { leftOut } = event.details;
+  if (typeof leftOut === "number") return `${tellUntold(event)}, and ${leftOut} bytes that are not shown`;
   const tell = STORIES[event.action];
   if (tell !== undefined) return tell(event);
+  return tellUntold(event);
+}
+
+/** Without what is said of it. */
+function tellUntold(event: EventDocument): string {
   return event.index === null ? tellAgent(event) : [event.action, ...subjectOf(event)].join(" ");
 }
 
