@@ -4,7 +4,7 @@
  */
 
 /**
- * `verifier` decides on tokens and cannot read a hash; `auditor` reads everything else; `operator` does what the commands do
+ * `verifier` decides on tokens and cannot read a hash; `auditor` reads everything but hashes; `operator` does what the commands do
  * and touches neither guards, log nor environment; `migrator` is a member of the role that owns the schema.
  */
 export const ROLES = ["operator", "verifier", "auditor", "migrator"] as const;
@@ -130,18 +130,16 @@ const READING = [
 ];
 /** What was found in the log is noted by whoever reads it. */
 const VERIFYING = call("midctl_note_verified");
-const DECIDING = call(
-  "midctl_match",
-  "midctl_match_legacy",
-  "midctl_activate",
-  "midctl_note_uses",
-  "midctl_seal_events",
-);
+/** Whether a token is known, to whoever has it: no hash comes out, and what else does is read by all of us. */
+const KNOWING = call("midctl_match", "midctl_match_legacy");
+const DECIDING = [...KNOWING, ...call("midctl_activate", "midctl_note_uses", "midctl_seal_events")];
 
 const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   auditor: [
     ...READING,
     ...VERIFYING,
+    // To trace a token that turned up.
+    ...KNOWING,
     ...on("SELECT", "midctl_log", "midctl_log_tile", "midctl_log_queue", "midctl_event_seal"),
   ],
   verifier: [

@@ -7,6 +7,7 @@ import { findCredentialByHash, suggestCredentials } from "../repository/credenti
 import { type Environment, readEnvironment } from "../repository/environment.ts";
 import { suggestSlugs } from "../repository/identity.ts";
 import { findTokenIdByHash, suggestTokens } from "../repository/token.ts";
+import { findMatching, readLookupStanding } from "../repository/token-match.ts";
 
 /** The environment, or `schema_version` where the database was never made ready. */
 export async function requireEnvironment(tx: Tx): Promise<Environment> {
@@ -28,11 +29,27 @@ export async function findHolder(
   tx: Tx,
   token: string,
 ): Promise<Extract<Reference, { readonly publicId: string }> | null> {
-  const hash = parseToken(token) === null ? hashLegacyToken(token) : hashToken(token);
+  const own = parseToken(token);
+  const hash = own === null ? hashLegacyToken(token) : hashToken(token);
+  const standing = await readLookupStanding(tx);
+  if (!standing.readsHashes) {
+    if (!standing.mayMatch) throw mayNotLookUp(standing.name);
+    return findMatching(tx, own?.publicId ?? null, hash);
+  }
   const credential = await findCredentialByHash(tx, hash);
   if (credential !== null) return { kind: "credential", publicId: credential.id.slice(3) };
   const legacy = await findTokenIdByHash(tx, hash);
   return legacy === null ? null : { kind: "token", publicId: legacy };
+}
+
+function mayNotLookUp(name: string): MidctlError {
+  return new MidctlError(
+    "denied",
+    `The database user ${name} may not ask whether a token is known; nothing was read.`,
+    {
+      hint: `As the owner of the schema: midctl db grant --role auditor ${name}, once more where it was given before.`,
+    },
+  );
 }
 
 /** `not_found` for a reference that names nothing, with what was probably meant. */

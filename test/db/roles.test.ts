@@ -5,9 +5,10 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { Database } from "../../src/db/database.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { openPostgres } from "../../src/db/postgres.ts";
-import { parseShape } from "../../src/domain/token.ts";
+import { createToken, parseShape } from "../../src/domain/token.ts";
 import { proposeAdoption } from "../../src/operations/adoption-propose.ts";
 import { listAudit } from "../../src/operations/audit-list.ts";
+import { traceToken } from "../../src/operations/audit-trace.ts";
 import { verifyLog } from "../../src/operations/audit-verify.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import { readTarget } from "../../src/operations/control.ts";
@@ -91,8 +92,8 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_end_legacy: { operator: "EXECUTE" },
   midctl_revoke_legacy: { operator: "EXECUTE" },
   midctl_activate: { operator: "EXECUTE", verifier: "EXECUTE" },
-  midctl_match: { operator: "EXECUTE", verifier: "EXECUTE" },
-  midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE" },
+  midctl_match: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
+  midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_anchored: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_verified: { operator: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_uses: { operator: "EXECUTE", verifier: "EXECUTE" },
@@ -441,9 +442,63 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
       expect(verified).toMatchObject({ findings: [], events: { pruned: 0 } });
     });
 
+    test("traces a token that turned up, which is no use of it", async () => {
+      const token = await issuePending(owner, "turned-up");
+
+      const { identity, lives } = await traceToken(connect("auditor"), token);
+
+      expect(identity?.slug).toBe("turned-up");
+      expect(lives).toEqual([expect.objectContaining({ effectiveStatus: "pending" })]);
+    });
+
+    test("traces nobody's life by a token that is not known", async () => {
+      const unknown = [
+        createToken("live", randomBytes).text,
+        createToken("test", randomBytes).text,
+        "garbage",
+      ];
+
+      for (const token of unknown) {
+        await expect(traceToken(connect("auditor"), token)).rejects.toMatchObject({ code: "not_found" });
+      }
+    });
+
+    test("traces a legacy token that turned up", async () => {
+      await owner.query(
+        `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash", scopes)
+         VALUES ('legacyfound1', 'left behind', 'kanagent_', encode(sha256('kanagent_found'), 'hex'), '[]')`,
+      );
+
+      const { identity, lives } = await traceToken(connect("auditor"), "kanagent_found");
+
+      expect(identity).toBeNull();
+      expect(lives.map(({ id }) => id)).toEqual(["at_legacyfound1"]);
+    });
+
+    test("is told what to ask for where it was granted before it could", async () => {
+      const name = nameOf("auditor");
+      await owner.query(`REVOKE EXECUTE ON FUNCTION midctl_match(text[], text[]) FROM ${name}`);
+      try {
+        await expect(traceToken(connect("auditor"), "kanagent_found")).rejects.toMatchObject({
+          code: "denied",
+          hint: expect.stringContaining(`midctl db grant --role auditor ${name}`),
+        });
+        expect((await diagnose(connect("auditor"), Date.now)).findings).toContainEqual(
+          expect.objectContaining({
+            check: "rights",
+            message: expect.stringContaining("midctl_match"),
+            mend: `as the owner: midctl db grant --role auditor ${name}`,
+          }),
+        );
+      } finally {
+        await grantRoles(owner, ALICE, { name, roles: ["auditor"], revoke: false });
+      }
+    });
+
     test.each([
       ["read a hash", `SELECT "tokenHash" FROM machine_identity_credential`],
-      ["ask whether a token is good", "SELECT * FROM midctl_match(ARRAY['a'], ARRAY['b'])"],
+      ["activate what it has the secret of", "SELECT midctl_activate('a', 'b')"],
+      ["note a use", "SELECT midctl_note_uses(ARRAY['a'])"],
       ["pause", "UPDATE machine_identity SET status = 'paused'"],
     ])("cannot %s", async (_what, statement) => {
       await expect(connect("auditor").query(statement)).rejects.toMatchObject(DENIED);
