@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parseKeptHead, writeKeptHead } from "../../src/domain/kept-head.ts";
 import { openProtectedDesk, type ProtectedDesk } from "./protected-desk.ts";
@@ -88,6 +88,26 @@ describe("an approval and the log", () => {
       exit: 2,
       message: expect.stringContaining(`${file} is no head of a log; nothing was signed`),
     });
+  });
+
+  it("is refused by a file with the head of another log, until that is moved away", async () => {
+    const { id } = await request();
+    mkdirSync(join(file, ".."), { recursive: true });
+    writeFileSync(
+      file,
+      writeKeptHead({ origin: "midctl/another", size: 1, root: Buffer.alloc(32, 7), accepted: 0 }),
+    );
+
+    const refused = await refusal(id);
+    renameSync(file, `${file}.foreign`);
+    await desk.approve(id);
+
+    expect(refused).toMatchObject({
+      exit: 5,
+      message: expect.stringMatching(/is of another log \(midctl\/another, .*; nothing was signed\.$/),
+      hint: expect.stringContaining("move the file away, and approve again"),
+    });
+    expect(seen()?.origin).toBe(`midctl/${basename(file)}`);
   });
 
   it("stands where its head cannot be remembered, and says so", async () => {

@@ -31,8 +31,7 @@ export async function requireSameLog(db: Tx, plan: Plan, seen: KeptHead | null):
       },
     );
   }
-  // A head of another log is of another database of that id, and says nothing here.
-  if (seen !== null && seen.origin === origin && (await readGrowth(tree, seen)).growth !== "goes_on") {
+  if (seen !== null && (await readGrowth(tree, seen)).growth !== "goes_on") {
     throw broken(
       `The log has ${tree.size} entries and does not go on from the ${seen.size} that you saw when you last approved`,
       { size: tree.size, seen: seen.size },
