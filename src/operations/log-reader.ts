@@ -5,12 +5,15 @@ import type { Findings } from "../domain/log-findings.ts";
 import { HASH_SIZE, hashLeaf, hashLeaves, type ReadNodes, type TreeNode } from "../domain/merkle.ts";
 import { rootOver, tilesOver } from "../domain/tile.ts";
 import type { TreeBuilder } from "../domain/tree-builder.ts";
-import { type LeafRow, readLeaves, readRuns } from "../repository/tree.ts";
+import { readFit } from "../repository/log-size.ts";
+import { type LeafRow, readLeaves, readLightLeaves, readRuns } from "../repository/tree.ts";
 
 /** Entries at once: a complete subtree, whose height is a multiple of that of a tile. */
 const PAGE_HEIGHT = 12;
 const PAGE = 2 ** PAGE_HEIGHT;
 
+/** In bytes, of the entries that are read at once: those that midctl makes are some hundred each. */
+const MOST_BYTES = 32 * 1024 * 1024;
 /** So many are hashed before what has arrived is taken in: the server would wait. */
 const BREATH = 512;
 const breath = promisify(setImmediate);
@@ -73,7 +76,17 @@ export class LogReader {
     const root = leaves === null ? null : rootOver(leaves, read.tiles);
     if (leaves !== null && root !== null && this.#isExported(page[0], leaves))
       this.#takeSound(page, { leaves, root, above: read.above }, heads);
-    else await this.#takeEach(page, read.rows, heads);
+    else if (read.rows.length > 0) await this.#takeEach(page, read.rows, heads);
+    else await this.#takeParts(page, heads);
+  }
+
+  /** A page of which nothing was read: too much at once, or nothing is there. */
+  async #takeParts([from, until]: Page, heads: HeadsToCompare): Promise<void> {
+    for (let at = from; at < until; ) {
+      const fit = await readFit(this.#db, at, until, MOST_BYTES);
+      await this.#takeEach([at, fit.until], await readLeaves(this.#db, at, fit.until), heads);
+      at = fit.until;
+    }
   }
 
   /** A whole page in which nothing is wrong. */
@@ -170,7 +183,7 @@ export class LogReader {
     const isWhole = until - from === PAGE;
     const above = isWhole ? completedBy(from, until, PAGE_HEIGHT) : [];
     const [rows, tiles, nodes] = await Promise.all([
-      readLeaves(this.#db, from, until),
+      readLightLeaves(this.#db, [from, until], MOST_BYTES),
       isWhole ? readRuns(this.#db, tilesOver(from, until)) : [],
       above.length === 0 ? [] : this.#read(above),
     ]);

@@ -132,6 +132,21 @@ export async function readLeaves(tx: Tx, from: number, until: number): Promise<L
   );
 }
 
+/** The same, unless they come to more than so many bytes: none then. */
+export async function readLightLeaves(
+  tx: Tx,
+  [from, until]: readonly [from: number, until: number],
+  bytes: number,
+): Promise<LeafRow[]> {
+  return tx.query<LeafRow>(
+    `SELECT l."index"::float8 AS "index", l.entry, encode(l."leafHash", 'hex') AS "leafHash" FROM midctl_log l
+      WHERE l."index" >= $1::bigint AND l."index" < $2::bigint
+        AND (SELECT coalesce(sum(octet_length(w.entry)), 0) FROM midctl_log w WHERE w."index" >= $1::bigint AND w."index" < $2::bigint) <= $3::bigint
+      ORDER BY l."index"`,
+    [from, until, bytes],
+  );
+}
+
 /** Entries outside of what the head says, so many at most, by index. */
 export async function readOutside(tx: Tx, limit: number): Promise<LeafRow[]> {
   return tx.query<LeafRow>(

@@ -84,6 +84,26 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
     });
   });
 
+  test("is read in parts where entries are large, and no part is overlooked", async () => {
+    const undone = new Error("undone");
+    let found: Verified | null = null;
+    await database.db
+      .transaction(async (tx) => {
+        await unlock(tx);
+        await tx.query(
+          "ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_entry_size_check",
+        );
+        await tx.query(
+          `UPDATE midctl_log SET entry = entry || repeat(' ', 9000000) WHERE "index" BETWEEN 20 AND 24`,
+        );
+        found = await verifyLog(tx, { checkpoints: scene.checkpoints, verified: 0, onProgress: () => {} });
+        throw undone;
+      })
+      .catch((error: unknown) => expect(error).toBe(undone));
+
+    expect(found).toMatchObject({ found: 1, findings: [{ kind: "altered", from: 20, to: 24 }] });
+  });
+
   test.each(rounds)("names whatever an owner does with the triggers off, round %i", async (round) => {
     const faults: string[] = [];
     for (const tampering of eachTampering(createRandom(7, round), scene)) {
