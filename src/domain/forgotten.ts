@@ -1,7 +1,9 @@
 /**
  * What a log had decided that a database no longer knows, by the entries that it lost: what is to be revoked, paused, to end sooner
- * or to be idle for less again. What widened anybody's reach is not brought back.
+ * or to be idle for less again, and what else had narrowed anybody's reach. What widened it is not brought back.
  */
+import { type ForgottenLimit, ForgottenLimits } from "./forgotten-limits.ts";
+import { afterOf, type LostEntry } from "./lost-entry.ts";
 
 export type Wish = "revoke" | "pause" | "expire" | "idle";
 
@@ -17,22 +19,22 @@ export interface ForgottenStep {
   readonly entry: number;
   readonly action: string;
   readonly at: string;
-}
-
-interface Said {
-  readonly index: number;
-  readonly action: string;
-  readonly at: string;
+  /** The public id of the identity it is about, or whose credential. */
   readonly identity: string | null;
-  readonly credential: string | null;
-  readonly token: string | null;
-  readonly details: Readonly<Record<string, unknown>>;
 }
 
 /** What ends for ever: a superseded or abandoned credential had ended as well, and its successor is not known. */
 const FINAL = new Set(["revoke", "supersede", "abandon"]);
 /** Of which nothing is lost that would let anybody in, and which follow from others. */
 const IDLE = new Set(["credential.activate", "events.seal"]);
+/** What ends anything comes first, and of that identities: with one of these its credentials end. */
+const ORDER = { revoke: 0, pause: 1, expire: 2, idle: 2 };
+const KINDS = { identity: 0, credential: 1, token: 2 };
+
+/** The order in which steps are done again. */
+export function byUrgency(a: ForgottenStep, b: ForgottenStep): number {
+  return ORDER[a.does] - ORDER[b.does] || KINDS[a.kind] - KINDS[b.kind] || a.entry - b.entry;
+}
 
 /** Reads lost entries in their order. */
 export class Forgotten {
@@ -41,63 +43,90 @@ export class Forgotten {
   readonly #ends = new Map<string, ForgottenStep>();
   readonly #idles = new Map<string, ForgottenStep>();
   readonly #born = new Set<string>();
+  /** Legacy tokens that became credentials of an identity's, by its public id: the tokens themselves there were before. */
+  readonly #adopted = new Map<string, string>();
+  readonly #limits = new ForgottenLimits();
   readonly #others = new Map<string, number>();
   /** Entries read. */
   count = 0;
 
   /** @param entry its exact text */
   take(entry: string): void {
-    const said = JSON.parse(entry) as Said;
+    const said = JSON.parse(entry) as LostEntry;
     this.count++;
+    const isLimit = this.#limits.take(said);
     if (IDLE.has(said.action)) return;
     const [noun = "", verb = ""] = said.action.split(".");
     const publicId =
       noun === "identity" ? said.identity : noun === "credential" ? said.credential : said.token;
     if ((noun !== "identity" && noun !== "credential" && noun !== "token") || publicId === null) {
-      this.#other(said.action);
+      if (!isLimit) this.#other(said.action);
       return;
     }
     const key = `${noun} ${publicId}`;
-    if (verb === "create" || verb === "issue" || verb === "adopt") this.#born.add(key);
-    // An unborn one's token is unknown, and refused as it is.
-    if (this.#born.has(key)) this.#other(said.action);
-    else this.#decide(key, noun, publicId, verb, said);
+    if (said.action === "credential.adopt") this.#adopted.set(publicId, said.identity ?? "");
+    else if (verb === "create" || verb === "issue" || verb === "adopt") this.#born.add(key);
+    if (noun === "identity" && FINAL.has(verb)) this.#endAdopted(publicId, said);
+    if (noun === "credential" && this.#adopted.has(publicId)) {
+      if (FINAL.has(verb)) this.#end({ ...said, credential: null }, "token", publicId);
+    } else if (this.#born.has(key))
+      // An unborn one's token is unknown, and refused as it is.
+      this.#other(said.action);
+    else this.#decide(key, noun, publicId, verb, said, isLimit);
   }
 
-  /** What is to be done again, identities first: with one of these its credentials end. */
+  /** What is to be done again, in this order. */
   steps(): ForgottenStep[] {
-    const order = { identity: 0, credential: 1, token: 2 };
     const others = [...this.#ends, ...this.#idles].flatMap(([key, step]) =>
       this.#standings.get(key)?.does === "revoke" ? [] : [step],
     );
-    return [...this.#standings.values(), ...others].sort(
-      (a, b) => order[a.kind] - order[b.kind] || a.entry - b.entry,
-    );
+    return [...this.#standings.values(), ...others].sort(byUrgency);
   }
 
-  /** How many entries there are of each action that is not brought back. */
+  /** What else had narrowed anybody's reach, and is for people to do again. */
+  limits(): ForgottenLimit[] {
+    return this.#limits.all((token) => this.#standings.get(`token ${token}`)?.does === "revoke");
+  }
+
+  /** How many entries there are of each action that is not brought back, and had narrowed nothing. */
   others(): Readonly<Record<string, number>> {
     return Object.fromEntries([...this.#others].sort());
   }
 
-  #decide(key: string, kind: ForgottenStep["kind"], publicId: string, verb: string, said: Said): void {
-    const { index: entry, action, at, details } = said;
-    const step = { kind, publicId, expiresAt: null, idleTtl: null, entry, action, at };
+  /** With an identity end the tokens that it had adopted: of these, credentials or not, there is a row. */
+  #endAdopted(identity: string, said: LostEntry): void {
+    for (const [token, owner] of this.#adopted) if (owner === identity) this.#end(said, "token", token);
+  }
+
+  #end(said: LostEntry, kind: ForgottenStep["kind"], publicId: string): void {
+    const key = `${kind} ${publicId}`;
+    if (this.#standings.get(key)?.does === "revoke") return;
+    this.#standings.set(key, { ...stepOf(said, kind, publicId), does: "revoke" });
+  }
+
+  #decide(
+    key: string,
+    kind: ForgottenStep["kind"],
+    publicId: string,
+    verb: string,
+    said: LostEntry,
+    isLimit: boolean,
+  ): void {
+    const step = stepOf(said, kind, publicId);
     const before = this.#standings.get(key)?.does;
     const isUpdate = verb === "update" && kind === "identity";
-    const end = isUpdate ? afterOf(details.expiresAt) : undefined;
-    const idle = isUpdate ? afterOf(details.idleTtl) : undefined;
+    const end = isUpdate ? afterOf(said.details.expiresAt) : undefined;
+    const idle = isUpdate ? afterOf(said.details.idleTtl) : undefined;
     // A life may have become longer again: the last word counts, and where that is longer than what the database has it is let be.
     if (idle !== undefined) this.#idles.delete(key);
     if (typeof idle === "number") this.#idles.set(key, { ...step, does: "idle", idleTtl: idle });
-    if (FINAL.has(verb)) {
-      if (before !== "revoke") this.#standings.set(key, { ...step, does: "revoke" });
-    } else if (verb === "pause") this.#standings.set(key, { ...step, does: "pause" });
+    if (FINAL.has(verb)) this.#end(said, kind, publicId);
+    else if (verb === "pause") this.#standings.set(key, { ...step, does: "pause" });
     // An end is only ever brought forward.
     else if (typeof end === "string") this.#ends.set(key, { ...step, does: "expire", expiresAt: end });
     else if (typeof idle !== "number") {
       if (verb === "resume" && before === "pause") this.#standings.delete(key);
-      this.#other(action);
+      if (!isLimit) this.#other(said.action);
     }
   }
 
@@ -106,7 +135,10 @@ export class Forgotten {
   }
 }
 
-/** What a change of a field, `[before, after]`, set it to; undefined where it was not changed. */
-function afterOf(change: unknown): unknown {
-  return Array.isArray(change) ? change[1] : undefined;
+function stepOf(
+  { index: entry, action, at, identity }: LostEntry,
+  kind: ForgottenStep["kind"],
+  publicId: string,
+): Omit<ForgottenStep, "does"> {
+  return { kind, publicId, expiresAt: null, idleTtl: null, entry, action, at, identity };
 }

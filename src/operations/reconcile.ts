@@ -1,18 +1,20 @@
 import type { Database, Tx } from "../db/database.ts";
 import { originOf } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
-import { Forgotten, type ForgottenStep } from "../domain/forgotten.ts";
+import { byUrgency, Forgotten, type ForgottenStep } from "../domain/forgotten.ts";
 import type { ExportedLeaves } from "../domain/log-export.ts";
 import { formatCredential, formatToken } from "../domain/reference.ts";
 import { readNodesOf } from "../domain/tile.ts";
-import { readSlugs } from "../repository/standing.ts";
+import { readServer } from "../repository/overview.ts";
+import { isInGrace, readSlugs } from "../repository/standing.ts";
 import { readTree } from "../repository/tree.ts";
 import type { ExportedLog } from "./audit-verify.ts";
 import type { Request } from "./change.ts";
-import { readTarget } from "./control.ts";
+import { readTarget, type Target } from "./control.ts";
 import { updateIdentity } from "./identity-update.ts";
 import { requireEnvironment } from "./lookup.ts";
 import { pauseTarget } from "./pause.ts";
+import { type OpenLimit, readLimits } from "./reconcile-limits.ts";
 import { revokeTarget } from "./revoke.ts";
 
 export interface Reconciliation {
@@ -22,7 +24,9 @@ export interface Reconciliation {
   /** Entries that the export has and the database lost. */
   readonly lost: number;
   readonly steps: readonly ReconcileStep[];
-  /** How many lost entries there are of each action that is not brought back. */
+  /** What else had narrowed anybody's reach, and is for people to do again. */
+  readonly limits: readonly OpenLimit[];
+  /** How many lost entries there are of each action that is not brought back, and had narrowed nothing. */
   readonly others: Readonly<Record<string, number>>;
 }
 
@@ -31,6 +35,12 @@ export interface ReconcileStep extends ForgottenStep {
   readonly ref: string | null;
   /** `unknown`: the database has no such thing, so nobody gets in by it. */
   readonly state: "needed" | "done" | "unknown";
+}
+
+/** What could not be done again, and why. */
+export interface Refused {
+  readonly step: ReconcileStep;
+  readonly error: MidctlError;
 }
 
 /** Leaves compared at once. */
@@ -72,6 +82,7 @@ export async function planReconciliation(
     common,
     lost: forgotten.count,
     steps: await standings(db, steps),
+    limits: await readLimits(db, forgotten.limits()),
     others: forgotten.others(),
   };
 }
@@ -99,9 +110,12 @@ async function standings(db: Tx, steps: readonly ForgottenStep[]): Promise<Recon
   const found: ReconcileStep[] = [];
   for (const step of steps) {
     const ref = refOf(step, slugs);
-    found.push({ ...step, ref, state: ref === null ? "unknown" : await stateOf(db, ref, step) });
+    found.push(
+      ref === null ? { ...step, ref, state: "unknown" } : { ...step, ref, ...(await stateOf(db, ref, step)) },
+    );
   }
-  return found;
+  // What is done of one may be another than what was wished for.
+  return found.sort(byUrgency);
 }
 
 function refOf({ kind, publicId }: ForgottenStep, slugs: ReadonlyMap<string, string>): string | null {
@@ -109,50 +123,81 @@ function refOf({ kind, publicId }: ForgottenStep, slugs: ReadonlyMap<string, str
   return kind === "credential" ? formatCredential(publicId) : formatToken(publicId);
 }
 
-/** What still stands open, by what the database says now. */
+/** What still stands open, by what the database says now, and what is to be done of it. */
 async function stateOf(
   db: Tx,
   ref: string,
   { does, expiresAt, idleTtl }: ForgottenStep,
-): Promise<ReconcileStep["state"]> {
+): Promise<Pick<ReconcileStep, "state" | "does">> {
   try {
-    const { status } = await readTarget(db, ref);
-    if (OVER.has(status)) return "done";
-    if (does === "pause") return status === "paused" ? "done" : "needed";
-    if (does === "revoke") return "needed";
+    const target = await readTarget(db, ref);
+    if (await isOver(db, target)) return { does, state: "done" };
+    if (does === "pause") {
+      if (target.status === "paused") return { does, state: "done" };
+      // What cannot be paused ends: its token would work again by being used.
+      return { does: UNPAUSABLE.has(target.status) ? "revoke" : does, state: "needed" };
+    }
+    if (does === "revoke") return { does, state: "needed" };
     const [standing] = await readSlugs(db, [], ref);
-    if (does === "idle")
-      return (standing?.idleTtl ?? Number.POSITIVE_INFINITY) <= (idleTtl ?? 0) ? "done" : "needed";
-    return standing?.expiresAt != null && standing.expiresAt <= (expiresAt ?? "") ? "done" : "needed";
+    const isDone =
+      does === "idle"
+        ? (standing?.idleTtl ?? Number.POSITIVE_INFINITY) <= (idleTtl ?? 0)
+        : standing?.expiresAt != null && standing.expiresAt <= (expiresAt ?? "");
+    return { does, state: isDone ? "done" : "needed" };
   } catch (error) {
-    if (error instanceof MidctlError && error.code === "not_found") return "unknown";
+    if (error instanceof MidctlError && error.code === "not_found") return { does, state: "unknown" };
     throw error;
   }
 }
 
+/** Whether nobody gets in by it any more, whatever is done to it. */
+async function isOver(db: Tx, { status, reference }: Target): Promise<boolean> {
+  // Superseded it works on, as long as its grace lasts.
+  if (status === "superseded" && reference.kind === "credential")
+    return !(await isInGrace(db, reference.publicId));
+  return OVER.has(status);
+}
+
 const OVER: ReadonlySet<string> = new Set(["revoked", "superseded", "abandoned", "expired"]);
+const UNPAUSABLE: ReadonlySet<string> = new Set(["pending", "superseded"]);
 
 /**
- * Does again what is needed, each by a transaction of its own as its own command would.
- * @param onDone after each
- * @throws MidctlError `approval_required` in a protected environment, before anything is done; and as revoking, pausing and updating do:
+ * Does again what is needed, each by a transaction of its own as its own command would. What is refused is told, and the others are done.
+ * @param onDone after each, with how many were done
+ * @throws MidctlError `approval_required` in a protected environment, before anything is done; `unavailable` and `interrupted` as they come:
  * what was done before stands
  */
 export async function reconcile(
   db: Database,
   request: Request,
-  { steps }: Reconciliation,
+  { steps }: Pick<Reconciliation, "steps">,
   onDone: (done: number) => void,
-): Promise<void> {
+): Promise<readonly Refused[]> {
   const needed = steps.filter(({ state }) => state === "needed");
   await refuseProtected(db, needed);
+  const refused: Refused[] = [];
   for (const [at, step] of needed.entries()) {
     const reason =
       request.reason ?? `log_${step.entry}, ${step.action} of ${step.at}, which a restore had lost`;
-    await again(db, { ...request, reason }, step);
-    onDone(at + 1);
+    try {
+      await again(db, { ...request, reason }, step);
+    } catch (error) {
+      if (!(error instanceof MidctlError) || ENDING.has(error.code)) throw error;
+      refused.push({ step, error });
+    }
+    onDone(at + 1 - refused.length);
   }
+  return refused;
 }
+
+/** After which nothing more would come of it. */
+const ENDING: ReadonlySet<string> = new Set([
+  "unavailable",
+  "interrupted",
+  "schema_version",
+  "denied",
+  "internal",
+]);
 
 async function again(
   db: Database,
@@ -169,23 +214,50 @@ async function again(
   }
   const target = await readTarget(db, ref);
   // With an identity that was revoked just now its credentials ended.
-  if (OVER.has(target.status)) return;
+  if (await isOver(db, target)) return;
   await (does === "revoke" ? revokeTarget : pauseTarget)(db, request, target);
 }
 
 async function refuseProtected(db: Tx, needed: readonly ReconcileStep[]): Promise<void> {
   const environment = await requireEnvironment(db);
   if (!environment.protected || needed.length === 0) return;
-  const refs = (does: string): string =>
-    needed.flatMap((step) => (step.does === does ? [step.ref] : [])).join(" ");
-  const commands = (["revoke", "pause"] as const).flatMap((does) =>
-    refs(does) === "" ? [] : [`midctl ${does} ${refs(does)} --key KEY`],
-  );
   throw new MidctlError(
     "approval_required",
-    `${environment.name} is protected: what was forgotten is done again by an approval; nothing was changed.`,
+    `${environment.name} is protected: what was forgotten is done again by approvals; nothing was changed.`,
     {
-      hint: `Request it: ${commands.join("; ") || "midctl identity update REF --expires TIME --idle-ttl DURATION --key KEY"}`,
+      hint: `Request ${needed.length === 1 ? "it" : "them"}: ${requests(needed, (await readServer(db)).clock).join("; ")}`,
     },
   );
+}
+
+/** The commands that request it: one for all that is revoked, one for all that is paused, and one for each other. */
+function requests(needed: readonly ReconcileStep[], now: number): string[] {
+  const ended = new Set(
+    needed.flatMap(({ kind, does, publicId }) =>
+      kind === "identity" && does === "revoke" ? [publicId] : [],
+    ),
+  );
+  const refs = (does: string): string[] =>
+    needed.flatMap((step) =>
+      // An identity's credentials end with it, and a line of a plan for each would find that done.
+      step.does !== does ||
+      step.ref === null ||
+      (step.kind === "credential" && ended.has(step.identity ?? ""))
+        ? []
+        : [step.ref],
+    );
+  const controls = ["revoke", "pause"].flatMap((does) =>
+    refs(does).length === 0 ? [] : [`midctl ${does} ${refs(does).join(" ")} --key KEY`],
+  );
+  const updates = needed.flatMap(({ does, ref, expiresAt, idleTtl }) => {
+    if (does === "idle") return [`midctl identity update ${ref} --idle-ttl ${idleTtl}s --key KEY`];
+    if (does !== "expire") return [];
+    const left = Math.floor((Date.parse(expiresAt ?? "") - now) / 1000);
+    return [
+      left > 0
+        ? `midctl identity update ${ref} --expires ${left}s --key KEY`
+        : `midctl revoke ${ref} --key KEY`,
+    ];
+  });
+  return [...controls, ...updates];
 }

@@ -66,6 +66,15 @@ export async function readCredentialStandings(
   ]);
 }
 
+/** Whether a superseded credential is still in its grace, and works. */
+export async function isInGrace(tx: Tx, publicId: string): Promise<boolean> {
+  const [row] = await tx.query<{ grace: boolean }>(
+    `SELECT c."graceUntil" > midctl_now() AS grace FROM machine_identity_credential c WHERE c."publicId" = $1 AND c.status = 'superseded'`,
+    [publicId],
+  );
+  return row?.grace === true;
+}
+
 /** The live credentials of these identities that were issued before a moment (RFC 3339), identity by identity. */
 export async function readLiveIssuedBefore(
   tx: Tx,

@@ -90,9 +90,7 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
     await database.db
       .transaction(async (tx) => {
         await unlock(tx);
-        await tx.query(
-          "ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_entry_size_check",
-        );
+        await tx.query("ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_entry_size_check");
         await tx.query(
           `UPDATE midctl_log SET entry = entry || repeat(' ', 9000000) WHERE "index" BETWEEN 20 AND 24`,
         );

@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { ExportReader, isHead } from "../../domain/log-export.ts";
 import { acceptHead, compareHead } from "../../operations/accept-head.ts";
-import { planReconciliation, reconcile } from "../../operations/reconcile.ts";
+import { planReconciliation, type Refused, reconcile } from "../../operations/reconcile.ts";
 import type { VerbContext } from "../context.ts";
 import { showView } from "../deliver.ts";
 import { openHeadFile } from "../head.ts";
@@ -60,10 +60,28 @@ const replayedSchema = z.object({
         at: z.string(),
         /** As it stood before: to be done again, done since, or of something that the database does not know. */
         state: z.enum(["needed", "done", "unknown"]),
+        /** Why it was not done again; null where it was, or was not tried. */
+        problem: z.nullable(z.string()),
       }),
     ),
   ),
-  /** How many forgotten entries there are of each action that is not brought back. */
+  /** What else had narrowed anybody's reach, and is for people to do again. */
+  limits: z.readonly(
+    z.array(
+      z.object({
+        /** Index of the entry that decided it last. */
+        entry: z.number(),
+        action: z.string(),
+        at: z.string(),
+        /** What is so because it was forgotten. */
+        says: z.string(),
+        /** The command that does it again; null where none of midctl's does. */
+        mend: z.nullable(z.string()),
+        state: z.enum(["open", "done"]),
+      }),
+    ),
+  ),
+  /** How many forgotten entries there are of each action that is not brought back, and had narrowed nothing. */
   notReplayed: z.record(z.string(), z.number()),
   /** Whether what was needed was done again. */
   applied: z.boolean(),
@@ -75,7 +93,7 @@ export const auditReconcile = defineVerb({
   summary:
     "Do again what a restored database forgot, or accept what it has lost, by an export or the head that verifiers keep",
   description:
-    "With --export an export of the log from before: whatever its entries had revoked, paused, ended sooner or let be idle for less, and the database forgot, is shown, and done again once that is confirmed; what widened anybody's reach is not brought back. With --head-file it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
+    "With --export an export of the log from before: whatever its entries had revoked, paused, ended sooner or let be idle for less, and the database forgot, is shown, and done again once that is confirmed. What else narrowed somebody's reach (rights of database roles, approvals that were rejected, cancelled or used, protection, deleted workspaces, adoptions, a sunset) is listed with the command that does it again, and is exit 8 while any is open. What widened anybody's reach is not brought back. With --head-file it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
   examples: [
     {
       command: "midctl audit reconcile --export /mnt/elsewhere/log.jsonl --dry-run",
@@ -106,7 +124,7 @@ export const auditReconcile = defineVerb({
   changes: true,
   async run({ headFile, accept, export: path }, context) {
     if (path !== undefined) {
-      if (!accept) return { document: await replay(path, context) };
+      if (!accept) return replay(path, context);
       throw new MidctlError("usage", "--export comes before --accept; nothing was changed", {
         hint: "run it with --export first, and again with --accept once nothing more is needed",
       });
@@ -124,7 +142,7 @@ export const auditReconcile = defineVerb({
       if (context.canAsk() && !context.yes) context.notice(REVIVED);
       const others = lost.from === null ? "others than" : "in the place of";
       await context.confirm({
-        action: `accept a log of ${found.size} entries, ${others} the ${kept.size} that were seen,`,
+        action: `accept a log of ${found.size} entries, ${others} the ${kept.size} that were seen`,
         name: String(found.size),
       });
       if (!context.dryRun) await acceptHead(file, comparison);
@@ -146,32 +164,41 @@ export const auditReconcile = defineVerb({
   view: (document) => ("steps" in document ? viewReplayed(document) : viewAuditReconcile(document)),
 });
 
-async function replay(path: string, context: VerbContext): Promise<ReplayedDocument> {
+async function replay(
+  path: string,
+  context: VerbContext,
+): Promise<{ readonly document: ReplayedDocument; readonly exit?: 0 | 8 }> {
   const undone = "nothing was changed";
   const exported = readExported(path, undone);
   const db = await context.database();
   const plan = await planReconciliation(db, exported, (from) => entriesOf(path, from, undone));
   const needed = plan.steps.filter(({ state }) => state === "needed").length;
-  const document: ReplayedDocument = {
+  const documentOf = (refused: readonly Refused[]): ReplayedDocument => ({
     origin: plan.origin,
     export: path,
     common: plan.common,
     forgotten: plan.lost,
-    steps: plan.steps.map(({ kind: _kind, publicId: _publicId, ...step }) => step),
+    steps: plan.steps.map((step) => {
+      const { kind: _kind, publicId: _publicId, identity: _identity, ...shown } = step;
+      return { ...shown, problem: refused.find((each) => each.step === step)?.error.message ?? null };
+    }),
+    limits: plan.limits,
     notReplayed: plan.others,
     applied: false,
-  };
-  if (needed === 0 || context.dryRun) return document;
-  if (context.canAsk() && !context.yes) await showView(viewReplayed(document), context);
+  });
+  if (context.dryRun) return { document: documentOf([]) };
+  const isOpen = plan.limits.some(({ state }) => state === "open");
+  if (needed === 0) return { document: documentOf([]), exit: isOpen ? 8 : 0 };
+  if (context.canAsk() && !context.yes) await showView(viewReplayed(documentOf([])), context);
   await context.confirm({
     action: needed === 1 ? "do this again" : `do these ${needed} again`,
     name: String(needed),
   });
-  await reconcile(db, requestFrom(context), plan, (done) => {
+  const refused = await reconcile(db, requestFrom(context), plan, (done) => {
     context.standBy(`${done} of ${needed} were done again and stand; the same command does the rest`);
     if (needed > 20) context.progress({ done, failed: 0, of: needed });
   });
-  return { ...document, applied: true };
+  return { document: { ...documentOf(refused), applied: true }, exit: isOpen || refused.length > 0 ? 8 : 0 };
 }
 
 /** The exact text of each entry from an index on. */

@@ -39,7 +39,8 @@ export function viewAuditReconcile({
 
 function describeLost({ from, to }: NonNullable<AuditReconcileDocument["lost"]>): string {
   if (from === null) return `some of the entries up to log_${to}`;
-  return from === to ? `log_${to}` : `log_${from} to log_${to}`;
+  // A log that was restored and has grown since lost more than it is short of.
+  return `${from === to ? `log_${to}` : `log_${from} to log_${to}`} at least; \`--export\` tells since when`;
 }
 
 function sayStep(
@@ -57,9 +58,12 @@ const STATES = {
   unknown: "not known here",
 } as const;
 
+const AGAIN = { text: "done again", tone: "good" } as const;
+const REFUSED = { text: "refused", tone: "bad" } as const;
+
 /** What an export knows and the database forgot, and whether it was done again. */
 export function viewReplayed(document: ReplayedDocument): View {
-  const { common, forgotten, steps, notReplayed, applied } = document;
+  const { common, forgotten, steps, limits, notReplayed, applied } = document;
   const others = Object.entries(notReplayed).map(([action, count]) => `${count} ${action}`);
   const needed = steps.filter(({ state }) => state === "needed").length;
   return [
@@ -80,21 +84,34 @@ export function viewReplayed(document: ReplayedDocument): View {
               { title: "WHAT", fixed: true },
               { title: "REF", fixed: true },
               { title: "HERE", fixed: true },
-              { title: "BY" },
+              { title: "BY", fixed: true },
               { title: "WHEN" },
             ],
-            rows: steps.map(({ does, ref, state, entry, action, at, expiresAt, idleTtl }) => [
+            rows: steps.map(({ does, ref, state, entry, action, at, expiresAt, idleTtl, problem }) => [
               sayStep(does, expiresAt, idleTtl),
               ref,
-              applied && state === "needed" ? ({ text: "done again", tone: "good" } as const) : STATES[state],
+              problem !== null ? REFUSED : applied && state === "needed" ? AGAIN : STATES[state],
               `log_${entry} ${action}`,
               time(at),
             ]),
           } as const,
         ]),
+    ...steps.flatMap(({ does, ref, problem }) =>
+      problem === null
+        ? []
+        : [{ kind: "line", cells: [`Not done again: ${does} ${ref}. ${problem}`] } as const],
+    ),
+    ...limits.flatMap(({ entry, action, says, mend, state }) =>
+      state === "done"
+        ? []
+        : [
+            { kind: "line", cells: [`Open: ${says} (log_${entry} ${action}).`] } as const,
+            ...(mend === null ? [] : [{ kind: "line", cells: [`  ${mend}`] } as const]),
+          ],
+    ),
     ...(others.length === 0
       ? []
-      : [{ kind: "notice", text: `Not brought back: ${others.join(", ")}.` } as const]),
+      : [{ kind: "line", cells: [`Not brought back: ${others.join(", ")}.`] } as const]),
     ...(applied || needed === 0
       ? []
       : [{ kind: "notice", text: `${needed} to be done again; nothing was changed yet.` } as const]),

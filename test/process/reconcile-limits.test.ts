@@ -1,0 +1,146 @@
+import { createHash, randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runSql } from "../support/databases.ts";
+import { backUp } from "./backup.ts";
+import { type Answer, type Desk, openDesk } from "./desk.ts";
+
+/** A database that was restored from before, with what is easily taken for done, and what no one command does again. */
+describe("midctl audit reconcile --export, of what is neither an identity's nor a credential's end", () => {
+  let desk: Desk;
+  let file: string;
+  let restored: { readonly MIDCTL_DATABASE_URL: string };
+  let plan: Answer;
+  let outcome: Answer;
+  let exit: number | null;
+  const tokens: Record<string, string> = {};
+  const refs: Record<string, string> = {};
+
+  beforeAll(async () => {
+    desk = await openDesk();
+    file = join(desk.directory, "log.jsonl");
+    for (const slug of ["graced", "pending", "owner", "later"]) await desk.identity(slug);
+    for (const name of ["revoked", "alone", "halted", "sunset"]) await legacyToken(name);
+    const graced = await desk.activeCredential("graced");
+    const next = await desk.ask("credential rotate graced --grace 24h");
+    await desk.ask("credential activate", { stdin: `${next.token}\n` });
+    const pending = await desk.issue("pending");
+    const later = await desk.activeCredential("later");
+    Object.assign(tokens, { graced: graced.token, pending: pending.token, later: later.token });
+    Object.assign(refs, { graced: graced.id, pending: pending.id, later: later.id });
+    restored = await backUp(desk, "before");
+
+    await desk.ask(["revoke", graced.id, "--yes"]);
+    await desk.ask("credential activate", { stdin: `${pending.token}\n` });
+    await desk.ask(["pause", pending.id]);
+    await desk.ask(["identity", "adopt", String(refs.revoked), "--slug", "born", "--owner", "team"]);
+    await desk.ask("revoke born --yes");
+    await desk.ask(["identity", "adopt", String(refs.alone), "--identity", "owner", "--name", "alone"]);
+    await desk.ask(["revoke", String(refs.alone).replace("at_", "mc_"), "--yes"]);
+    await desk.ask(["identity", "adopt", String(refs.halted), "--identity", "owner", "--name", "halted"]);
+    await desk.ask("pause owner");
+    await desk.ask("token sunset --after 2099-01-01T00:00:00Z --yes");
+    await desk.ask(["revoke", later.id, "--yes"]);
+    await desk.ask(["audit", "export", "--out", file]);
+
+    plan = await desk.ask(["audit", "reconcile", "--export", file, "--dry-run"], { env: restored });
+    const ran = await desk.run(["audit", "reconcile", "--export", file, "--yes", "--json"], {
+      env: restored,
+    });
+    [outcome, exit] = [JSON.parse(ran.stdout), ran.code];
+  });
+  afterAll(() => desk.dispose());
+
+  it("revokes again a credential that is in its grace, which works that long", async () => {
+    expect(stepOf(plan, "graced")).toMatchObject({ does: "revoke", state: "needed" });
+    expect(await works("graced")).toBe(false);
+  });
+
+  it.each(["revoked", "alone"])(
+    "revokes the legacy token that was adopted and then revoked: %s",
+    async (name) => {
+      expect(stepOf(plan, name)).toMatchObject({ does: "revoke", state: "needed" });
+      expect(await works(name)).toBe(false);
+    },
+  );
+
+  it("revokes a pending credential that had been paused: a use would let it in", async () => {
+    expect(stepOf(plan, "pending")).toMatchObject({ does: "revoke", action: "credential.pause" });
+    expect(await works("pending")).toBe(false);
+  });
+
+  it("does what ends first, and all of it", async () => {
+    const order = plan.steps.map(({ does }: Answer) => does);
+
+    expect(order.lastIndexOf("revoke")).toBeLessThan(order.indexOf("pause"));
+    expect(await works("later")).toBe(false);
+    expect(outcome).toMatchObject({ applied: true });
+  });
+
+  it("names an adoption that was lost, with the command that does it again, and is not done while it is open", async () => {
+    const [open] = limits(outcome, "credential.adopt");
+
+    expect(exit).toBe(8);
+    expect(open).toEqual(
+      expect.objectContaining({
+        state: "open",
+        says: expect.stringContaining(`${refs.halted}, which owner had adopted`),
+        mend: `midctl identity adopt ${refs.halted} --identity owner`,
+      }),
+    );
+    expect(limits(outcome, "credential.adopt")).toHaveLength(1);
+  });
+
+  it("names an end of legacy tokens that was lost", async () => {
+    expect(limits(outcome, "token.update")).toMatchObject([
+      {
+        state: "open",
+        says: "1 legacy token would end later than 2099-01-01T00:00:00.000Z",
+        mend: "midctl token sunset --after 2099-01-01T00:00:00.000Z",
+      },
+    ]);
+  });
+
+  it("tells a person what is open, also where nothing is to be changed", async () => {
+    const { stdout } = await desk.run(["audit", "reconcile", "--export", file, "--dry-run"], {
+      env: restored,
+    });
+
+    expect(stdout).toContain(`midctl identity adopt ${refs.halted} --identity owner`);
+    expect(stdout).toMatch(/^Not brought back: .*1 identity\.create/m);
+  });
+
+  it("has nothing more to do once each of these commands was given", async () => {
+    for (const { mend } of outcome.limits) {
+      const { code } = await desk.run([...mend.split(" ").slice(1), "--yes"], { env: restored });
+      expect(code).toBe(0);
+    }
+
+    const again = await desk.ask(["audit", "reconcile", "--export", file, "--yes"], { env: restored });
+    expect(again.limits.map(({ state }: Answer) => state)).toEqual(["done", "done"]);
+  });
+
+  const stepOf = (document: Answer, name: string): Answer =>
+    document.steps.find(({ ref }: Answer) => ref === refs[name]);
+  const limits = (document: Answer, action: string): Answer[] =>
+    document.limits.filter((each: Answer) => each.action === action);
+
+  async function works(name: string): Promise<boolean> {
+    const { code } = await desk.run("verify", { env: restored, stdin: `${tokens[name]}\n` });
+    return code === 0;
+  }
+
+  /** A token as a host made it before there were identities. */
+  async function legacyToken(name: string): Promise<void> {
+    const secret = `kan_${randomBytes(12).toString("hex")}`;
+    const publicId = randomBytes(6).toString("hex");
+    const hash = createHash("sha256").update(secret).digest("hex");
+    await runSql(
+      desk.directUrl,
+      `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ($1, $2, 'kan', $3)`,
+      [publicId, name, hash],
+    );
+    tokens[name] = secret;
+    refs[name] = `at_${publicId}`;
+  }
+});
