@@ -1,6 +1,7 @@
 /** A file that the log is exported to, and that later exports go on with. */
 import fs from "node:fs";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
 import { syncDirectory } from "../db/directory.ts";
 import { type Locking, lockByProgram, lockingFlags } from "../db/file-lock.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -24,6 +25,7 @@ const PART = 1024 * 1024;
 /** In bytes, of a head that begins an export, with the note in it. */
 const FIRST_LINE = 1024 * 1024;
 const LINE_FEED = 10;
+const breath = promisify(setImmediate);
 
 export interface ExportFile {
   /** Its last head; null where it is new, or empty. */
@@ -148,6 +150,24 @@ export function isExportFile(path: string): boolean {
  * @throws MidctlError as the reader does, and `usage` for what cannot be read
  */
 export function* readExportFile(path: string, reader: ExportReader, undone: string): Generator<ExportLine> {
+  for (const line of readSteps(path, reader, undone)) if (line !== null) yield line;
+}
+
+/** The same, and between two parts an interruption is heard: a file may take long to be read. */
+export async function walkExportFile(
+  path: string,
+  reader: ExportReader,
+  undone: string,
+  take: (line: ExportLine) => void,
+): Promise<void> {
+  for (const line of readSteps(path, reader, undone)) {
+    if (line === null) await breath();
+    else take(line);
+  }
+}
+
+/** Every line, and null behind each part of the file. */
+function* readSteps(path: string, reader: ExportReader, undone: string): Generator<ExportLine | null> {
   const texts: (string | null)[] = [];
   const splitter = new LineSplitter(LONGEST_LINE, (line) => texts.push(line?.toString("utf8") ?? null));
   let file: number | undefined;
@@ -160,6 +180,7 @@ export function* readExportFile(path: string, reader: ExportReader, undone: stri
       if (length > 0) splitter.push(part.subarray(0, length));
       else splitter.end();
       for (const text of texts.splice(0)) yield reader.take(text, length > 0);
+      yield null;
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -177,13 +198,34 @@ export function* readExportFile(path: string, reader: ExportReader, undone: stri
  * @throws MidctlError as `readExportFile`, and for a file that ends in the middle
  */
 export function readExported(path: string, undone: string): ExportedLog {
-  const reader = new ExportReader(path, undone);
-  let leaves = new ExportedLeaves(0);
-  for (const line of readExportFile(path, reader, undone)) {
-    if (!isHead(line)) leaves.add(hashLeaf(line.entry));
-    else if (reader.first === line) leaves = new ExportedLeaves(line.size);
+  const log = new LeavesOf(path, undone);
+  for (const line of readExportFile(path, log.reader, undone)) log.take(line);
+  return log.end();
+}
+
+/** The same, as `walkExportFile` reads. */
+export async function walkExported(path: string, undone: string): Promise<ExportedLog> {
+  const log = new LeavesOf(path, undone);
+  await walkExportFile(path, log.reader, undone, (line) => log.take(line));
+  return log.end();
+}
+
+class LeavesOf {
+  readonly reader: ExportReader;
+  #leaves = new ExportedLeaves(0);
+
+  constructor(path: string, undone: string) {
+    this.reader = new ExportReader(path, undone);
   }
-  return { leaves, head: { ...reader.end(), extensions: [] } };
+
+  take(line: ExportLine): void {
+    if (!isHead(line)) this.#leaves.add(hashLeaf(line.entry));
+    else if (this.reader.first === line) this.#leaves = new ExportedLeaves(line.size);
+  }
+
+  end(): ExportedLog {
+    return { leaves: this.#leaves, head: { ...this.reader.end(), extensions: [] } };
+  }
 }
 
 /** The last head of a file, and where it ends. Reads backwards, a part at a time, as far as it has to. */

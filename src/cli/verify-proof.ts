@@ -8,7 +8,7 @@ import { ExportReader } from "../domain/log-export.ts";
 import { judgeProof, LONGEST_PROOF, type LogProof, parseProof } from "../domain/proof.ts";
 import { quote } from "../domain/visible.ts";
 import { eachCheckpoint, readCheckpoints } from "./checkpoint-file.ts";
-import { isExportFile, readExportFile } from "./log-export-file.ts";
+import { isExportFile, walkExportFile } from "./log-export-file.ts";
 import { readRegularBytes } from "./regular-file.ts";
 
 export const proofVerdictSchema = z.object({
@@ -41,17 +41,17 @@ interface ProofInput {
 }
 
 /** @throws MidctlError `usage` for a file that is no proof, `conflict` for a proof that does not hold */
-export function verifyProof(input: ProofInput): ProofVerdict {
+export async function verifyProof(input: ProofInput): Promise<ProofVerdict> {
   return isExportFile(input.proof) ? verifyExport(input) : verifyOne(input);
 }
 
 /** An export is held against its own heads, and its entries against the checkpoints that saw them. */
-function verifyExport({ proof: path, checkpoint, checkpointKey }: ProofInput): ProofVerdict {
+async function verifyExport({ proof: path, checkpoint, checkpointKey }: ProofInput): Promise<ProofVerdict> {
   const key = checkpointKey ?? null;
   const kept = checkpoint === undefined ? null : readCheckpoints(checkpoint, key);
   const reader = new ExportReader(path, UNDONE);
   const judge = new ExportJudge(reader, { key, kept });
-  for (const line of readExportFile(path, reader, UNDONE)) judge.take(line);
+  await walkExportFile(path, reader, UNDONE, (line) => judge.take(line));
   const { head, ...verdict } = judge.end();
   const { origin, size } = head;
   const from = reader.first?.size ?? 0;

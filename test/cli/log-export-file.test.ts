@@ -1,9 +1,10 @@
-import fs, { mkdtempSync, rmSync } from "node:fs";
+import fs, { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { appendCheckpoint } from "../../src/cli/checkpoint-file.ts";
-import { openExportFile } from "../../src/cli/log-export-file.ts";
+import { openExportFile, walkExportFile } from "../../src/cli/log-export-file.ts";
+import { ExportReader, writeExportLine } from "../../src/domain/log-export.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -52,4 +53,27 @@ it("says why it is not locked where nothing can lock it", async () => {
 
   expect(file.unlocked).toBe(process.platform === "darwin" ? null : "there is no flock(1) here");
   file.close();
+});
+
+it("lets the event loop turn while a file is read, so that an interruption is heard", async () => {
+  const path = join(directory, "log.jsonl");
+  const root = Buffer.from("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "base64");
+  const entries = Array.from({ length: 3 }, (_, index) => ({ index, entry: "x".repeat(1024 * 1024) }));
+  const head = { origin: "midctl/test", size: 0, root, peaks: [], checkpoint: null };
+  writeFileSync(path, [head, ...entries].map(writeExportLine).join(""));
+  let turns = 0;
+  const count = (): void => {
+    turns++;
+    next = setImmediate(count);
+  };
+  let next = setImmediate(count);
+
+  const heard: number[] = [];
+  await walkExportFile(path, new ExportReader(path, "nothing was read"), "nothing was read", () => {
+    heard.push(turns);
+  });
+  clearImmediate(next);
+
+  expect(heard).toHaveLength(4);
+  expect(heard.at(-1)).toBeGreaterThan(1);
 });

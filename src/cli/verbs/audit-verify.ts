@@ -5,7 +5,7 @@ import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
 import { readVerified } from "../../operations/evidence.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
-import { readExported } from "../log-export-file.ts";
+import { walkExported } from "../log-export-file.ts";
 import { noteInDatabase } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
@@ -102,7 +102,7 @@ export const auditVerify = defineVerb({
     const { checkpoint, checkpointKey, proof, export: file } = input;
     if (proof !== undefined) {
       if (!input.new && file === undefined)
-        return { document: verifyProof({ proof, checkpoint, checkpointKey }) };
+        return { document: await verifyProof({ proof, checkpoint, checkpointKey }) };
       throw new MidctlError(
         "usage",
         `${input.new ? "--new" : "--export"} is of a database, and --proof is checked without one; nothing was checked`,
@@ -132,7 +132,7 @@ export const auditVerify = defineVerb({
         },
       );
     }
-    const exported = file === undefined ? null : readExported(file, "nothing was verified");
+    const exported = file === undefined ? null : await walkExported(file, "nothing was verified");
     const db = await context.database();
     const { root, findings, found, ...verified } = await verifyLog(db, {
       checkpoints: seen,
