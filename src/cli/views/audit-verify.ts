@@ -12,7 +12,10 @@ export function viewAuditVerify(document: LogVerdict): View {
       : [
           {
             kind: "table",
-            columns: [{ title: "found", fixed: true }, { title: "what" }],
+            columns: [
+              { title: "found", fixed: true },
+              { title: "what", words: true },
+            ],
             rows: findings.map(({ kind, says }) => [{ text: kind, tone: "bad" }, says] as const),
           } as const,
         ]),
