@@ -34,6 +34,8 @@ export interface ExportFile {
   readonly unfinished: number;
   /** Why it could not be locked; null where it is, until it is closed or the process ends. */
   readonly unlocked: string | null;
+  /** Whether a head is in it by now. */
+  hasHead(): boolean;
   /** Behind its last head, and behind what was appended before. @throws MidctlError `usage` */
   append(text: string): void;
   /** Syncs and closes it, once. Takes it away again where it was made here and nothing was written to it. */
@@ -45,28 +47,31 @@ export interface ExportFile {
  * @throws MidctlError `usage` for what cannot be written, `conflict` for a file of something else, and for one that is in use
  */
 export async function openExportFile(path: string): Promise<ExportFile> {
-  const guarded = <T>(work: () => T): T => {
+  const guard = <T>(explain: (error: unknown) => MidctlError, work: () => T): T => {
     try {
       return work();
     } catch (error) {
-      throw error instanceof MidctlError ? error : unusable(path, error);
+      throw error instanceof MidctlError ? error : explain(error);
     }
   };
+  const opening = <T>(work: () => T): T => guard((error) => unopened(path, error), work);
   const flags = lockingFlags(process.platform);
-  const { file, isMade } = guarded(() => openOrMake(path, flags));
+  const { file, isMade } = opening(() => openOrMake(path, flags));
   try {
-    if (!guarded(() => fs.fstatSync(file)).isFile()) throw notRegular(path);
+    if (!opening(() => fs.fstatSync(file)).isFile()) throw notRegular(path);
     const locking: Locking = flags !== 0 ? "taken" : await lockByProgram(file);
     // Whoever held it may have taken it away between the opening and the lock.
-    if (locking === "held" || !guarded(() => isAt(path, file))) throw inUse(path);
-    return guarded(() => {
+    if (locking === "held" || !opening(() => isAt(path, file))) throw inUse(path);
+    return opening(() => {
       const { size } = fs.fstatSync(file);
       const end = size === 0 ? { last: null, length: 0 } : findEnd(file, size, path);
       let [length, expected, isClosed] = [end.length, size, false];
+      const guarded = <T>(work: () => T): T => guard((error) => unusable(path, error, length > 0), work);
       return {
         last: end.last,
         unfinished: size - end.length,
         unlocked: locking === "taken" ? null : locking.unable,
+        hasHead: () => length > 0,
         append: (text) =>
           guarded(() => {
             if (fs.fstatSync(file).size !== expected) throw shared(path);
@@ -282,13 +287,36 @@ function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
 
-function unusable(path: string, error: unknown): MidctlError {
+const NO_FILE: Readonly<Record<string, string>> = {
+  ELOOP: "it is a symbolic link",
+  EISDIR: "it is a directory",
+};
+
+/** Before anything was asked of the database. */
+function unopened(path: string, error: unknown): MidctlError {
+  const code = codeOf(error) ?? "";
   return new MidctlError(
     "usage",
-    `${quote(path)} could not be written (${codeOf(error)}); what stands in it up to its last head is sound.`,
+    `${quote(path)} could not be opened (${NO_FILE[code] ?? code}); nothing was exported.`,
+    {
+      hint:
+        code === "ELOOP"
+          ? "Give --out the file itself."
+          : isFull(error)
+            ? "Make room there, and run the same command again."
+            : "Give --out a file in a directory that you may write to.",
+    },
+  );
+}
+
+/** @param hasHead whether there is a head in it */
+function unusable(path: string, error: unknown, hasHead: boolean): MidctlError {
+  return new MidctlError(
+    "usage",
+    `${quote(path)} could not be written (${codeOf(error)}); ${hasHead ? "what stands in it up to its last head is sound" : "nothing was exported"}.`,
     {
       hint: isFull(error)
-        ? "Make room there, and run the same command again: it goes on from that head."
+        ? `Make room there, and run the same command again${hasHead ? ": it goes on from that head" : ""}.`
         : "Give --out a file in a directory that you may write to.",
     },
   );

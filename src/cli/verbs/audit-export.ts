@@ -81,7 +81,9 @@ export const auditExport = defineVerb({
     }
     const file = await openExportFile(out);
     try {
-      const { document, alone } = await writeTo(file, out, from);
+      const { document, alone } = await writeTo(file, out, from).catch((error: unknown) => {
+        throw isDatabaseGone(error) ? lost(error, file, out) : error;
+      });
       file.close();
       return { document, shown: viewAuditExport(document, alone) };
     } finally {
@@ -138,6 +140,26 @@ export const auditExport = defineVerb({
   },
   view: viewAuditExport,
 });
+
+/** Whether the database went away, and not an agent that signs. */
+function isDatabaseGone(error: unknown): error is MidctlError {
+  if (!(error instanceof MidctlError) || error.code !== "unavailable") return false;
+  return typeof (error.details.reason ?? error.details.sqlState) === "string";
+}
+
+/** What there is when the database went away, as an interruption says it. */
+function lost({ message, details }: MidctlError, file: ExportFile, path: string): MidctlError {
+  const said = message.replace(/\.$/, "");
+  return file.hasHead()
+    ? new MidctlError("unavailable", `${said}; ${path} is sound up to its last head.`, {
+        hint: "Check that the server runs; the same command goes on from that head.",
+        details,
+      })
+    : new MidctlError("unavailable", `${said}; nothing was exported.`, {
+        hint: "Check that the server runs, and run the same command again.",
+        details,
+      });
+}
 
 interface Written {
   readonly head: ExportedHead;
