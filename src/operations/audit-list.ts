@@ -58,8 +58,21 @@ export async function listAudit(
 
 const POSITION = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:\d{3})?Z [01] \d{1,18}$/;
 
+const SECONDS = "2026-01-31T23:59:59".length;
+
+/** The 31st of February is none, though it looks like one. */
+function isMoment(text: string): boolean {
+  const ms = Date.parse(`${text}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text);
+}
+
 /** @throws MidctlError `usage` */
 function parsePosition(cursor: string): EventCursor {
-  const [at = "", source = "", number = ""] = readCursor("audit", cursor, 3, POSITION);
+  const [at = "", source = "", number = ""] = readCursor(
+    "audit",
+    cursor,
+    3,
+    (parts) => POSITION.test(parts) && isMoment(parts.slice(0, SECONDS)),
+  );
   return { at, source: source === "1" ? 1 : 0, number };
 }

@@ -7,13 +7,18 @@ export function writeCursor(list: string, parts: readonly string[]): string {
 
 /**
  * The parts of a cursor. Throws `usage` for anything that this list did not write.
- * @param shape of all parts, one space between two
+ * @param fits whether it wrote these parts, one space between two
  */
-export function readCursor(list: string, cursor: string, length: number, shape: RegExp = /^/): string[] {
+export function readCursor(
+  list: string,
+  cursor: string,
+  length: number,
+  fits: (parts: string) => boolean = () => true,
+): string[] {
   try {
     const [from, ...parts] = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8")) as unknown[];
     if (from === list && parts.length === length && parts.every((part) => typeof part === "string")) {
-      if (shape.test(parts.join(" "))) return parts as string[];
+      if (fits(parts.join(" "))) return parts as string[];
     }
   } catch {
     // Said below.
