@@ -1,4 +1,5 @@
 /** A file of checkpoints, one after the other, that only grows. */
+import { hash } from "node:crypto";
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { syncDirectory } from "../db/directory.ts";
@@ -21,6 +22,9 @@ const PART = 256 * 1024;
 /** What is longer than this is no checkpoint. */
 const LONGEST_NOTE = 4_000_000;
 const LINE_FEED = 10;
+const BYTE_ORDER_MARK = "\ufeff";
+const CARRIAGE_RETURN = "\r\n";
+const ROOT_OF_NONE = hash("sha256", "", "buffer");
 
 /** Which option named the file, and what did not happen. */
 export interface FileUse {
@@ -38,8 +42,11 @@ const COMPARING: FileUse = { flag: "--checkpoint", undone: "nothing was verified
 export function readLastCheckpoint(path: string, use = APPENDING): SignedCheckpoint | null {
   const tail = readTail(path, use);
   if (tail === null || tail.length === 0) return null;
-  const last = parseLastCheckpoint(tail.toString("utf8"));
+  const text = tail.toString("utf8");
+  if (text.startsWith(BYTE_ORDER_MARK)) throw marked(path, use);
+  const last = parseLastCheckpoint(text);
   if (last !== null) return last;
+  if (text.includes(CARRIAGE_RETURN)) throw returned(path, use);
   throw new MidctlError("conflict", `${quote(path)} does not end with a checkpoint; ${use.undone}.`, {
     hint: `Look at its end, or give ${use.flag} another file.`,
   });
@@ -97,7 +104,16 @@ export function* eachCheckpoint(path: string, use: FileUse): Generator<SignedChe
   let number = 0;
   for (const note of readNotes(path, use)) {
     number += 1;
+    if (number === 1 && note.startsWith(BYTE_ORDER_MARK)) throw marked(path, use);
     const checkpoint = parseCheckpoint(note);
+    if (checkpoint === null && note.includes(CARRIAGE_RETURN)) throw returned(path, use);
+    if (checkpoint?.size === 0 && !checkpoint.root.equals(ROOT_OF_NONE)) {
+      throw new MidctlError(
+        "usage",
+        `Note ${number} of ${quote(path)} is of no entries, and has another root than a log without any; ${use.undone}.`,
+        { hint: "No log has that head: find out who wrote it, and use another copy of the file." },
+      );
+    }
     if (checkpoint === null) {
       throw new MidctlError("usage", `Note ${number} of ${quote(path)} is no checkpoint; ${use.undone}.`, {
         hint: `Give ${use.flag} the file that \`midctl audit checkpoint --out\` wrote, as it wrote it.`,
@@ -126,7 +142,7 @@ function* readNotes(path: string, use: FileUse): Generator<string> {
       yield* notes;
       if (text.length + line.length > LONGEST_NOTE) break;
     }
-    if (text.length + line.length > 0) yield text + line.toString("utf8");
+    yield* splitNotes(text + line.toString("utf8"));
   } catch (error) {
     if (error instanceof MidctlError) throw error;
     throw unusable(path, error, use);
@@ -151,6 +167,21 @@ function readTail(path: string, use: FileUse): Buffer | null {
   } finally {
     if (file !== undefined) fs.closeSync(file);
   }
+}
+
+/** Editors write it, and with it the first line is another log's name. */
+function marked(path: string, use: FileUse): MidctlError {
+  return changed(path, use, "begins with a byte order mark");
+}
+
+function returned(path: string, use: FileUse): MidctlError {
+  return changed(path, use, "has lines that end with CR LF instead of LF alone");
+}
+
+function changed(path: string, { flag, undone }: FileUse, how: string): MidctlError {
+  return new MidctlError("usage", `${quote(path)} ${how}: something rewrote it; ${undone}.`, {
+    hint: `Give ${flag} the file that \`midctl audit checkpoint --out\` wrote, as it wrote it.`,
+  });
 }
 
 function takeBack(file: number, size: number): void {
