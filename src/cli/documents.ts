@@ -94,7 +94,8 @@ export const environmentSchema = z.object({
 const evidenceSchema = z.object({
   what: z.enum(EVIDENCE_KINDS),
   against: z.enum(EVIDENCE_AGAINST),
-  at: z.string(),
+  /** null for a time that is none. */
+  at: z.nullable(z.string()),
   /** The first entry that was read. */
   from: z.number(),
   /** How many entries the log had. */

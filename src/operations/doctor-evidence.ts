@@ -56,7 +56,7 @@ export function evidenceFindings(
   const { size, verified, anchored, found } = witnessedOf(facts);
   const findings: Omit<Finding, "check">[] = found.map(({ at, against, found: count }) => ({
     severity: "error",
-    message: `On ${at} the log was compared with ${NAMES[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing.`,
+    message: `${onceAt(at)} the log was compared with ${NAMES[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing.`,
     // Names them.
     mend: `midctl audit verify${OPTIONS[against]}`,
   }));
@@ -64,13 +64,13 @@ export function evidenceFindings(
   if (other !== undefined) {
     findings.push({
       severity: "error",
-      message: `On ${other.at} the log was ${other.what} with ${other.size} entries, ${other.size > size ? `and now it has ${size}: it was cut off, or restored from before` : "which are not those that it begins with now: it was rewritten"}.`,
+      message: `${onceAt(other.at)} the log was ${other.what} with ${other.size} entries, ${other.size > size ? `and now it has ${size}: it was cut off, or restored from before` : "which are not those that it begins with now: it was rewritten"}.`,
       mend: "midctl audit verify --checkpoint FILE",
     });
   }
   if (!isProtected || !facts.old) return findings;
   const since = (evidence: Evidence | null): number => {
-    const ago = evidence === null ? Number.NaN : clock - Date.parse(evidence.at);
+    const ago = clock - Date.parse(evidence?.at ?? "");
     return ago >= -AHEAD ? ago : Number.POSITIVE_INFINITY;
   };
   if (since(anchored) > ANCHORED_WITHIN && size > (anchored?.size ?? 0)) {
@@ -92,6 +92,10 @@ export function evidenceFindings(
     });
   }
   return findings;
+}
+
+function onceAt(at: string | null): string {
+  return at === null ? "At no moment that there is" : `On ${at}`;
 }
 
 const NAMES = {

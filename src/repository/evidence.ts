@@ -9,8 +9,8 @@ export const EVIDENCE_AGAINST = ["itself", "export", "checkpoint", "signed_check
 export interface Evidence {
   readonly what: (typeof EVIDENCE_KINDS)[number];
   readonly against: (typeof EVIDENCE_AGAINST)[number];
-  /** RFC 3339. */
-  readonly at: string;
+  /** RFC 3339; null for a time that is none, as whoever may write there by hand can make it. */
+  readonly at: string | null;
   /** The first entry that was read. */
   readonly from: number;
   /** How many entries the log had. */

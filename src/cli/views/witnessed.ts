@@ -28,21 +28,23 @@ function verified({ at, against, from, size, compared, found }: Evidence): Cell 
   const which = from === 0 ? entries(size) : `${entries(size - from)} from ${from} on`;
   const reached = compared === 0 ? "" : ` of ${entries(compared)}`;
   const outcome = found === 0 ? "" : `, ${found} found to be wrong`;
-  return { time: at, after: `, against ${WITH[against]}${reached}, ${which} read${outcome}` };
+  return when(at, `, against ${WITH[against]}${reached}, ${which} read${outcome}`);
 }
 
 function found({ at, against, found: count }: Evidence): Cell {
-  return {
-    time: at,
-    after: `, against ${WITH[against]}, ${count} thing${count === 1 ? "" : "s"}: midctl audit verify names them`,
-  };
+  return when(
+    at,
+    `, against ${WITH[against]}, ${count} thing${count === 1 ? "" : "s"}: midctl audit verify names them`,
+  );
 }
 
 function anchored({ at, against, size }: Evidence): Cell {
-  return {
-    time: at,
-    after: `, by ${against === "export" ? "an export" : "a checkpoint"} of ${entries(size)}`,
-  };
+  return when(at, `, by ${against === "export" ? "an export" : "a checkpoint"} of ${entries(size)}`);
+}
+
+/** Whoever owns the database may have written there what is no moment. */
+function when(at: string | null, after: string): Cell {
+  return at === null ? `at no moment that there is${after}` : { time: at, after };
 }
 
 function entries(count: number): string {
