@@ -1,7 +1,8 @@
 import type { Tx } from "../db/database.ts";
+import { MidctlError } from "../domain/errors.ts";
 import type { EventCursor, EventFilter } from "../repository/event-filter.ts";
 import { findIdentity } from "../repository/identity.ts";
-import { type AuditEvent, readEvents } from "../repository/log.ts";
+import { type AuditEvent, isHeardOf, readEvents } from "../repository/log.ts";
 import { SHOWN_AT_ONCE } from "../repository/log-size.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { notFound } from "./lookup.ts";
@@ -21,7 +22,7 @@ export interface AuditPage {
 const WINDOW = 5_000;
 
 /**
- * What was done to identities and what agents did, newest first; fewer than asked for where they are large. Throws `not_found` for the identity, `usage` for a cursor.
+ * What was done to identities and what agents did, newest first; fewer than asked for where they are large. Throws `not_found` for the identity, and for a credential that nobody ever heard of; `usage` for a cursor.
  * @param onScanned told how many events were looked at so far, where none is found by an index (`grep`)
  */
 export async function listAudit(
@@ -50,10 +51,24 @@ export async function listAudit(
     room -= page.bytes;
     if (filter.grep !== undefined) onScanned(scanned);
   } while (at !== null && events.length < limit && room > 0);
+  if (events.length === 0 && cursor === undefined && filter.credential !== undefined) {
+    await requireHeardOf(db, filter.credential);
+  }
   return {
     events,
     nextCursor: at === null ? null : writeCursor("audit", [at.at, String(at.source), at.number]),
   };
+}
+
+/** Mistyped, it would look as if nothing had ever happened to it. */
+async function requireHeardOf(db: Tx, publicId: string): Promise<void> {
+  if (await isHeardOf(db, publicId)) return;
+  const { code, hint, details } = await notFound(db, { kind: "credential", publicId });
+  throw new MidctlError(
+    code,
+    `There is neither a credential mc_${publicId} nor a token at_${publicId} in this database, and the log never heard of one; nothing was read.`,
+    { ...(hint === null ? {} : { hint }), details },
+  );
 }
 
 const POSITION = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:\d{3})?Z [01] \d{1,18}$/;

@@ -174,6 +174,18 @@ function toEvent(row: AuditEvent): AuditEvent {
   return { id, index, at, action, actor, machineIdentity, credential, reason, approval, details };
 }
 
+/** Whether there is a credential or a token of this public id, or the log says that there was. */
+export async function isHeardOf(tx: Tx, publicId: string): Promise<boolean> {
+  const [row] = await tx.query<{ heard: boolean }>(
+    `SELECT EXISTS (SELECT FROM agent_token WHERE "publicId" = $1::text)
+         OR EXISTS (SELECT FROM machine_identity_credential WHERE "publicId" = $1::text)
+         OR EXISTS (SELECT FROM midctl_log l WHERE l.credential = $1::text)
+         OR EXISTS (SELECT FROM midctl_log l WHERE l.action LIKE 'token.%' AND l.entry::jsonb ->> 'token' = $1::text) AS heard`,
+    [publicId],
+  );
+  return row?.heard === true;
+}
+
 /** The exact text of one entry; null where the log has no such row. */
 export async function readEntry(tx: Tx, index: number): Promise<string | null> {
   const [row] = await tx.query<{ entry: string }>(

@@ -220,6 +220,24 @@ describe.each(databases())("the audit, narrowed down on $name", (factory) => {
     });
   });
 
+  test("a credential that nobody ever heard of is not found", async () => {
+    const mistyped = `${credentialId("mid").slice(0, -1)}x`;
+
+    await expect(listAudit(db, { credential: mistyped, limit: 5 })).rejects.toMatchObject({
+      code: "not_found",
+      message: expect.stringContaining(`mc_${mistyped}`),
+      hint: `Did you mean mc_${credentialId("mid")}?`,
+    });
+  });
+
+  test("a credential to which nothing happened that fits is no mistake", async () => {
+    for (const credential of [credentialId("mid"), "legacy000001"]) {
+      const page = await listAudit(db, { credential, action: "identity.revoke", limit: 5 });
+
+      expect(page.events).toEqual([]);
+    }
+  });
+
   test.each(["2026-13-01T00:00:00.000Z", "2026-02-31T00:00:00.000Z", "2026-01-01T24:00:00.000Z"])(
     "a cursor of %s, which is no moment, is bad usage",
     async (at) => {
