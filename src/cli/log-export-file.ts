@@ -151,15 +151,11 @@ export function isExportFile(path: string): boolean {
 }
 
 /**
- * Every line of an export, once the reader has held it against those before it. One part of the file is in memory at a time.
+ * Every line of an export, once the reader has held it against those before it. One part of the file is in memory at a time, and between
+ * two an interruption is heard: a file may take long to be read.
  * @throws MidctlError as the reader does, and `usage` for what cannot be read
  */
-export function* readExportFile(path: string, reader: ExportReader, undone: string): Generator<ExportLine> {
-  for (const line of readSteps(path, reader, undone)) if (line !== null) yield line;
-}
-
-/** The same, and between two parts an interruption is heard: a file may take long to be read. */
-export async function walkExportFile(
+export async function readExportFile(
   path: string,
   reader: ExportReader,
   undone: string,
@@ -202,35 +198,14 @@ function* readSteps(path: string, reader: ExportReader, undone: string): Generat
  * What an export says of the log: a hash for each entry, 32 bytes in memory, and the head that they come to.
  * @throws MidctlError as `readExportFile`, and for a file that ends in the middle
  */
-export function readExported(path: string, undone: string): ExportedLog {
-  const log = new LeavesOf(path, undone);
-  for (const line of readExportFile(path, log.reader, undone)) log.take(line);
-  return log.end();
-}
-
-/** The same, as `walkExportFile` reads. */
-export async function walkExported(path: string, undone: string): Promise<ExportedLog> {
-  const log = new LeavesOf(path, undone);
-  await walkExportFile(path, log.reader, undone, (line) => log.take(line));
-  return log.end();
-}
-
-class LeavesOf {
-  readonly reader: ExportReader;
-  #leaves = new ExportedLeaves(0);
-
-  constructor(path: string, undone: string) {
-    this.reader = new ExportReader(path, undone);
-  }
-
-  take(line: ExportLine): void {
-    if (!isHead(line)) this.#leaves.add(hashLeaf(line.entry));
-    else if (this.reader.first === line) this.#leaves = new ExportedLeaves(line.size);
-  }
-
-  end(): ExportedLog {
-    return { leaves: this.#leaves, head: { ...this.reader.end(), extensions: [] } };
-  }
+export async function readExported(path: string, undone: string): Promise<ExportedLog> {
+  const reader = new ExportReader(path, undone);
+  let leaves = new ExportedLeaves(0);
+  await readExportFile(path, reader, undone, (line) => {
+    if (!isHead(line)) leaves.add(hashLeaf(line.entry));
+    else if (reader.first === line) leaves = new ExportedLeaves(line.size);
+  });
+  return { leaves, head: { ...reader.end(), extensions: [] } };
 }
 
 /** The last head of a file, and where it ends. Reads backwards, a part at a time, as far as it has to. */

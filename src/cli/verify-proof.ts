@@ -8,7 +8,7 @@ import { ExportReader } from "../domain/log-export.ts";
 import { judgeProof, LONGEST_PROOF, type LogProof, parseProof } from "../domain/proof.ts";
 import { quote } from "../domain/visible.ts";
 import { eachCheckpoint, readCheckpoints } from "./checkpoint-file.ts";
-import { isExportFile, walkExportFile } from "./log-export-file.ts";
+import { isExportFile, readExportFile } from "./log-export-file.ts";
 import { readRegularBytes } from "./regular-file.ts";
 
 export const proofVerdictSchema = z.object({
@@ -51,7 +51,7 @@ async function verifyExport({ proof: path, checkpoint, checkpointKey }: ProofInp
   const kept = checkpoint === undefined ? null : readCheckpoints(checkpoint, key);
   const reader = new ExportReader(path, UNDONE);
   const judge = new ExportJudge(reader, { key, kept });
-  await walkExportFile(path, reader, UNDONE, (line) => judge.take(line));
+  await readExportFile(path, reader, UNDONE, (line) => judge.take(line));
   const { head, ...verdict } = judge.end();
   const { origin, size } = head;
   const from = reader.first?.size ?? 0;

@@ -49,13 +49,13 @@ const PAGE = 4_096;
 /**
  * What an export knows and the database forgot. Changes nothing.
  * @param exported leaves and head of the export
- * @param entries of the export from an index on, in their order
+ * @param entries hands over those of the export from an index on, in their order
  * @throws MidctlError `conflict` for an export of another log, and for one that begins behind where the two differ
  */
 export async function planReconciliation(
   db: Tx,
   { leaves, head }: ExportedLog,
-  entries: (from: number) => Iterable<string>,
+  entries: (from: number, take: (entry: string) => void) => Promise<void>,
 ): Promise<Reconciliation> {
   const tree = await readTree(db);
   const origin = originOf(tree.databaseId);
@@ -75,7 +75,7 @@ export async function planReconciliation(
     );
   }
   const forgotten = new Forgotten();
-  if (common < leaves.end) for (const entry of entries(common)) forgotten.take(entry);
+  if (common < leaves.end) await entries(common, (entry) => forgotten.take(entry));
   const steps = forgotten.steps();
   return {
     origin,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { appendCheckpoint } from "../../src/cli/checkpoint-file.ts";
-import { openExportFile, walkExportFile } from "../../src/cli/log-export-file.ts";
+import { openExportFile, readExportFile } from "../../src/cli/log-export-file.ts";
 import { ExportReader, writeExportLine } from "../../src/domain/log-export.ts";
 
 let directory: string;
@@ -69,7 +69,7 @@ it("lets the event loop turn while a file is read, so that an interruption is he
   let next = setImmediate(count);
 
   const heard: number[] = [];
-  await walkExportFile(path, new ExportReader(path, "nothing was read"), "nothing was read", () => {
+  await readExportFile(path, new ExportReader(path, "nothing was read"), "nothing was read", () => {
     heard.push(turns);
   });
   clearImmediate(next);

@@ -66,11 +66,93 @@ describe("what lost entries had decided", () => {
   });
 });
 
-function read(...said: readonly (readonly [action: string, details: object])[]) {
+describe("what else lost entries had decided, and is for people to do again", () => {
+  it("is rights of a database role that were taken away, as they were left last", () => {
+    const { limits, others } = read(
+      ["environment.grant", { databaseRole: "alice", roles: [["operator", "auditor"], ["auditor"]] }],
+      ["environment.grant", { databaseRole: "alice", roles: [["auditor"], ["auditor", "verifier"]] }],
+      ["environment.grant", { databaseRole: "bob", roles: [[], ["operator"]] }],
+    );
+
+    expect(limits).toMatchObject([
+      { what: "grant", name: "alice", roles: ["auditor", "verifier"], entry: 1 },
+    ]);
+    expect(others).toEqual({ "environment.grant": 1 });
+  });
+
+  it("is an approval that was rejected, cancelled or used", () => {
+    const { limits, others } = read(
+      ["approval.reject", { approval: "ap_a" }],
+      ["approval.cancel", { approval: "ap_b" }],
+      ["identity.create", {}, { approval: "ap_c" }],
+      ["approval.approve", { approval: "ap_d" }],
+    );
+
+    expect(limits.map((limit) => (limit.what === "approval" ? limit.id : limit.what))).toEqual([
+      ...["ap_a", "ap_b", "ap_c"],
+    ]);
+    expect(others).toEqual({ "approval.approve": 1, "identity.create": 1 });
+  });
+
+  it("is the protection of the environment, and a workspace that was deleted", () => {
+    const { limits } = read(
+      ["environment.protect", { protected: true }],
+      ["workspace.delete", { workspace: "wsabcdefghij" }],
+    );
+
+    expect(limits).toMatchObject([{ what: "protection" }, { what: "workspace", id: "wsabcdefghij" }]);
+  });
+
+  it("is a sooner end of legacy tokens, but of those that are revoked again", () => {
+    const endsAt = "2027-01-01T00:00:00.000Z";
+    const { limits, steps } = read(
+      ["token.update", { expiresAt: [null, endsAt] }, { token: "one" }],
+      ["token.update", { expiresAt: [null, endsAt] }, { token: "two" }],
+      ["token.revoke", {}, { token: "one" }],
+    );
+
+    expect(limits).toMatchObject([{ what: "sunset", endsAt, tokens: ["two"] }]);
+    expect(steps).toMatchObject([{ kind: "token", publicId: "one", does: "revoke" }]);
+  });
+
+  it("is an adoption, but of a token whose credential or identity ended: that is revoked again", () => {
+    const adopt = (credential: string, identity: string) =>
+      ["credential.adopt", {}, { credential, identity, slug: identity }] as const;
+    const { limits, steps } = read(
+      ["identity.create", { owner: "team" }, { identity: "new" }],
+      adopt("one", "new"),
+      adopt("two", "old"),
+      adopt("three", "old"),
+      ["credential.revoke", {}, { credential: "two", identity: "old" }],
+      ["identity.pause", {}, { identity: "old" }],
+      adopt("four", "gone"),
+      ["identity.revoke", {}, { identity: "gone" }],
+    );
+
+    expect(limits).toMatchObject([
+      { what: "adoption", token: "one", slug: "new", owner: "team" },
+      { what: "adoption", token: "three", slug: "old", owner: null },
+    ]);
+    expect(steps.map(({ kind, publicId, does }) => `${does} ${kind} ${publicId}`)).toEqual([
+      ...["revoke identity gone", "revoke token two", "revoke token four", "pause identity old"],
+    ]);
+  });
+});
+
+type SaidEntry = readonly [action: string, details: object, about?: object];
+
+function read(...said: readonly SaidEntry[]) {
   const forgotten = new Forgotten();
-  for (const [index, [action, details]] of said.entries()) {
-    const about = { identity: "abcdefghijkl", credential: null, token: null };
+  for (const [index, [action, details, more]] of said.entries()) {
+    const about = {
+      identity: "abcdefghijkl",
+      credential: null,
+      token: null,
+      slug: null,
+      approval: null,
+      ...more,
+    };
     forgotten.take(JSON.stringify({ index, action, at: "2026-11-27T00:00:00.000Z", ...about, details }));
   }
-  return { steps: forgotten.steps(), others: forgotten.others() };
+  return { steps: forgotten.steps(), limits: forgotten.limits(), others: forgotten.others() };
 }

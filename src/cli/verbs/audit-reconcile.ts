@@ -169,9 +169,9 @@ async function replay(
   context: VerbContext,
 ): Promise<{ readonly document: ReplayedDocument; readonly exit?: 0 | 8 }> {
   const undone = "nothing was changed";
-  const exported = readExported(path, undone);
+  const exported = await readExported(path, undone);
   const db = await context.database();
-  const plan = await planReconciliation(db, exported, (from) => entriesOf(path, from, undone));
+  const plan = await planReconciliation(db, exported, (from, take) => eachEntry(path, from, undone, take));
   const needed = plan.steps.filter(({ state }) => state === "needed").length;
   const documentOf = (refused: readonly Refused[]): ReplayedDocument => ({
     origin: plan.origin,
@@ -202,8 +202,8 @@ async function replay(
 }
 
 /** The exact text of each entry from an index on. */
-function* entriesOf(path: string, from: number, undone: string): Generator<string> {
-  for (const line of readExportFile(path, new ExportReader(path, undone), undone)) {
-    if (!isHead(line) && line.index >= from) yield line.entry;
-  }
+function eachEntry(path: string, from: number, undone: string, take: (entry: string) => void): Promise<void> {
+  return readExportFile(path, new ExportReader(path, undone), undone, (line) => {
+    if (!isHead(line) && line.index >= from) take(line.entry);
+  });
 }

@@ -5,7 +5,7 @@ import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
 import { readVerified } from "../../operations/evidence.ts";
 import { readCheckpoints } from "../checkpoint-file.ts";
-import { walkExported } from "../log-export-file.ts";
+import { readExported } from "../log-export-file.ts";
 import { noteInDatabase } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
@@ -132,7 +132,7 @@ export const auditVerify = defineVerb({
         },
       );
     }
-    const exported = file === undefined ? null : await walkExported(file, "nothing was verified");
+    const exported = file === undefined ? null : await readExported(file, "nothing was verified");
     const db = await context.database();
     const { root, findings, found, ...verified } = await verifyLog(db, {
       checkpoints: seen,
