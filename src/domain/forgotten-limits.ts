@@ -12,30 +12,45 @@ interface At {
   readonly at: string;
 }
 
+interface Grant {
+  readonly what: "grant";
+  /** The database role, and all that it kept. */
+  readonly name: string;
+  readonly roles: readonly string[];
+}
+
+interface Sunset {
+  readonly what: "sunset";
+  /** RFC 3339. */
+  readonly endsAt: string;
+  /** Public ids. */
+  readonly tokens: readonly string[];
+}
+
+interface Adoption {
+  readonly what: "adoption";
+  /** Public id. */
+  readonly token: string;
+  /** Of the identity. */
+  readonly slug: string;
+  readonly owner: string | null;
+  /** Of the credential. */
+  readonly name: string;
+}
+
+/** `id` is `ap_…` of an approval and the public id of a workspace, `place` a URL without user or password. */
 export type ForgottenLimit = At &
   (
-    | {
-        readonly what: "grant" /** The database role, */;
-        readonly name: string /** and all that it kept. */;
-        readonly roles: readonly string[];
-      }
-    | { readonly what: "approval" /** `ap_…` */; readonly id: string }
+    | Grant
+    | Sunset
+    | Adoption
+    | { readonly what: "approval" | "workspace"; readonly id: string }
     | { readonly what: "protection" }
-    | { readonly what: "workspace" /** Its public id. */; readonly id: string }
-    | {
-        readonly what: "sunset" /** RFC 3339. */;
-        readonly endsAt: string /** Public ids. */;
-        readonly tokens: readonly string[];
-      }
-    | {
-        readonly what: "adoption";
-        /** Public id. */
-        readonly token: string;
-        /** Of the identity. */
-        readonly slug: string;
-        readonly owner: string | null;
-      }
+    | { readonly what: "move"; readonly place: string }
   );
+
+/** After which an approval lets nothing happen any more. */
+const APPROVALS = new Set(["approval.reject", "approval.cancel", "approval.supersede"]);
 
 /** Reads lost entries in their order. */
 export class ForgottenLimits {
@@ -53,9 +68,15 @@ export class ForgottenLimits {
       this.#owners.set(said.identity, textOf(details.owner) ?? "");
     if (action === "credential.adopt" && said.credential !== null) {
       const owner = this.#owners.get(said.identity ?? "") ?? null;
-      const adoption = { what: "adoption", token: said.credential, slug: said.slug ?? "", owner } as const;
+      const adoption = {
+        what: "adoption",
+        token: said.credential,
+        slug: said.slug ?? "",
+        owner,
+        name: textOf(details.name) ?? "",
+      } as const;
       this.#limits.set(`adoption ${said.credential}`, { ...seen, ...adoption });
-    } else if (action === "approval.reject" || action === "approval.cancel") {
+    } else if (APPROVALS.has(action)) {
       const id = textOf(details.approval);
       if (id === null) return false;
       this.#limits.set(`approval ${id}`, { ...seen, what: "approval", id });
@@ -65,6 +86,8 @@ export class ForgottenLimits {
       (action === "environment.init" && details.protected === true)
     )
       this.#limits.set("protection", { ...seen, what: "protection" });
+    else if (action === "environment.move")
+      this.#limits.set("move", { ...seen, what: "move", place: textOf(details.movedTo) ?? "" });
     else if (action === "workspace.delete") {
       const id = textOf(details.workspace);
       if (id === null) return false;

@@ -45,6 +45,8 @@ export class Forgotten {
   readonly #born = new Set<string>();
   /** Legacy tokens that became credentials of an identity's, by its public id: the tokens themselves there were before. */
   readonly #adopted = new Map<string, string>();
+  /** What halted or bounded an adopted token, or an identity: a legacy token cannot be. */
+  readonly #bounds = new Map<string, LostEntry>();
   readonly #limits = new ForgottenLimits();
   readonly #others = new Map<string, number>();
   /** Entries read. */
@@ -64,6 +66,7 @@ export class Forgotten {
       return;
     }
     const key = `${noun} ${publicId}`;
+    this.#bound(key, verb, said);
     if (said.action === "credential.adopt") this.#adopted.set(publicId, said.identity ?? "");
     else if (verb === "create" || verb === "issue" || verb === "adopt") this.#born.add(key);
     if (noun === "identity" && FINAL.has(verb)) this.#endAdopted(publicId, said);
@@ -80,17 +83,41 @@ export class Forgotten {
     const others = [...this.#ends, ...this.#idles].flatMap(([key, step]) =>
       this.#standings.get(key)?.does === "revoke" ? [] : [step],
     );
-    return [...this.#standings.values(), ...others].sort(byUrgency);
+    return [...this.#standings.values(), ...others, ...this.#bounded()].sort(byUrgency);
   }
 
   /** What else had narrowed anybody's reach, and is for people to do again. */
   limits(): ForgottenLimit[] {
-    return this.#limits.all((token) => this.#standings.get(`token ${token}`)?.does === "revoke");
+    const bounded = new Set(this.#bounded().map(({ publicId }) => publicId));
+    return this.#limits.all(
+      (token) => bounded.has(token) || this.#standings.get(`token ${token}`)?.does === "revoke",
+    );
   }
 
   /** How many entries there are of each action that is not brought back, and had narrowed nothing. */
   others(): Readonly<Record<string, number>> {
     return Object.fromEntries([...this.#others].sort());
+  }
+
+  /** An identity that was born with a parent or an end is bounded from the beginning. */
+  #bound(key: string, verb: string, said: LostEntry): void {
+    const { parent, expiresAt, idleTtl } = said.details;
+    const isBorn = verb === "create" && (parent ?? expiresAt ?? idleTtl) != null;
+    const isNarrowed = typeof (afterOf(expiresAt) ?? afterOf(idleTtl)) !== "undefined";
+    if (isBorn || (verb === "update" && isNarrowed) || (verb === "pause" && !this.#bounds.has(key)))
+      this.#bounds.set(key, said);
+    // An end that was set as well stays.
+    else if (verb === "resume" && this.#bounds.get(key)?.action.endsWith(".pause") === true)
+      this.#bounds.delete(key);
+  }
+
+  /** Adopted tokens that did not work without bounds at the end: as legacy tokens they would, so they end. */
+  #bounded(): ForgottenStep[] {
+    return [...this.#adopted].flatMap(([token, identity]) => {
+      const said = this.#bounds.get(`credential ${token}`) ?? this.#bounds.get(`identity ${identity}`);
+      if (said === undefined || this.#standings.has(`token ${token}`)) return [];
+      return [{ ...stepOf(said, "token", token), does: "revoke" as const }];
+    });
   }
 
   /** With an identity end the tokens that it had adopted: of these, credentials or not, there is a row. */

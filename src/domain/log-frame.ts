@@ -7,35 +7,51 @@ export interface LogFrame {
   readonly veiled: readonly string[];
   /** The log's first entry; null where there is none. */
   readonly first: string | null;
-  /** The database's id; null where it has none. */
-  readonly id: string | null;
+  /** The last entry that says what the environment is; null where there is none. */
+  readonly last: string | null;
+  /** Entries without an index. */
+  readonly nameless: number;
+  /** What the environment is: its row; null where there is none. */
+  readonly environment: Readonly<Record<string, unknown>> | null;
 }
 
 /** What of it is not as it was made, in sentences without their stop. */
-export function frameFaults({ loose, first, id }: LogFrame): string[] {
+export function frameFaults({ loose, first, last, nameless, environment }: LogFrame): string[] {
   const faults: string[] = [];
   if (loose.length > 0) {
     faults.push(
       `the columns by which the log is searched are not made from its entries any more (${loose.join(", ")}): \`midctl audit\` may leave entries out, or show others`,
     );
   }
-  const made = first === null ? null : idIn(first);
-  if (made !== null && id !== null && made !== id) {
-    faults.push(`the database calls itself ${id}, and by its first entry it is ${made}`);
+  if (nameless > 0) faults.push(`${nameless} ${nameless === 1 ? "entry has" : "entries have"} no index`);
+  if (environment === null) return faults;
+  const id = first === null ? undefined : saidIn(first).databaseId;
+  if (id !== undefined && id !== environment.databaseId) {
+    faults.push(`the database calls itself ${environment.databaseId}, and by its first entry it is ${id}`);
+  }
+  const said = last === null ? {} : saidIn(last);
+  const other = FIELDS.filter((field) => field in said && said[field] !== environment[field]);
+  if (other.length > 0) {
+    faults.push(
+      `the environment is not what the log says that it is: ${other.map((field) => `${field} is ${String(environment[field])}, and was ${String(said[field])}`).join("; ")}`,
+    );
   }
   return faults;
 }
 
-/** The database's id by the entry with which it began; null for another entry. */
-function idIn(entry: string): string | null {
+const FIELDS = ["name", "live", "protected"] as const;
+
+/** What an entry about the environment says of it; nothing for another entry. */
+function saidIn(entry: string): Readonly<Record<string, unknown>> {
   try {
     const { action, details } = JSON.parse(entry) as {
       readonly action?: unknown;
       readonly details?: unknown;
     };
-    const id = (details as { readonly databaseId?: unknown } | null | undefined)?.databaseId;
-    return action === "environment.create" && typeof id === "string" ? id : null;
+    const isSaid =
+      String(action).startsWith("environment.") && typeof details === "object" && details !== null;
+    return isSaid ? (details as Readonly<Record<string, unknown>>) : {};
   } catch {
-    return null;
+    return {};
   }
 }

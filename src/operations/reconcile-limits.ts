@@ -1,6 +1,7 @@
 import type { Tx } from "../db/database.ts";
 import type { ForgottenLimit } from "../domain/forgotten-limits.ts";
 import { formatToken } from "../domain/reference.ts";
+import { shellWord } from "../domain/shell-word.ts";
 import { findApproval } from "../repository/approval.ts";
 import { readEnvironment } from "../repository/environment.ts";
 import { readLiveTokensOf, readRolesOf } from "../repository/limits.ts";
@@ -24,12 +25,15 @@ export interface OpenLimit {
 /** What is open of these, by what the database says now. */
 export async function readLimits(db: Tx, limits: readonly ForgottenLimit[]): Promise<OpenLimit[]> {
   const found: OpenLimit[] = [];
+  const isProtected = limits.length > 0 && (await readEnvironment(db))?.protected === true;
   for (const limit of limits) {
     const { entry, action, at } = limit;
-    const standing = await standingOf(db, limit);
-    found.push({ entry, action, at, ...standing, state: standing.open ? "open" : "done" });
+    const { open, says, mend } = await standingOf(db, limit);
+    // Where it is protected whoever asks signs that.
+    const signed = isProtected && mend !== null && limit.what !== "approval" ? `${mend} --key KEY` : mend;
+    found.push({ entry, action, at, says, mend: signed, state: open ? "open" : "done" });
   }
-  return found.map(({ entry, action, at, says, mend, state }) => ({ entry, action, at, says, mend, state }));
+  return found;
 }
 
 interface Standing extends Pick<OpenLimit, "says" | "mend"> {
@@ -44,7 +48,7 @@ async function standingOf(db: Tx, limit: ForgottenLimit): Promise<Standing> {
       return {
         open: more.length > 0,
         says: `the database role ${limit.name} has again the rights of ${more.join(", ") || "what was taken from it"}`,
-        mend: `midctl db grant --revoke ${options} ${limit.name}`,
+        mend: `midctl db grant --revoke ${options} ${shellWord(limit.name)}`,
       };
     }
     case "approval": {
@@ -59,8 +63,17 @@ async function standingOf(db: Tx, limit: ForgottenLimit): Promise<Standing> {
       return {
         open: (await readEnvironment(db))?.protected === false,
         says: "the environment is not protected any more: nothing here needs an approval",
+        // Only here it is not protected yet.
         mend: "midctl db protect --key KEY",
       };
+    case "move": {
+      const movedTo = (await readEnvironment(db))?.movedTo ?? null;
+      return {
+        open: movedTo === null,
+        says: `the database had moved to ${limit.place}, and this one is open again: whoever uses it does not see what is done there`,
+        mend: null,
+      };
+    }
     case "workspace": {
       const live = await readLiveTokensOf(db, limit.id);
       const refs = live.map(formatToken).join(" ");
@@ -88,13 +101,21 @@ async function standingOf(db: Tx, limit: ForgottenLimit): Promise<Standing> {
       const [token] = await readLegacyTokens(db, [limit.token]);
       const [identity] = await readIdentityStandings(db, [limit.slug]);
       const ref = formatToken(limit.token);
+      const into =
+        identity === undefined
+          ? `--slug ${limit.slug} --owner ${shellWord(limit.owner ?? "OWNER")}`
+          : `--identity ${limit.slug}`;
+      if (credential !== undefined && credential.identity !== limit.slug) {
+        return {
+          open: true,
+          says: `${ref}, which ${limit.slug} had adopted, is a credential of ${credential.identity}`,
+          mend: `midctl revoke ${ref}`,
+        };
+      }
       return {
         open: credential === undefined && token?.effectiveStatus === "active",
         says: `${ref}, which ${limit.slug} had adopted, is a legacy token again, that pausing or ending ${limit.slug} does not reach`,
-        mend:
-          identity === undefined
-            ? `midctl identity adopt ${ref} --slug ${limit.slug} --owner ${limit.owner ?? "OWNER"}`
-            : `midctl identity adopt ${ref} --identity ${limit.slug}`,
+        mend: `midctl identity adopt ${ref} ${into} --name ${shellWord(limit.name)}`,
       };
     }
   }
@@ -103,4 +124,5 @@ async function standingOf(db: Tx, limit: ForgottenLimit): Promise<Standing> {
 const USED: Readonly<Record<string, string>> = {
   "approval.reject": "rejected",
   "approval.cancel": "cancelled",
+  "approval.supersede": "superseded",
 };

@@ -6,7 +6,7 @@ import type { ExportedLeaves } from "../domain/log-export.ts";
 import { formatCredential, formatToken } from "../domain/reference.ts";
 import { readNodesOf } from "../domain/tile.ts";
 import { readServer } from "../repository/overview.ts";
-import { isInGrace, readSlugs } from "../repository/standing.ts";
+import { isInGrace, isPauseStored, readSlugs } from "../repository/standing.ts";
 import { readTree } from "../repository/tree.ts";
 import type { ExportedLog } from "./audit-verify.ts";
 import type { Request } from "./change.ts";
@@ -133,7 +133,8 @@ async function stateOf(
     const target = await readTarget(db, ref);
     if (await isOver(db, target)) return { does, state: "done" };
     if (does === "pause") {
-      if (target.status === "paused") return { does, state: "done" };
+      if (target.status === "paused")
+        return { does, state: (await isHalted(db, target)) ? "done" : "needed" };
       // What cannot be paused ends: its token would work again by being used.
       return { does: UNPAUSABLE.has(target.status) ? "revoke" : does, state: "needed" };
     }
@@ -156,6 +157,11 @@ async function isOver(db: Tx, { status, reference }: Target): Promise<boolean> {
   if (status === "superseded" && reference.kind === "credential")
     return !(await isInGrace(db, reference.publicId));
   return OVER.has(status);
+}
+
+/** Whether a pause stands for descendants, too. */
+async function isHalted(db: Tx, { reference }: Target): Promise<boolean> {
+  return reference.kind !== "identity" || (await isPauseStored(db, reference.slug));
 }
 
 const OVER: ReadonlySet<string> = new Set(["revoked", "superseded", "abandoned", "expired"]);
@@ -191,13 +197,7 @@ export async function reconcile(
 }
 
 /** After which nothing more would come of it. */
-const ENDING: ReadonlySet<string> = new Set([
-  "unavailable",
-  "interrupted",
-  "schema_version",
-  "denied",
-  "internal",
-]);
+const ENDING: ReadonlySet<string> = new Set(["unavailable", "interrupted", "schema_version"]);
 
 async function again(
   db: Database,

@@ -66,6 +66,15 @@ export async function readCredentialStandings(
   ]);
 }
 
+/** Whether an identity's pause is stored, which reaches its descendants: one that is idle past its life is paused for itself alone. */
+export async function isPauseStored(tx: Tx, slug: string): Promise<boolean> {
+  const [row] = await tx.query<{ paused: boolean }>(
+    "SELECT i.status = 'paused' AS paused FROM machine_identity i WHERE i.slug = $1",
+    [slug],
+  );
+  return row?.paused === true;
+}
+
 /** Whether a superseded credential is still in its grace, and works. */
 export async function isInGrace(tx: Tx, publicId: string): Promise<boolean> {
   const [row] = await tx.query<{ grace: boolean }>(

@@ -14,7 +14,7 @@ export interface LogTree extends StoredTree {
  * @throws MidctlError `conflict` where there is no head, or no name for whose it is: somebody took it away, or hides it from this role
  */
 export async function readTree(tx: Tx): Promise<LogTree> {
-  const [head] = await tx.query<{ databaseId: string; size: string; edge: readonly string[] }>(
+  const [head] = await tx.query<{ databaseId: string; size: string; edge: readonly (string | null)[] }>(
     `SELECT e."databaseId"::text AS "databaseId", h.size::text AS size,
             (SELECT coalesce(jsonb_agg(encode(r.hashes, 'hex') ORDER BY r.level), '[]')
                FROM unnest(h.edge) WITH ORDINALITY r(hashes, level)) AS edge
@@ -30,7 +30,7 @@ export async function readTree(tx: Tx): Promise<LogTree> {
   return {
     databaseId: head.databaseId,
     size: Number(head.size),
-    edge: head.edge.map((hex) => Buffer.from(hex, "hex")),
+    edge: head.edge.map((hex) => Buffer.from(hex ?? "", "hex")),
     readTiles: (tiles) => readTiles(tx, tiles),
   };
 }

@@ -86,21 +86,27 @@ describe("what else lost entries had decided, and is for people to do again", ()
       ["approval.cancel", { approval: "ap_b" }],
       ["identity.create", {}, { approval: "ap_c" }],
       ["approval.approve", { approval: "ap_d" }],
+      ["approval.supersede", { approval: "ap_e", line: 1 }],
     );
 
     expect(limits.map((limit) => (limit.what === "approval" ? limit.id : limit.what))).toEqual([
-      ...["ap_a", "ap_b", "ap_c"],
+      ...["ap_a", "ap_b", "ap_c", "ap_e"],
     ]);
     expect(others).toEqual({ "approval.approve": 1, "identity.create": 1 });
   });
 
-  it("is the protection of the environment, and a workspace that was deleted", () => {
+  it("is the protection of the environment, a workspace that was deleted, and that the database had moved", () => {
     const { limits } = read(
       ["environment.protect", { protected: true }],
       ["workspace.delete", { workspace: "wsabcdefghij" }],
+      ["environment.move", { movedTo: "postgres://elsewhere/db" }],
     );
 
-    expect(limits).toMatchObject([{ what: "protection" }, { what: "workspace", id: "wsabcdefghij" }]);
+    expect(limits).toMatchObject([
+      { what: "protection" },
+      { what: "workspace", id: "wsabcdefghij" },
+      { what: "move", place: "postgres://elsewhere/db" },
+    ]);
   });
 
   it("is a sooner end of legacy tokens, but of those that are revoked again", () => {
@@ -115,7 +121,7 @@ describe("what else lost entries had decided, and is for people to do again", ()
     expect(steps).toMatchObject([{ kind: "token", publicId: "one", does: "revoke" }]);
   });
 
-  it("is an adoption, but of a token whose credential or identity ended: that is revoked again", () => {
+  it("is an adoption, but of a token whose credential or identity ended, or was halted or bounded: that is revoked again", () => {
     const adopt = (credential: string, identity: string) =>
       ["credential.adopt", {}, { credential, identity, slug: identity }] as const;
     const { limits, steps } = read(
@@ -129,13 +135,61 @@ describe("what else lost entries had decided, and is for people to do again", ()
       ["identity.revoke", {}, { identity: "gone" }],
     );
 
-    expect(limits).toMatchObject([
-      { what: "adoption", token: "one", slug: "new", owner: "team" },
-      { what: "adoption", token: "three", slug: "old", owner: null },
-    ]);
+    expect(limits).toMatchObject([{ what: "adoption", token: "one", slug: "new", owner: "team" }]);
     expect(steps.map(({ kind, publicId, does }) => `${does} ${kind} ${publicId}`)).toEqual([
-      ...["revoke identity gone", "revoke token two", "revoke token four", "pause identity old"],
+      ...["revoke identity gone", "revoke token two", "revoke token three", "revoke token four"],
+      "pause identity old",
     ]);
+  });
+});
+
+describe("a legacy token that was adopted", () => {
+  const adopted = ["credential.adopt", {}, { credential: "it", identity: "of", slug: "of" }] as const;
+  const said = (action: string, details: object = {}): SaidEntry => [
+    action,
+    details,
+    { credential: action.startsWith("credential.") ? "it" : null, identity: "of", slug: "of" },
+  ];
+
+  it.each<[string, readonly SaidEntry[]]>([
+    ["it was paused", [adopted, said("credential.pause")]],
+    ["its identity was paused before", [said("identity.pause"), adopted]],
+    [
+      "its identity has an end",
+      [said("identity.create", { expiresAt: "2027-01-01T00:00:00.000Z" }), adopted],
+    ],
+    ["its identity may be idle for so long", [said("identity.create", { idleTtl: 60 }), adopted]],
+    ["its identity has a parent", [said("identity.create", { parent: "above" }), adopted]],
+    ["its identity was given an end", [adopted, said("identity.update", { expiresAt: [null, "2027"] })]],
+    [
+      "its identity was given an end, and paused and resumed since",
+      [
+        adopted,
+        said("identity.update", { expiresAt: [null, "2027"] }),
+        said("identity.pause"),
+        said("identity.resume"),
+      ],
+    ],
+  ])("is revoked where %s", (_, entries) => {
+    const { steps, limits } = read(...entries);
+
+    expect(steps).toContainEqual(expect.objectContaining({ kind: "token", publicId: "it", does: "revoke" }));
+    expect(limits).toEqual([]);
+  });
+
+  it.each<[string, readonly SaidEntry[]]>([
+    [
+      "nothing bounded it",
+      [said("identity.create", { parent: null, expiresAt: null, idleTtl: null }), adopted],
+    ],
+    ["it was resumed", [adopted, said("credential.pause"), said("credential.resume")]],
+    ["its identity was resumed", [adopted, said("identity.pause"), said("identity.resume")]],
+    ["its identity was given another owner", [adopted, said("identity.update", { owner: ["a", "b"] })]],
+  ])("is to be adopted again where %s", (_, entries) => {
+    const { steps, limits } = read(...entries);
+
+    expect(steps.filter(({ kind }) => kind === "token")).toEqual([]);
+    expect(limits).toMatchObject([{ what: "adoption", token: "it" }]);
   });
 });
 

@@ -61,6 +61,65 @@ describe.each(databases())("what holds the log's entries, on $name", ({ create }
     expect((await verify()).findings).toMatchObject([{ says: expect.stringContaining("(action)") }]);
   });
 
+  test.each([" action", "(action)", "action "])(
+    "is found where a column is made of something that looks alike: %s",
+    async (name) => {
+      await tamper(
+        "ALTER TABLE midctl_log DROP COLUMN action CASCADE",
+        `ALTER TABLE midctl_log ADD COLUMN action text GENERATED ALWAYS AS (entry::jsonb ->> '${name}') STORED`,
+      );
+
+      expect((await verify()).findings).toMatchObject([{ says: expect.stringContaining("(action)") }]);
+    },
+  );
+
+  test("is found where an operator of somebody's own stands in the place of PostgreSQL's", async () => {
+    await db.query(
+      "CREATE FUNCTION lie(jsonb, text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'identity.update' $$",
+    );
+    await db.query("CREATE OPERATOR public.->> (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = lie)");
+    await tamper(
+      "ALTER TABLE midctl_log DROP COLUMN action CASCADE",
+      "ALTER TABLE midctl_log ADD COLUMN action text GENERATED ALWAYS AS (entry::jsonb OPERATOR(public.->>) 'action') STORED",
+      "SET LOCAL search_path = public, pg_catalog",
+    );
+
+    const found = await db.transaction(async (tx) => {
+      await tx.query("SET LOCAL search_path = public, pg_catalog");
+      return verifyLog(tx, { checkpoints: [], verified: 0, onProgress: () => {} });
+    });
+
+    expect(found.findings).toMatchObject([{ says: expect.stringContaining("(action") }]);
+  });
+
+  test("is found where the environment is not what the log says, and not where the log says so", async () => {
+    await tamper("UPDATE midctl_environment SET protected = true, live = true");
+
+    expect((await verify()).findings).toMatchObject([
+      {
+        kind: "altered",
+        says: expect.stringContaining("live is true, and was false; protected is true, and was false"),
+      },
+    ]);
+    expect(await ofDoctor()).toEqual([expect.stringContaining("not what the log says")]);
+  });
+
+  test("is found where an entry has no index", async () => {
+    await tamper(
+      "ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_pkey CASCADE",
+      'ALTER TABLE midctl_log ALTER COLUMN "index" DROP NOT NULL',
+      `INSERT INTO midctl_log ("index", entry, "leafHash") SELECT NULL, entry, "leafHash" FROM midctl_log WHERE "index" = 3`,
+    );
+
+    expect((await verify()).findings).toMatchObject([{ says: "1 entry has no index" }]);
+  });
+
+  test("is found where the head has nothing in the place of a hash", async () => {
+    await tamper("UPDATE midctl_log_head SET edge = ARRAY[NULL]::bytea[]");
+
+    expect((await verify()).findings).toContainEqual(expect.objectContaining({ kind: "tree", from: null }));
+  });
+
   test("is found where the database calls itself another one than its first entry does", async () => {
     await tamper(`UPDATE midctl_environment SET "databaseId" = gen_random_uuid()`);
 

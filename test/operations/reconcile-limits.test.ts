@@ -17,8 +17,7 @@ describe.each(databases())("what a restored database lets happen again, on $name
   });
   afterAll(() => database.dispose());
 
-  type Of<What> = Omit<Extract<ForgottenLimit, { what: What }>, "entry" | "action" | "at">;
-  const read = async (limit: Of<"grant"> | Of<"approval"> | Of<"protection"> | Of<"workspace">) => {
+  const read = async (limit: object) => {
     const [found] = await readLimits(db, [{ ...limit, entry: 7, action: "x.y", at: "" } as ForgottenLimit]);
     return found;
   };
@@ -36,6 +35,13 @@ describe.each(databases())("what a restored database lets happen again, on $name
       state: "done",
     });
     expect(await read({ what: "grant", name: "bob", roles: [] })).toMatchObject({ state: "done" });
+  });
+
+  test("is open where the database had moved, of which no command is known", async () => {
+    expect(await read({ what: "move", place: "postgres://elsewhere/db" })).toMatchObject({
+      state: "open",
+      mend: null,
+    });
   });
 
   test("is done where an approval is not known", async () => {

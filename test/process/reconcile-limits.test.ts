@@ -19,13 +19,17 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
   beforeAll(async () => {
     desk = await openDesk();
     file = join(desk.directory, "log.jsonl");
-    for (const slug of ["graced", "pending", "owner", "later"]) await desk.identity(slug);
-    for (const name of ["revoked", "alone", "halted", "sunset"]) await legacyToken(name);
+    for (const slug of ["graced", "pending", "owner", "later", "keeper"]) await desk.identity(slug);
+    await desk.identity("drowsy", "--idle-ttl", "1h");
+    await desk.identity("drowsy-child", "--parent", "drowsy");
+    for (const name of ["revoked", "alone", "adopted", "halted", "child", "ending", "moved", "sunset"])
+      await legacyToken(name);
     const graced = await desk.activeCredential("graced");
     const next = await desk.ask("credential rotate graced --grace 24h");
     await desk.ask("credential activate", { stdin: `${next.token}\n` });
     const pending = await desk.issue("pending");
     const later = await desk.activeCredential("later");
+    tokens.drowsy = (await desk.activeCredential("drowsy-child")).token;
     Object.assign(tokens, { graced: graced.token, pending: pending.token, later: later.token });
     Object.assign(refs, { graced: graced.id, pending: pending.id, later: later.id });
     restored = await backUp(desk, "before");
@@ -37,11 +41,31 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
     await desk.ask("revoke born --yes");
     await desk.ask(["identity", "adopt", String(refs.alone), "--identity", "owner", "--name", "alone"]);
     await desk.ask(["revoke", String(refs.alone).replace("at_", "mc_"), "--yes"]);
+    await desk.ask(["identity", "adopt", String(refs.adopted), "--identity", "keeper", "--name", "adopted"]);
     await desk.ask(["identity", "adopt", String(refs.halted), "--identity", "owner", "--name", "halted"]);
+    await desk.ask(["identity", "adopt", String(refs.moved), "--identity", "owner", "--name", "moved"]);
     await desk.ask("pause owner");
+    await desk.ask(["identity", "adopt", String(refs.child), ...born("child"), "--parent", "keeper"]);
+    await desk.ask(["identity", "adopt", String(refs.ending), ...born("ending")]);
+    await desk.ask("identity update born-ending --expires 1h");
+    await desk.ask("pause drowsy");
     await desk.ask("token sunset --after 2099-01-01T00:00:00Z --yes");
     await desk.ask(["revoke", later.id, "--yes"]);
     await desk.ask(["audit", "export", "--out", file]);
+
+    // Since its restore it has been asleep, and somebody has adopted elsewhere what had been adopted and halted.
+    await runSql(restored.MIDCTL_DATABASE_URL, "ALTER TABLE machine_identity DISABLE TRIGGER USER");
+    await runSql(
+      restored.MIDCTL_DATABASE_URL,
+      `UPDATE machine_identity SET "createdAt" = "createdAt" - interval '1 day' WHERE slug = 'drowsy'`,
+    );
+    for (const state of ["ENABLE ALWAYS"])
+      await runSql(restored.MIDCTL_DATABASE_URL, `ALTER TABLE machine_identity ${state} TRIGGER USER`).catch(
+        () => {},
+      );
+    await desk.ask(["identity", "adopt", String(refs.moved), "--identity", "later", "--name", "moved"], {
+      env: restored,
+    });
 
     plan = await desk.ask(["audit", "reconcile", "--export", file, "--dry-run"], { env: restored });
     const ran = await desk.run(["audit", "reconcile", "--export", file, "--yes", "--json"], {
@@ -84,8 +108,8 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
     expect(open).toEqual(
       expect.objectContaining({
         state: "open",
-        says: expect.stringContaining(`${refs.halted}, which owner had adopted`),
-        mend: `midctl identity adopt ${refs.halted} --identity owner`,
+        says: expect.stringContaining(`${refs.adopted}, which keeper had adopted`),
+        mend: `midctl identity adopt ${refs.adopted} --identity keeper --name adopted`,
       }),
     );
     expect(limits(outcome, "credential.adopt")).toHaveLength(1);
@@ -106,8 +130,8 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
       env: restored,
     });
 
-    expect(stdout).toContain(`midctl identity adopt ${refs.halted} --identity owner`);
-    expect(stdout).toMatch(/^Not brought back: .*1 identity\.create/m);
+    expect(stdout).toContain(`midctl identity adopt ${refs.adopted} --identity keeper`);
+    expect(stdout).toMatch(/^Not brought back: .*\d identity\.create/m);
   });
 
   it("has nothing more to do once each of these commands was given", async () => {
@@ -120,6 +144,7 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
     expect(again.limits.map(({ state }: Answer) => state)).toEqual(["done", "done"]);
   });
 
+  const born = (name: string): string[] => ["--slug", `born-${name}`, "--owner", "team"];
   const stepOf = (document: Answer, name: string): Answer =>
     document.steps.find(({ ref }: Answer) => ref === refs[name]);
   const limits = (document: Answer, action: string): Answer[] =>
