@@ -167,7 +167,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_moved: "44269079a2f0db29a681d53276472879ce5ed5e3ba779e9a1817abd171019cd0",
   midctl_note_anchored: "74959068a8fec64318ee988a6dc1a4949d5eee78bf4001a72373ede5d55ad09f",
   midctl_note_uses: "926ec39eb5e814168d3f5fb76a80c535772dd6269a048bd3b958737c2a8c7fdb",
-  midctl_note_verified: "9e9c649f2ef2692afd8c2ac624e60b615a785731145599c835666456ae439e77",
+  midctl_note_verified: "c30b80f3670ab4e8b253252e0f2bcbf6ca63227be9ef9a13b415ae5551d556d1",
   midctl_now: "9bd93b9d0009849e15a47536637dfbba1bedf893e55a12e3f2b73945c1f26593",
   midctl_refuse: "baaf34bea32532f72ac3e8e8b75811ea71b01329fd3a6ae72c453b4397e1535a",
   midctl_revoke_legacy: "6b8acfd020308aa41f7772cbf8f1ebbc1bcc1d7563e30392845f3df3c5f25b07",

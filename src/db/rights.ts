@@ -86,7 +86,7 @@ export const FUNCTIONS = [
   "midctl_match(text[], text[])",
   "midctl_match_legacy(text[])",
   "midctl_note_anchored(text, bigint, bigint, bytea)",
-  "midctl_note_verified(text, bigint, bigint, bigint, bytea, bigint)",
+  "midctl_note_verified(text, bigint, bigint, bigint, bytea, bigint, bytea, bytea[])",
   "midctl_note_uses(text[])",
   "midctl_revoke_legacy(text)",
   "midctl_seal_events(integer)",

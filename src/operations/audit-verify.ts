@@ -42,6 +42,10 @@ export interface Verified {
   readonly checkpoints: number;
   /** The largest of them that agrees; null where none does. */
   readonly anchored: number | null;
+  /** The root of the first of them that does not; null where all do. */
+  readonly disputed: Buffer | null;
+  /** The roots of those that do. */
+  readonly agreed: readonly Buffer[];
   readonly findings: readonly Finding[];
   /** With those that are too many to be told. */
   readonly found: number;
@@ -105,6 +109,9 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     // Those that saw more than there is are found not to agree.
     checkpoints: heads.compared + checkpoints.length - within.length - (exported === null ? 0 : 1),
     anchored: heads.anchored,
+    disputed:
+      heads.disputed ?? (checkpoints.length > within.length ? (checkpoints.at(-1)?.root ?? null) : null),
+    agreed: heads.agreed,
     findings: [...told, ...(events?.findings ?? [])].slice(0, MOST_FINDINGS),
     found: found + (events?.found ?? 0),
     events: events?.events ?? null,
@@ -130,6 +137,8 @@ async function begin(size: number, read: ReadNodes): Promise<TreeBuilder> {
 class Heads {
   compared = 0;
   anchored: number | null = null;
+  disputed: Buffer | null = null;
+  readonly agreed: Buffer[] = [];
   readonly #reader: LogReader;
   readonly #findings: Findings;
   readonly #left: Checkpoint[];
@@ -151,7 +160,10 @@ class Heads {
       const stored = root.equals(this.#reader.stored.root());
       const lying = this.#reader.lying === null ? stored : root.equals(this.#reader.lying.root());
       this.#findings.head({ size, stored, lying, anchored: this.anchored ?? 0 });
-      if (stored && lying) this.anchored = size;
+      if (stored && lying) {
+        this.anchored = size;
+        this.agreed.push(root);
+      } else this.disputed ??= root;
     }
   }
 }

@@ -1,10 +1,5 @@
 /** What `doctor` says of the notes about the log. */
-import type { Tx } from "../db/database.ts";
-import { MidctlError } from "../domain/errors.ts";
-import { readRoots } from "../domain/merkle.ts";
-import { readNodesOf } from "../domain/tile.ts";
 import type { Evidence, EvidenceFacts } from "../repository/evidence.ts";
-import { readTree } from "../repository/tree.ts";
 import type { Finding } from "./doctor.ts";
 import { witnessedOf } from "./evidence.ts";
 
@@ -13,31 +8,6 @@ const ANCHORED_WITHIN = 86_400_000;
 const VERIFIED_WITHIN = 30 * 86_400_000;
 /** In ms: a note from later than that is of a clock that was wrong, and says nothing of how long ago it was. */
 const AHEAD = 60_000;
-
-/** Which notes saw another log than this one is now: a longer one, or one that began with other entries. */
-export async function readUnlike(db: Tx, { size, evidence }: EvidenceFacts): Promise<readonly Evidence[]> {
-  const within = evidence.filter((note) => note.size <= size);
-  const roots = await readRootsOf(
-    db,
-    within.map((note) => note.size),
-  );
-  const rootOf = new Map(within.map((note, at) => [note, roots[at]?.toString("hex")]));
-  // What was found to be wrong may be just that.
-  return evidence.filter((note) => note.found === 0 && rootOf.get(note) !== note.root);
-}
-
-/** Of the log as it was so long; none where the tree has lost what they are made of. */
-async function readRootsOf(db: Tx, sizes: readonly number[]): Promise<readonly Buffer[]> {
-  try {
-    return await readRoots(
-      sizes.map((end) => ({ begin: 0, end })),
-      readNodesOf(await readTree(db)),
-    );
-  } catch (error) {
-    if (error instanceof MidctlError && error.code === "conflict") return [];
-    throw error;
-  }
-}
 
 /**
  * What verifications found, and that this is no longer the log that was verified, whatever the environment; and in a protected one, that

@@ -19,10 +19,10 @@ import {
 import { readStanding } from "../repository/rights.ts";
 import { countOverdue } from "../repository/seal.ts";
 import { approvalFindings, type NamedTrust } from "./doctor-approvals.ts";
-import { evidenceFindings, readUnlike } from "./doctor-evidence.ts";
+import { evidenceFindings } from "./doctor-evidence.ts";
 import { hygieneFindings } from "./doctor-hygiene.ts";
 import { rightsFindings } from "./doctor-rights.ts";
-import { type Witnessed, witnessedOf } from "./evidence.ts";
+import { readUnlike, type Witnessed, witnessedOf } from "./evidence.ts";
 import { goThere } from "./moved.ts";
 
 /** Something that is not as it should be, and the command that mends it. */

@@ -1,7 +1,10 @@
 import type { Tx } from "../db/database.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { readRoots } from "../domain/merkle.ts";
+import { readNodesOf } from "../domain/tile.ts";
 import type { Evidence, EvidenceFacts, NewEvidence } from "../repository/evidence.ts";
 import { noteEvidence as note, readEvidence } from "../repository/evidence.ts";
+import { readTree } from "../repository/tree.ts";
 
 /**
  * Notes that the log was verified, or its head kept elsewhere, for `status` and `doctor`. It is bookkeeping beside the log and no
@@ -10,10 +13,46 @@ import { noteEvidence as note, readEvidence } from "../repository/evidence.ts";
  */
 export async function noteEvidence(db: Tx, evidence: NewEvidence): Promise<MidctlError | null> {
   try {
+    if (!("found" in evidence) || evidence.found === 0) await refuseUnlike(db, evidence);
     await note(db, evidence);
     return null;
   } catch (error) {
     if (error instanceof MidctlError) return error;
+    throw error;
+  }
+}
+
+/** What says that the log was another one before is not written over: nobody would hear of it any more. */
+async function refuseUnlike(db: Tx, { what, against }: NewEvidence): Promise<void> {
+  const facts = await readEvidence(db);
+  const before = facts?.evidence.filter((each) => each.what === what && each.against === against) ?? [];
+  if (facts === null || (await readUnlike(db, { ...facts, evidence: before })).length === 0) return;
+  throw new MidctlError("conflict", `the log is another than the one that was ${what} before.`, {
+    hint: "`midctl doctor` says since when.",
+  });
+}
+
+/** Which notes saw another log than this one is now: a longer one, or one that began with other entries. */
+export async function readUnlike(db: Tx, { size, evidence }: EvidenceFacts): Promise<readonly Evidence[]> {
+  const within = evidence.filter((note) => note.size <= size);
+  const roots = await readRootsOf(
+    db,
+    within.map((note) => note.size),
+  );
+  const rootOf = new Map(within.map((note, at) => [note, roots[at]?.toString("hex")]));
+  // What was found to be wrong may be just that.
+  return evidence.filter((note) => note.found === 0 && rootOf.get(note) !== note.root);
+}
+
+/** Of the log as it was so long; none where the tree has lost what they are made of. */
+async function readRootsOf(db: Tx, sizes: readonly number[]): Promise<readonly Buffer[]> {
+  try {
+    return await readRoots(
+      sizes.map((end) => ({ begin: 0, end })),
+      readNodesOf(await readTree(db)),
+    );
+  } catch (error) {
+    if (error instanceof MidctlError && error.code === "conflict") return [];
     throw error;
   }
 }

@@ -27,25 +27,38 @@ export interface Evidence {
 
 /** What is noted: the last of each kind. */
 export type NewEvidence = Pick<Evidence, "from" | "size"> & { readonly root: Uint8Array } & (
-    | ({ readonly what: "verified" } & Pick<Evidence, "against" | "compared" | "found">)
+    | ({
+        readonly what: "verified";
+        /** The root of the first head from elsewhere that did not agree; null where all did. */
+        readonly disputed: Uint8Array | null;
+        /** The roots of those that did. */
+        readonly agreed: readonly Uint8Array[];
+      } & Pick<Evidence, "against" | "compared" | "found">)
     | { readonly what: "anchored"; readonly against: "export" | "checkpoint" }
   );
 
 /** False where the log is shorter than what was seen. */
 export async function noteEvidence(tx: Tx, evidence: NewEvidence): Promise<boolean> {
   const { against, from, size } = evidence;
-  const root = Buffer.from(evidence.root).toString("hex");
+  const root = hex(evidence.root);
   const [row] = await (evidence.what === "anchored"
     ? tx.query<{ noted: boolean }>(
         "SELECT midctl_note_anchored($1, $2::bigint, $3::bigint, decode($4, 'hex')) AS noted",
         [against, from, size, root],
       )
     : tx.query<{ noted: boolean }>(
-        "SELECT midctl_note_verified($1, $2::bigint, $3::bigint, $4::bigint, decode($5, 'hex'), $6::bigint) AS noted",
-        [against, from, size, evidence.compared, root, evidence.found],
+        `SELECT midctl_note_verified($1, $2::bigint, $3::bigint, $4::bigint, decode($5, 'hex'), $6::bigint, decode($7::text, 'hex'),
+                                     ARRAY(SELECT decode(each, 'hex') FROM jsonb_array_elements_text($8::jsonb) each)) AS noted`,
+        [
+          ...[against, from, size, evidence.compared, root, evidence.found],
+          evidence.disputed === null ? null : hex(evidence.disputed),
+          JSON.stringify(evidence.agreed.map(hex)),
+        ],
       ));
   return row?.noted === true;
 }
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 export interface EvidenceFacts {
   /** How many entries the log has. */

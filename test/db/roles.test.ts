@@ -362,7 +362,7 @@ describe.each(postgresDatabases())("roles on $name", ({ create, createBare }) =>
     test("says nothing of entries that it does not read", async () => {
       const refused = await noteEvidence(connect("verifier"), {
         ...({ what: "verified", against: "itself", from: 0, size: 1, found: 0, compared: 0 } as const),
-        root: Buffer.alloc(32),
+        ...{ root: Buffer.alloc(32), disputed: null, agreed: [] },
       });
 
       expect(refused).toMatchObject(DENIED);

@@ -56,6 +56,16 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
     );
   });
 
+  test("tells which heads agree, and the first that does not", async () => {
+    const [first, last] = scene.checkpoints;
+    const forged = scene.checkpoints.map((each, at) =>
+      at === 1 ? { ...each, root: Buffer.alloc(32, 9) } : each,
+    );
+
+    expect(await verify()).toMatchObject({ disputed: null, agreed: [first?.root, last?.root] });
+    expect(await verify(0, forged)).toMatchObject({ disputed: Buffer.alloc(32, 9), agreed: [first?.root] });
+  });
+
   test("says of which other log a checkpoint is", async () => {
     const [mine] = scene.checkpoints;
     const other = mine === undefined ? [] : [{ ...mine, origin: "midctl/another" }];

@@ -25,6 +25,7 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
     const { size, root } = await readHead(db, null);
     return noteEvidence(db, {
       ...({ what: "verified", against: "itself", from: 0, size, root, found: 0, compared: 0 } as const),
+      ...{ disputed: null, agreed: [] },
       ...evidence,
     });
   }
@@ -128,6 +129,34 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
     expect((await readStatus(db)).log?.found).toHaveLength(1);
   });
 
+  test("what was found stands until the head that did not agree does, whatever others do", async () => {
+    const [kept, other] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    await note({ against: "checkpoint", found: 1, compared: 1, disputed: kept });
+    await note({ against: "checkpoint", found: 1, compared: 1, disputed: other });
+    await note({ against: "signed_checkpoint", compared: 1, agreed: [other] });
+    const standing = (await readStatus(db)).log?.found;
+
+    await note({ against: "checkpoint", compared: 1, agreed: [other, kept] });
+
+    expect(standing).toHaveLength(1);
+    expect((await readStatus(db)).log?.found).toEqual([]);
+  });
+
+  test.each(["verified", "anchored"] as const)(
+    "is not written over where the log is another than the one that was %s",
+    async (what) => {
+      const again = () => (what === "verified" ? note({}) : anchor());
+      await again();
+      await db.query("UPDATE midctl_log_evidence SET root = sha256('another')");
+
+      expect(await again()).toMatchObject({
+        code: "conflict",
+        message: `the log is another than the one that was ${what} before.`,
+      });
+      expect(await found()).toEqual([expect.stringMatching(/^error: .* rewritten/)]);
+    },
+  );
+
   test("what was found stands, however late the clock said it was when nothing was", async () => {
     await note({ against: "export", compared: 1 });
     await age("-10 years");
@@ -170,7 +199,7 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
         await tx.query("SET TRANSACTION READ ONLY");
         refused = await noteEvidence(tx, {
           ...({ what: "verified", against: "itself", from: 0, size: 1, found: 0, compared: 0 } as const),
-          root: Buffer.alloc(32),
+          ...{ root: Buffer.alloc(32), disputed: null, agreed: [] },
         });
       })
       .catch(() => {});

@@ -134,7 +134,7 @@ export const auditVerify = defineVerb({
     }
     const exported = file === undefined ? null : await readExported(file, "nothing was verified");
     const db = await context.database();
-    const { root, findings, found, ...verified } = await verifyLog(db, {
+    const { root, findings, found, disputed, agreed, ...verified } = await verifyLog(db, {
       checkpoints: seen,
       exported,
       verified: input.new ? await readVerified(db, { signed: checkpointKey !== undefined }) : 0,
@@ -161,7 +161,10 @@ export const auditVerify = defineVerb({
     if (found === 0 || findings.some(({ kind }) => kind !== "foreign")) {
       const { against, from, size } = document;
       const compared = reachOf(document, seen);
-      await noteInDatabase(db, context, { what: "verified", against, from, size, root, found, compared });
+      await noteInDatabase(db, context, {
+        ...({ what: "verified", against, from, size, root, found, compared } as const),
+        ...{ disputed, agreed },
+      });
     }
     return found === 0 ? { document } : { document, exit: 9 };
   },
