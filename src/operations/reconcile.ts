@@ -249,15 +249,21 @@ function requests(needed: readonly ReconcileStep[], now: number): string[] {
   const controls = ["revoke", "pause"].flatMap((does) =>
     refs(does).length === 0 ? [] : [`midctl ${does} ${refs(does).join(" ")} --key KEY`],
   );
-  const updates = needed.flatMap(({ does, ref, expiresAt, idleTtl }) => {
-    if (does === "idle") return [`midctl identity update ${ref} --idle-ttl ${idleTtl}s --key KEY`];
-    if (does !== "expire") return [];
-    const left = Math.floor((Date.parse(expiresAt ?? "") - now) / 1000);
+  const updated = new Set(
+    needed.flatMap(({ does, ref }) => (does === "expire" || does === "idle" ? [ref] : [])),
+  );
+  const updates = [...updated].map((ref) => {
+    const of = (does: string) => needed.find((step) => step.does === does && step.ref === ref);
+    const [expire, idle] = [of("expire"), of("idle")];
+    const left = Math.floor((Date.parse(expire?.expiresAt ?? "") - now) / 1000);
+    if (left <= 0) return `midctl revoke ${ref} --key KEY`;
+    // In one: a second request would find the identity another one than it was.
     return [
-      left > 0
-        ? `midctl identity update ${ref} --expires ${left}s --key KEY`
-        : `midctl revoke ${ref} --key KEY`,
-    ];
+      `midctl identity update ${ref}`,
+      ...(expire === undefined ? [] : [`--expires ${left}s`]),
+      ...(idle === undefined ? [] : [`--idle-ttl ${idle.idleTtl}s`]),
+      "--key KEY",
+    ].join(" ");
   });
   return [...controls, ...updates];
 }

@@ -11,6 +11,7 @@ describe("midctl audit reconcile --export", () => {
   let restored: { readonly MIDCTL_DATABASE_URL: string };
   let production: typeof restored;
   let short: typeof restored;
+  let hindered: typeof restored;
   let begun: number;
   const tokens: Record<string, { token: string; id: string }> = {};
 
@@ -24,6 +25,7 @@ describe("midctl audit reconcile --export", () => {
     restored = await backUp(desk, "before");
     production = await backUp(desk, "protected");
     short = await backUp(desk, "short");
+    hindered = await backUp(desk, "hindered");
     begun = (await desk.ask("audit checkpoint")).size;
     await desk.ask("revoke leaver --yes");
     await desk.ask("pause halted");
@@ -33,6 +35,7 @@ describe("midctl audit reconcile --export", () => {
     await desk.ask("credential activate", { stdin: `${rotated.token}\n` });
     await desk.ask("identity update shorter --expires 2d");
     await desk.ask("identity update restless --idle-ttl 2h");
+    await desk.ask("identity update shorter --idle-ttl 3h");
     await desk.identity("born");
     await desk.ask("pause born");
     await desk.ask(["audit", "export", "--out", file]);
@@ -54,6 +57,7 @@ describe("midctl audit reconcile --export", () => {
       step("halted", "pause", "identity.pause"),
       { ...step("shorter", "expire", "identity.update"), expiresAt: expect.stringMatching(/^\d{4}-/) },
       { ...step("restless", "idle", "identity.update"), idleTtl: 7_200 },
+      { ...step("shorter", "idle", "identity.update"), idleTtl: 10_800 },
     ]);
     expect(plan.limits).toEqual([]);
     expect(plan.notReplayed).toEqual({
@@ -113,6 +117,30 @@ describe("midctl audit reconcile --export", () => {
     await other.dispose();
   });
 
+  it("tells what is refused, and does the others", async () => {
+    for (const statement of [
+      `CREATE FUNCTION host_says_no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`,
+      `CREATE TRIGGER host BEFORE UPDATE ON machine_identity FOR EACH ROW WHEN (OLD.slug = 'leaver') EXECUTE FUNCTION host_says_no()`,
+    ]) {
+      await runSql(hindered.MIDCTL_DATABASE_URL, statement);
+    }
+
+    const { code, stdout } = await desk.run(["audit", "reconcile", "--export", file, "--yes", "--json"], {
+      env: hindered,
+    });
+    const { steps } = JSON.parse(stdout);
+    const text = await desk.run(["audit", "reconcile", "--export", file, "--yes"], { env: hindered });
+
+    expect(code).toBe(8);
+    expect(steps.filter(({ problem }: { problem: string | null }) => problem !== null)).toMatchObject([
+      { ref: "leaver", does: "revoke", problem: expect.stringContaining("P0001") },
+    ]);
+    expect(await desk.ask("identity show halted", { env: hindered })).toMatchObject({
+      identity: { effectiveStatus: "paused" },
+    });
+    expect(text.stdout).toMatch(/^Not done again: revoke leaver\. The database refused/m);
+  });
+
   it("leaves a protected environment to its owners, and says what to request", async () => {
     for (const statement of [
       "ALTER TABLE midctl_environment DISABLE TRIGGER USER",
@@ -129,7 +157,7 @@ describe("midctl audit reconcile --export", () => {
       exit: 6,
       hint: expect.stringMatching(
         new RegExp(
-          `^Request them: midctl revoke leaver ${tokens.rotated?.id} --key KEY; midctl pause halted --key KEY; midctl identity update shorter --expires \\d+s --key KEY; midctl identity update restless --idle-ttl 7200s --key KEY$`,
+          `^Request them: midctl revoke leaver ${tokens.rotated?.id} --key KEY; midctl pause halted --key KEY; midctl identity update shorter --expires \\d+s --idle-ttl 10800s --key KEY; midctl identity update restless --idle-ttl 7200s --key KEY$`,
         ),
       ),
     });
@@ -146,6 +174,7 @@ describe("midctl audit reconcile --export", () => {
       at: expect.any(String),
       state: "needed",
       problem: null,
+      hint: null,
     },
   });
 

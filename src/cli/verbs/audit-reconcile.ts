@@ -28,7 +28,10 @@ export const auditReconcileOutput = z.object({
   found: headSchema,
   /** Whether the log goes on from what was kept, is shorter, or has other entries in the place of those. */
   growth: z.enum(["goes_on", "shorter", "forked"]),
-  /** Entries by index that were seen and are lost; `from` is null where nobody can tell since when; null for none. */
+  /**
+   * Entries by index that were seen and are lost: those at least, since a log that has grown after its restore lost more. `from` is null
+   * where nobody can tell since when; null for none.
+   */
   lost: z.nullable(z.object({ from: z.nullable(z.number()), to: z.number() })),
   /** Whether the head found was put in the place of the one kept. */
   accepted: z.boolean(),
@@ -62,6 +65,8 @@ const replayedSchema = z.object({
         state: z.enum(["needed", "done", "unknown"]),
         /** Why it was not done again; null where it was, or was not tried. */
         problem: z.nullable(z.string()),
+        /** What to do about that; null where nothing is known. */
+        hint: z.nullable(z.string()),
       }),
     ),
   ),
@@ -180,7 +185,8 @@ async function replay(
     forgotten: plan.lost,
     steps: plan.steps.map((step) => {
       const { kind: _kind, publicId: _publicId, identity: _identity, ...shown } = step;
-      return { ...shown, problem: refused.find((each) => each.step === step)?.error.message ?? null };
+      const error = refused.find((each) => each.step === step)?.error ?? null;
+      return { ...shown, problem: error?.message ?? null, hint: error?.hint ?? null };
     }),
     limits: plan.limits,
     notReplayed: plan.others,

@@ -96,10 +96,13 @@ export function viewReplayed(document: ReplayedDocument): View {
             ]),
           } as const,
         ]),
-    ...steps.flatMap(({ does, ref, problem }) =>
+    ...steps.flatMap(({ does, ref, problem, hint }) =>
       problem === null
         ? []
-        : [{ kind: "line", cells: [`Not done again: ${does} ${ref}. ${problem}`] } as const],
+        : [
+            { kind: "line", cells: [`Not done again: ${does} ${ref}. ${problem}`] } as const,
+            ...(hint === null ? [] : [{ kind: "line", cells: [`  ${hint}`] } as const]),
+          ],
     ),
     ...limits.flatMap(({ entry, action, says, mend, state }) =>
       state === "done"
