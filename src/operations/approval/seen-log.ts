@@ -6,8 +6,12 @@ import { readTree } from "../../repository/tree.ts";
 import { readGrowth, readRoot } from "../log-head.ts";
 import type { Plan } from "./plan.ts";
 
-const MEND =
-  "The database was restored from before, or somebody rewrote it: find out which, and have it requested anew. midctl audit verify --checkpoint FILE says what was done.";
+const WHICH =
+  "The database was restored from before, or somebody rewrote it: find out which. midctl audit verify --checkpoint FILE says what was done.";
+const MEND = {
+  plan: `${WHICH} Then have it requested anew.`,
+  seen: `${WHICH} Once that is settled, midctl audit reconcile --accept --head-file FILE accepts the log as it is, FILE being this database's in $XDG_STATE_HOME/midctl/heads.`,
+} as const;
 
 /**
  * Whether the log goes on from the head that a plan was made on, and from the last one that whoever approves it saw.
@@ -25,16 +29,15 @@ export async function requireSameLog(db: Tx, plan: Plan, seen: KeptHead | null):
   ) {
     throw broken(
       `The log has ${tree.size} entries and does not go on from the ${size} that ${plan.id} was made on`,
-      {
-        size: tree.size,
-        seen: size,
-      },
+      { size: tree.size, seen: size },
+      MEND.plan,
     );
   }
   if (seen !== null && (await readGrowth(tree, seen)).growth !== "goes_on") {
     throw broken(
       `The log has ${tree.size} entries and does not go on from the ${seen.size} that you saw when you last approved`,
       { size: tree.size, seen: seen.size },
+      MEND.seen,
     );
   }
   return { origin, size: tree.size, root: await readRoot(tree), accepted: seen?.accepted ?? 0 };
@@ -49,12 +52,11 @@ export function requireSameHead({ log, id }: Plan, seen: KeptHead | null): void 
   if (seen.root.equals(Buffer.from(log.root, "hex"))) return;
   throw broken(
     `${id} was made on another log of ${log.size} entries than the one that you saw when you last approved`,
-    {
-      seen: seen.size,
-    },
+    { seen: seen.size },
+    MEND.plan,
   );
 }
 
-function broken(what: string, details: Readonly<Record<string, number>>): MidctlError {
-  return new MidctlError("conflict", `${what}; nothing was signed.`, { hint: MEND, details });
+function broken(what: string, details: Readonly<Record<string, number>>, hint: string): MidctlError {
+  return new MidctlError("conflict", `${what}; nothing was signed.`, { hint, details });
 }
