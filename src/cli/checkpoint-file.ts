@@ -1,5 +1,4 @@
 /** A file of checkpoints, one after the other, that only grows. */
-import { hash } from "node:crypto";
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { syncDirectory } from "../db/directory.ts";
@@ -12,6 +11,7 @@ import {
   type VerifierKey,
 } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { EMPTY_ROOT } from "../domain/merkle.ts";
 import { quote } from "../domain/visible.ts";
 import { isFull } from "./regular-file.ts";
 
@@ -24,7 +24,6 @@ const LONGEST_NOTE = 4_000_000;
 const LINE_FEED = 10;
 const BYTE_ORDER_MARK = "\ufeff";
 const CARRIAGE_RETURN = "\r\n";
-const ROOT_OF_NONE = hash("sha256", "", "buffer");
 
 /** Which option named the file, and what did not happen. */
 export interface FileUse {
@@ -107,7 +106,7 @@ export function* eachCheckpoint(path: string, use: FileUse): Generator<SignedChe
     if (number === 1 && note.startsWith(BYTE_ORDER_MARK)) throw marked(path, use);
     const checkpoint = parseCheckpoint(note);
     if (checkpoint === null && note.includes(CARRIAGE_RETURN)) throw returned(path, use);
-    if (checkpoint?.size === 0 && !checkpoint.root.equals(ROOT_OF_NONE)) {
+    if (checkpoint?.size === 0 && !checkpoint.root.equals(EMPTY_ROOT)) {
       throw new MidctlError(
         "usage",
         `Note ${number} of ${quote(path)} is of no entries, and has another root than a log without any; ${use.undone}.`,

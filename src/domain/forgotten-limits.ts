@@ -63,7 +63,8 @@ export class ForgottenLimits {
     const { action, details } = said;
     const seen = { entry: said.index, action, at: said.at };
     // Whatever an approval let happen used it up.
-    if (said.approval !== null && !action.startsWith("approval.")) this.#used(said.approval, seen);
+    const leave = textOf(said.approval);
+    if (leave !== null && !action.startsWith("approval.")) this.#used(leave, seen);
     if (action === "identity.create" && said.identity !== null)
       this.#owners.set(said.identity, textOf(details.owner) ?? "");
     if (action === "credential.adopt" && said.credential !== null) {
