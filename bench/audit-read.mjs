@@ -1,6 +1,6 @@
 /**
  * Reading the audit: each filter's first and deep page at a million entries of the log and a hundred thousand events of agents,
- * against a thousand and a hundred; and how soon `midctl audit follow` prints what was committed.
+ * against a thousand of each, which fill every page too; and how soon `midctl audit follow` prints what was committed.
  *
  *   node bench/audit-read.mjs [--rounds 200] [--large 1000000] [--changes 500] [--major 18] [--only pages|follow]
  */
@@ -34,10 +34,11 @@ const UNGUARD = ["machine_identity", "agent_token", "agent_audit_event", "midctl
 );
 
 /**
- * `size` entries and a tenth as many events over a hundred days, three quarters of them of one identity and its credential and by
- * one actor; a tree of a hundred has a fifth. `rare` is what 200 entries and 200 events have at any size, spread evenly.
+ * `size` entries and a tenth as many events, but a thousand at least, over a hundred days, three quarters of them of one identity and
+ * its credential and by one actor; a tree of a hundred has a fifth. `rare` is what 200 entries and 200 events have at any size, spread evenly.
  */
 const fill = (size) => {
+  const events = Math.max(1_000, size / 10);
   const entry = (n) =>
     `(SELECT ${n} AS n, ${n} % (${size} / 200) = 0 AS rare, hashint8(${n}) & 1073741823 AS hash)`;
   return [
@@ -59,9 +60,9 @@ const fill = (size) => {
               LATERAL (SELECT CASE WHEN e.rare THEN 3 WHEN e.hash % 5 = 0 THEN 4 + (e.hash >> 8) % 99 ELSE 1 END AS id) who) m`,
     `INSERT INTO agent_audit_event ("publicId", "agentTokenId", "machineIdentityId", action, "createdAt")
      SELECT lpad(e.n::text, 12, '0'), who.id, CASE WHEN e.hash % 20 <> 1 THEN who.id END, CASE WHEN e.rare THEN 'card.delete' ELSE 'card.move' END,
-            timestamp '2026-08-01' + interval '100 days' * (e.n / ${size / 10}.0)
-       FROM generate_series(0, ${size / 10} - 1) g(n), LATERAL ${entry("g.n * 10")} e0,
-            LATERAL (SELECT g.n AS n, g.n % greatest(1, ${size / 10} / 200) = 0 AS rare, hashint8(g.n) & 1073741823 AS hash) e,
+            timestamp '2026-08-01' + interval '100 days' * (e.n / ${events}.0)
+       FROM generate_series(0, ${events} - 1) g(n),
+            LATERAL (SELECT g.n AS n, g.n % (${events} / 200) = 0 AS rare, hashint8(g.n) & 1073741823 AS hash) e,
             LATERAL (SELECT CASE WHEN e.rare THEN 3 WHEN e.hash % 5 = 0 THEN 4 + (e.hash >> 8) % 99 ELSE 1 END AS id) who`,
     "UPDATE midctl_log_head SET size = (SELECT count(*) FROM midctl_log)",
   ];

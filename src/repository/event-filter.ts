@@ -127,6 +127,7 @@ export function newestOfLog(
     columns: `l.at, 0 AS source, NULL::timestamp AS exact, l."index" AS number`,
     table: "midctl_log l",
     order: `l.at DESC, l."index" DESC`,
+    ranking: "at DESC, number DESC",
     time: { column: "l.at", name: "at", beginning: "''" },
     tests,
     limit,
@@ -152,14 +153,17 @@ export function newestOfAgents(
     if (first === undefined) tests.push(`${at} <= ${utc(toMilliseconds(cursor.at), bind)}`);
     tests.push(`(e."createdAt", e.id) < (${utc(cursor.at, bind)}, ${bind(cursor.number)}::text::bigint)`);
   }
-  return newest(first?.streams ?? [EVERYTHING], {
-    columns: `midctl_instant(e."createdAt") AS at, 1 AS source, e."createdAt" AS exact, e.id AS number`,
+  const found = newest(first?.streams ?? [EVERYTHING], {
+    columns: `e."createdAt" AS exact, e.id AS number`,
     table: "agent_audit_event e",
     order: `${first === undefined ? `${at} DESC, ` : ""}e."createdAt" DESC, e.id DESC`,
+    ranking: "exact DESC, number DESC",
     time: { column: `e."createdAt"`, name: "exact", beginning: "'-infinity'::timestamp" },
     tests,
     limit,
   });
+  // Written out for those alone that are among the newest: it takes longer than finding them.
+  return `SELECT midctl_instant(f.exact) AS at, 1 AS source, f.exact, f.number FROM (${found}) f`;
 }
 
 /** Newest first, of a row of keys. */
@@ -269,6 +273,8 @@ interface Reading {
   readonly columns: string;
   readonly table: string;
   readonly order: string;
+  /** The same order, of the columns that are read. */
+  readonly ranking: string;
   /** The time that the rows are read by: its column, what it is called among the columns read, and what is before all of them. */
   readonly time: { readonly column: string; readonly name: "at" | "exact"; readonly beginning: string };
   readonly tests: readonly string[];
@@ -283,7 +289,7 @@ function newest(streams: readonly Stream[], reading: Reading): string {
   );
   const [only] = parts;
   if (parts.length === 1 && only !== undefined) return only;
-  return `SELECT * FROM (${parts.map((part) => `(${part})`).join(" UNION ALL ")}) streams ORDER BY ${NEWEST} LIMIT ${reading.limit}`;
+  return `SELECT * FROM (${parts.map((part) => `(${part})`).join(" UNION ALL ")}) streams ORDER BY ${reading.ranking} LIMIT ${reading.limit}`;
 }
 
 /**
@@ -291,13 +297,13 @@ function newest(streams: readonly Stream[], reading: Reading): string {
  * most are read further, and no further than that, however many there are.
  */
 function readOfEach(where: string, keys: string, reading: Reading): string {
-  const { limit, time } = reading;
+  const { limit, time, ranking } = reading;
   const oldest = `CASE WHEN count(*) OVER () = ${limit} THEN min(h.${time.name}) OVER () ELSE ${time.beginning} END`;
   const further = { ...reading, tests: [...reading.tests, `${time.column} >= k.oldest`] };
   return `SELECT r.* FROM (
       SELECT h.key, ${oldest} AS oldest FROM (
-        SELECT k.key, h.* FROM (${keys}) k CROSS JOIN LATERAL (${read(where, reading, 1)}) h ORDER BY ${NEWEST} LIMIT ${limit}) h) k
-    CROSS JOIN LATERAL (${read(where, further, limit)}) r ORDER BY ${NEWEST} LIMIT ${limit}`;
+        SELECT k.key, h.* FROM (${keys}) k CROSS JOIN LATERAL (${read(where, reading, 1)}) h ORDER BY ${ranking} LIMIT ${limit}) h) k
+    CROSS JOIN LATERAL (${read(where, further, limit)}) r ORDER BY ${ranking} LIMIT ${limit}`;
 }
 
 /** Written out: with the limit bound, the plan for any limit looks dear and the server plans every page anew. */
