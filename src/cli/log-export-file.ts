@@ -195,7 +195,7 @@ function* readSteps(path: string, reader: ExportReader, undone: string): Generat
 }
 
 /**
- * What an export says of the log: a hash for each entry, 32 bytes in memory, and the head that they come to.
+ * What an export says of the log: the root before it, a hash for each entry, 32 bytes in memory, and the head that they come to.
  * @throws MidctlError as `readExportFile`, and for a file that ends in the middle
  */
 export async function readExported(path: string, undone: string): Promise<ExportedLog> {
@@ -205,7 +205,8 @@ export async function readExported(path: string, undone: string): Promise<Export
     if (!isHead(line)) leaves.add(hashLeaf(line.entry));
     else if (reader.first === line) leaves = new ExportedLeaves(line.size);
   });
-  return { leaves, head: { ...reader.end(), extensions: [] } };
+  const head = { ...reader.end(), extensions: [] };
+  return { begun: reader.first?.root ?? head.root, leaves, head };
 }
 
 /** The last head of a file, and where it ends. Reads backwards, a part at a time, as far as it has to. */

@@ -25,8 +25,10 @@ export interface VerifyOptions {
   onProgress(done: number, of: number): void;
 }
 
-/** An export: a hash for each entry in it, and the head that they come to. */
+/** An export: the root before it, a hash for each entry in it, and the head that they come to. */
 export interface ExportedLog {
+  /** Of the tree of all entries before its own. */
+  readonly begun: Buffer;
   readonly leaves: ExportedLeaves;
   readonly head: Checkpoint;
 }

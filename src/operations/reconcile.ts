@@ -12,6 +12,7 @@ import type { ExportedLog } from "./audit-verify.ts";
 import type { Request } from "./change.ts";
 import { readTarget, type Target } from "./control.ts";
 import { updateIdentity } from "./identity-update.ts";
+import { readGrowth } from "./log-head.ts";
 import { requireEnvironment } from "./lookup.ts";
 import { pauseTarget } from "./pause.ts";
 import { type OpenLimit, readLimits } from "./reconcile-limits.ts";
@@ -48,13 +49,13 @@ const PAGE = 4_096;
 
 /**
  * What an export knows and the database forgot. Changes nothing.
- * @param exported leaves and head of the export
+ * @param exported the export: the root before it, its leaves and its head
  * @param entries hands over those of the export from an index on, in their order
  * @throws MidctlError `conflict` for an export of another log, and for one that begins behind where the two differ
  */
 export async function planReconciliation(
   db: Tx,
-  { leaves, head }: ExportedLog,
+  { begun, leaves, head }: ExportedLog,
   entries: (from: number, take: (entry: string) => void) => Promise<void>,
 ): Promise<Reconciliation> {
   const tree = await readTree(db);
@@ -66,14 +67,15 @@ export async function planReconciliation(
       { hint: "Give the export of this database." },
     );
   }
-  const common = await countCommon(readNodesOf(tree), Math.min(tree.size, leaves.end), leaves);
-  if (tree.size < leaves.begin || (common === leaves.begin && common > 0 && common < leaves.end)) {
+  const { growth } = await readGrowth(tree, { size: leaves.begin, root: begun });
+  if (growth !== "goes_on") {
     throw new MidctlError(
       "conflict",
       `The export begins with entry ${leaves.begin}, and log and export differ before that; nothing was compared.`,
       { hint: "Give an export that begins earlier." },
     );
   }
+  const common = await countCommon(readNodesOf(tree), Math.min(tree.size, leaves.end), leaves);
   const forgotten = new Forgotten();
   if (common < leaves.end) await entries(common, (entry) => forgotten.take(entry));
   const steps = forgotten.steps();
@@ -101,7 +103,7 @@ async function countCommon(
     );
     if (differing >= 0) return at + differing;
   }
-  return Math.max(until, 0);
+  return until;
 }
 
 async function standings(db: Tx, steps: readonly ForgottenStep[]): Promise<ReconcileStep[]> {

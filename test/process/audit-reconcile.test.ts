@@ -117,6 +117,16 @@ describe("midctl audit reconcile --export", () => {
     await other.dispose();
   });
 
+  it("takes an export that begins just where the restored log ends", async () => {
+    const rest = join(desk.directory, "rest.jsonl");
+    await desk.ask(["audit", "export", "--out", rest, "--from", String(begun)]);
+
+    const plan = await desk.ask(["audit", "reconcile", "--export", rest, "--dry-run"], { env: short });
+
+    expect(plan).toMatchObject({ common: begun });
+    expect(plan.steps.length).toBeGreaterThan(0);
+  });
+
   it("tells what is refused, and does the others", async () => {
     for (const statement of [
       `CREATE FUNCTION host_says_no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`,

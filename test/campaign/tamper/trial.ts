@@ -2,7 +2,7 @@ import type { Database } from "../../../src/db/database.ts";
 import type { Checkpoint } from "../../../src/domain/checkpoint.ts";
 import { ExportedLeaves } from "../../../src/domain/log-export.ts";
 import type { Finding } from "../../../src/domain/log-findings.ts";
-import { hashLeaf } from "../../../src/domain/merkle.ts";
+import { EMPTY_ROOT, hashLeaf } from "../../../src/domain/merkle.ts";
 import { readHead } from "../../../src/operations/audit-checkpoint.ts";
 import { type ExportedLog, type Verified, verifyLog } from "../../../src/operations/audit-verify.ts";
 import { sealEvents } from "../../../src/operations/events-seal.ts";
@@ -55,7 +55,7 @@ export async function prepare(
   const events = await db.query<SealedPlace>(
     `SELECT "publicId" AS id, batch::float8 AS batch, position FROM midctl_event_seal ORDER BY batch, position`,
   );
-  return { size, dumped, seen, events, checkpoints, exported: { leaves, head } };
+  return { size, dumped, seen, events, checkpoints, exported: { begun: EMPTY_ROOT, leaves, head } };
 }
 
 async function sealSome(db: Database, at: number): Promise<void> {
