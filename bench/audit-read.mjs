@@ -186,6 +186,7 @@ async function measureFollow(server) {
 const scratch = makeScratch();
 const major = options.major === undefined ? {} : { major: Number(options.major) };
 const server = await startServer(scratch, {
+  keepsMemory: true,
   ...major,
   // A command asks once, and has its statement planned for what it asks.
   settings: {

@@ -133,6 +133,7 @@ const rowsOf = (found) => (found.identities ?? found.credentials).length;
 const scratch = makeScratch();
 const major = options.major === undefined ? {} : { major: Number(options.major) };
 const server = await startServer(scratch, {
+  keepsMemory: true,
   ...major,
   settings: { autovacuum: "off", fsync: "off", max_wal_size: "256MB", shared_buffers: "256MB", jit: "off" },
 });
