@@ -4,7 +4,7 @@ import type { EventCursor, EventFilter } from "../repository/event-filter.ts";
 import { findIdentity } from "../repository/identity.ts";
 import { type AuditEvent, isHeardOf, readEvents } from "../repository/log.ts";
 import { SHOWN_AT_ONCE } from "../repository/log-size.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { beginsWithMoment, readCursor, writeCursor } from "./cursor.ts";
 import { notFound } from "./lookup.ts";
 
 export interface AuditQuery extends EventFilter {
@@ -73,21 +73,13 @@ async function requireHeardOf(db: Tx, publicId: string): Promise<void> {
 
 const POSITION = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:\d{3})?Z [01] \d{1,18}$/;
 
-const SECONDS = "2026-01-31T23:59:59".length;
-
-/** The 31st of February is none, though it looks like one. */
-function isMoment(text: string): boolean {
-  const ms = Date.parse(`${text}Z`);
-  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text);
-}
-
 /** @throws MidctlError `usage` */
 function parsePosition(cursor: string): EventCursor {
   const [at = "", source = "", number = ""] = readCursor(
     "audit",
     cursor,
     3,
-    (parts) => POSITION.test(parts) && isMoment(parts.slice(0, SECONDS)),
+    (parts) => POSITION.test(parts) && beginsWithMoment(parts),
   );
   return { at, source: source === "1" ? 1 : 0, number };
 }

@@ -5,6 +5,15 @@ export function writeCursor(list: string, parts: readonly string[]): string {
   return Buffer.from(JSON.stringify([list, ...parts])).toString("base64url");
 }
 
+const SECONDS = "2026-01-31 23:59:59".length;
+
+/** Whether a text begins with a moment to the second, whatever stands between day and hour. The 31st of February is none, though it looks like one. */
+export function beginsWithMoment(text: string): boolean {
+  const moment = text.slice(0, SECONDS).replace(" ", "T");
+  const ms = Date.parse(`${moment}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(moment);
+}
+
 /**
  * The parts of a cursor. Throws `usage` for anything that this list did not write.
  * @param fits whether it wrote these parts, one space between two

@@ -12,7 +12,7 @@ import {
   type Page,
   type TokenRow,
 } from "../repository/listing.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { beginsWithMoment, readCursor, writeCursor } from "./cursor.ts";
 import { notFound } from "./lookup.ts";
 
 export interface PageRequest {
@@ -65,9 +65,23 @@ async function requireIdentity(db: Tx, filter: ListFilter): Promise<void> {
   }
 }
 
-function place(noun: string, sort: string, page: PageRequest): [string, Page] {
+/** What the key and the tie-breaker of the last row look like, one space between them: never so that a database would not take them. */
+const FITTING: Readonly<Record<IdentitySort | CredentialSort, (parts: string) => boolean>> = {
+  slug: (parts) => /^[a-z0-9-]{1,63} $/.test(parts),
+  created: isNumber,
+  issued: isNumber,
+  expires: (parts) =>
+    /^infinity \d{1,18}$/.test(parts) ||
+    (/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? \d{1,18}$/.test(parts) && beginsWithMoment(parts)),
+};
+
+function isNumber(parts: string): boolean {
+  return /^\d{1,18} $/.test(parts);
+}
+
+function place(noun: string, sort: IdentitySort | CredentialSort, page: PageRequest): [string, Page] {
   const list = `${noun}.${sort}.${page.descending ? "desc" : "asc"}`;
-  const [key, tie] = page.cursor === null ? [] : readCursor(list, page.cursor, 2);
+  const [key, tie] = page.cursor === null ? [] : readCursor(list, page.cursor, 2, FITTING[sort]);
   return [
     list,
     {

@@ -35,11 +35,16 @@ async function create(
 }
 
 /** Every slug of a list, page after page of two. */
-async function readAll(db: Database, filter: Parameters<typeof listIdentities>[1], descending: boolean) {
+async function readAll(
+  db: Database,
+  filter: Parameters<typeof listIdentities>[1],
+  descending: boolean,
+  sort: Parameters<typeof listIdentities>[2] = "slug",
+) {
   const slugs: string[] = [];
   let cursor: string | null = null;
   do {
-    const page: Awaited<ReturnType<typeof listIdentities>> = await listIdentities(db, filter, "slug", {
+    const page: Awaited<ReturnType<typeof listIdentities>> = await listIdentities(db, filter, sort, {
       limit: 2,
       cursor,
       descending,
@@ -90,5 +95,29 @@ describe.each(databases())("a filtered list on $name", (factory) => {
       const slugs = await readAll(database.db, { ...EVERYTHING, status: ["expired"] }, false);
       expect(slugs).toEqual(["mayfly", "mayfly-child"]);
     });
+  });
+
+  test.each(["slug", "created", "expires"] as const)("goes on by its own cursors, by %s", async (sort) => {
+    const slugs = await readAll(database.db, EVERYTHING, false, sort);
+
+    expect(slugs.length).toBeGreaterThan(8);
+    expect(new Set(slugs).size).toBe(slugs.length);
+  });
+
+  test.each([
+    ["slug", "Ant", ""],
+    ["slug", "ant", "1"],
+    ["created", "first", ""],
+    ["created", "1", "1"],
+    ["created", "99999999999999999999", ""],
+    ["expires", "2026-02-31 00:00:00", "1"],
+    ["expires", "2026-01-31 00:00:00", "x"],
+    ["expires", "now", "1"],
+  ] as const)("a cursor by %s of %s and %s, which no list wrote, is bad usage", async (sort, ...parts) => {
+    const cursor = Buffer.from(JSON.stringify([`identities.${sort}.asc`, ...parts])).toString("base64url");
+
+    await expect(
+      listIdentities(database.db, EVERYTHING, sort, { limit: 2, cursor, descending: false }),
+    ).rejects.toMatchObject({ code: "usage" });
   });
 });
