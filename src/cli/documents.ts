@@ -1,6 +1,7 @@
 /** The shapes that several commands' JSON documents are made of (SPEC, appendix). */
 import * as z from "zod/mini";
-import { EVIDENCE_AGAINST, EVIDENCE_KINDS } from "../repository/evidence.ts";
+import { EVIDENCE_AGAINST } from "../domain/evidence.ts";
+import { EVIDENCE_KINDS } from "../repository/evidence.ts";
 
 const instant = z.nullable(z.string());
 

@@ -1,7 +1,8 @@
 /** A file that the log is exported to, and that later exports go on with. */
+
 import fs from "node:fs";
 import { dirname } from "node:path";
-import { promisify } from "node:util";
+import { setImmediate as breath } from "node:timers/promises";
 import { syncDirectory } from "../db/directory.ts";
 import { type Locking, lockByProgram, lockingFlags } from "../db/file-lock.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -25,7 +26,6 @@ const PART = 1024 * 1024;
 /** In bytes, of a head that begins an export, with the note in it. */
 const FIRST_LINE = 1024 * 1024;
 const LINE_FEED = 10;
-const breath = promisify(setImmediate);
 
 export interface ExportFile {
   /** Its last head; null where it is new, or empty. */

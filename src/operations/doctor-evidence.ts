@@ -1,4 +1,5 @@
 /** What `doctor` says of the notes about the log. */
+import { AGAINST, type EvidenceAgainst } from "../domain/evidence.ts";
 import type { Evidence, EvidenceFacts } from "../repository/evidence.ts";
 import type { Finding } from "./doctor.ts";
 import { witnessedOf } from "./evidence.ts";
@@ -26,7 +27,7 @@ export function evidenceFindings(
   const { size, verified, anchored, found } = witnessedOf(facts);
   const findings: Omit<Finding, "check">[] = found.map(({ at, against, found: count }) => ({
     severity: "error",
-    message: `${onceAt(at)} the log was compared with ${NAMES[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing.`,
+    message: `${onceAt(at)} the log was compared with ${AGAINST[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing.`,
     // Names them.
     mend: `midctl audit verify${OPTIONS[against]}`,
   }));
@@ -68,16 +69,9 @@ function onceAt(at: string | null): string {
   return at === null ? "At no moment that there is" : `On ${at}`;
 }
 
-const NAMES = {
-  itself: "itself",
-  export: "an export",
-  checkpoint: "checkpoints",
-  signed_checkpoint: "signed checkpoints",
-} as const satisfies Record<Evidence["against"], string>;
-
 const OPTIONS = {
   itself: "",
   export: " --export FILE",
   checkpoint: " --checkpoint FILE",
   signed_checkpoint: " --checkpoint FILE --checkpoint-key KEY",
-} as const satisfies Record<Evidence["against"], string>;
+} as const satisfies Record<EvidenceAgainst, string>;

@@ -1,4 +1,4 @@
-import { promisify } from "node:util";
+import { setImmediate as breath } from "node:timers/promises";
 import type { Tx } from "../db/database.ts";
 import type { ExportedLeaves } from "../domain/log-export.ts";
 import type { Findings } from "../domain/log-findings.ts";
@@ -16,7 +16,6 @@ const PAGE = 2 ** PAGE_HEIGHT;
 const MOST_BYTES = 32 * 1024 * 1024;
 /** So many are hashed before what has arrived is taken in: the server would wait. */
 const BREATH = 512;
-const breath = promisify(setImmediate);
 
 /** The first entry of a page, and that after its last. */
 export type Page = readonly [from: number, until: number];

@@ -1,14 +1,13 @@
 import type { Tx } from "../db/database.ts";
+import type { EvidenceAgainst } from "../domain/evidence.ts";
 
 /** `found`: what a verification found to be wrong, as long as none as good has found nothing. */
 export const EVIDENCE_KINDS = ["verified", "found", "anchored"] as const;
-/** What the log was compared with as it was verified; where its head was kept as it was anchored. */
-export const EVIDENCE_AGAINST = ["itself", "export", "checkpoint", "signed_checkpoint"] as const;
 
 /** That the log was verified, or its head kept elsewhere. */
 export interface Evidence {
   readonly what: (typeof EVIDENCE_KINDS)[number];
-  readonly against: (typeof EVIDENCE_AGAINST)[number];
+  readonly against: EvidenceAgainst;
   /** RFC 3339; null for a time that is none, as whoever may write there by hand can make it. */
   readonly at: string | null;
   /** The first entry that was read. */

@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { type Checkpoint, parseVerifierKey, type VerifierKey } from "../../domain/checkpoint.ts";
 import { MidctlError } from "../../domain/errors.ts";
+import { EVIDENCE_AGAINST } from "../../domain/evidence.ts";
 import { FINDING_KINDS } from "../../domain/log-findings.ts";
 import { type ExportedLog, verifyLog } from "../../operations/audit-verify.ts";
 import { readVerified } from "../../operations/evidence.ts";
@@ -25,7 +26,7 @@ const logVerdictSchema = z.object({
   /** The first entry that was read; all before it is vouched for by a checkpoint, and was not read. */
   from: z.number(),
   /** What it was checked against: itself alone, an export, checkpoints, or checkpoints signed by the key that was given. */
-  against: z.enum(["itself", "export", "checkpoint", "signed_checkpoint"]),
+  against: z.enum(EVIDENCE_AGAINST),
   /** How many entries the log has by the export that it was compared with; null without one. */
   exported: z.nullable(z.number()),
   /** The first and the last entry that were compared with those in the export; null where none was. */

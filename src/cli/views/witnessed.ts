@@ -1,13 +1,7 @@
+import { AGAINST } from "../../domain/evidence.ts";
 import type { Witnessed } from "../../operations/evidence.ts";
 import type { Evidence } from "../../repository/evidence.ts";
 import type { Cell } from "../view.ts";
-
-const WITH = {
-  itself: "itself alone",
-  export: "an export",
-  checkpoint: "checkpoints",
-  signed_checkpoint: "signed checkpoints",
-} as const satisfies Record<Evidence["against"], string>;
 
 /** When the log was last verified and anchored; nothing for whoever may not read that. */
 export function witnessedFields(log: Witnessed | null): [string, Cell][] {
@@ -28,13 +22,13 @@ function verified({ at, against, from, size, compared, found }: Evidence): Cell 
   const which = from === 0 ? entries(size) : `${entries(size - from)} from ${from} on`;
   const reached = compared === 0 ? "" : ` of ${entries(compared)}`;
   const outcome = found === 0 ? "" : `, ${found} found to be wrong`;
-  return when(at, `, against ${WITH[against]}${reached}, ${which} read${outcome}`);
+  return when(at, `, against ${AGAINST[against]}${reached}, ${which} read${outcome}`);
 }
 
 function found({ at, against, found: count }: Evidence): Cell {
   return when(
     at,
-    `, against ${WITH[against]}, ${count} thing${count === 1 ? "" : "s"}: midctl audit verify names them`,
+    `, against ${AGAINST[against]}, ${count} thing${count === 1 ? "" : "s"}: midctl audit verify names them`,
   );
 }
 
