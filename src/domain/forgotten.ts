@@ -21,7 +21,11 @@ export interface ForgottenStep {
   readonly at: string;
   /** The public id of the identity it is about, or whose credential. */
   readonly identity: string | null;
+  /** Whether lost entries made it: it is there only if somebody made it again, as who gives the same token file does. */
+  readonly isBorn: boolean;
 }
+
+type Decision = Omit<ForgottenStep, "isBorn">;
 
 /** What ends for ever: a superseded or abandoned credential had ended as well, and its successor is not known. */
 const FINAL = new Set(["revoke", "supersede", "abandon"]);
@@ -32,16 +36,16 @@ const ORDER = { revoke: 0, pause: 1, expire: 2, idle: 2 };
 const KINDS = { identity: 0, credential: 1, token: 2 };
 
 /** The order in which steps are done again. */
-export function byUrgency(a: ForgottenStep, b: ForgottenStep): number {
+export function byUrgency(a: Decision, b: Decision): number {
   return ORDER[a.does] - ORDER[b.does] || KINDS[a.kind] - KINDS[b.kind] || a.entry - b.entry;
 }
 
 /** Reads lost entries in their order. */
 export class Forgotten {
   /** How each came to stand, and, apart from that, when it was to end and how long it might be idle. */
-  readonly #standings = new Map<string, ForgottenStep>();
-  readonly #ends = new Map<string, ForgottenStep>();
-  readonly #idles = new Map<string, ForgottenStep>();
+  readonly #standings = new Map<string, Decision>();
+  readonly #ends = new Map<string, Decision>();
+  readonly #idles = new Map<string, Decision>();
   readonly #born = new Set<string>();
   /** Legacy tokens that became credentials of an identity's, by its public id: the tokens themselves there were before. */
   readonly #adopted = new Map<string, string>();
@@ -72,10 +76,7 @@ export class Forgotten {
     if (noun === "identity" && FINAL.has(verb)) this.#endAdopted(publicId, said);
     if (noun === "credential" && this.#adopted.has(publicId)) {
       if (FINAL.has(verb)) this.#end({ ...said, credential: null }, "token", publicId);
-    } else if (this.#born.has(key))
-      // An unborn one's token is unknown, and refused as it is.
-      this.#other(said.action);
-    else this.#decide(key, noun, publicId, verb, said, isLimit);
+    } else this.#decide(key, noun, publicId, verb, said, isLimit);
   }
 
   /** What is to be done again, in this order. */
@@ -83,7 +84,9 @@ export class Forgotten {
     const others = [...this.#ends, ...this.#idles].flatMap(([key, step]) =>
       this.#standings.get(key)?.does === "revoke" ? [] : [step],
     );
-    return [...this.#standings.values(), ...others, ...this.#bounded()].sort(byUrgency);
+    return [...this.#standings.values(), ...others, ...this.#bounded()]
+      .map((step) => ({ ...step, isBorn: this.#born.has(`${step.kind} ${step.publicId}`) }))
+      .sort(byUrgency);
   }
 
   /** What else had narrowed anybody's reach, and is for people to do again. */
@@ -112,7 +115,7 @@ export class Forgotten {
   }
 
   /** Adopted tokens that did not work without bounds at the end: as legacy tokens they would, so they end. */
-  #bounded(): ForgottenStep[] {
+  #bounded(): Decision[] {
     return [...this.#adopted].flatMap(([token, identity]) => {
       const said = this.#bounds.get(`credential ${token}`) ?? this.#bounds.get(`identity ${identity}`);
       if (said === undefined || this.#standings.has(`token ${token}`)) return [];
@@ -166,6 +169,6 @@ function stepOf(
   { index: entry, action, at, identity }: LostEntry,
   kind: ForgottenStep["kind"],
   publicId: string,
-): Omit<ForgottenStep, "does"> {
+): Omit<Decision, "does"> {
   return { kind, publicId, expiresAt: null, idleTtl: null, entry, action, at, identity };
 }

@@ -4,7 +4,7 @@ import { formatToken } from "../domain/reference.ts";
 import { shellWord } from "../domain/shell-word.ts";
 import { findApproval } from "../repository/approval.ts";
 import { readEnvironment } from "../repository/environment.ts";
-import { readLiveTokensOf, readRolesOf } from "../repository/limits.ts";
+import { readAdoptedBeyond, readLiveTokensOf, readRolesOf } from "../repository/limits.ts";
 import { readServer } from "../repository/overview.ts";
 import { readCredentialStandings, readIdentityStandings } from "../repository/standing.ts";
 import { readLegacyTokens } from "../repository/token.ts";
@@ -30,7 +30,10 @@ export async function readLimits(db: Tx, limits: readonly ForgottenLimit[]): Pro
     const { entry, action, at } = limit;
     const { open, says, mend } = await standingOf(db, limit);
     // Where it is protected whoever asks signs that.
-    const signed = isProtected && mend !== null && limit.what !== "approval" ? `${mend} --key KEY` : mend;
+    const signed =
+      isProtected && mend !== null && limit.what !== "approval"
+        ? `${mend.replaceAll(AND, ` --key KEY${AND}`)} --key KEY`
+        : mend;
     found.push({ entry, action, at, says, mend: signed, state: open ? "open" : "done" });
   }
   return found;
@@ -88,12 +91,20 @@ async function standingOf(db: Tx, limit: ForgottenLimit): Promise<Standing> {
         ({ effectiveStatus, expiresAt }) =>
           effectiveStatus === "active" && (expiresAt === null || expiresAt > limit.endsAt),
       );
-      const refs = tokens.map(({ publicId }) => formatToken(publicId)).join(" ");
+      // No sunset reaches those that somebody has adopted since.
+      const adopted = (await readAdoptedBeyond(db, limit.tokens, limit.endsAt)).map(formatToken);
+      const refs = tokens.map(({ publicId }) => formatToken(publicId));
+      const count = tokens.length + adopted.length;
       const isPast = Date.parse(limit.endsAt) <= (await readServer(db)).clock;
+      const ended = isPast ? [...refs, ...adopted] : adopted;
+      const commands = [
+        ...(isPast || refs.length === 0 ? [] : [`midctl token sunset --after ${limit.endsAt}`]),
+        ...(ended.length === 0 ? [] : [`midctl revoke ${ended.join(" ")}`]),
+      ];
       return {
-        open: tokens.length > 0,
-        says: `${tokens.length} legacy token${tokens.length === 1 ? "" : "s"} would end later than ${limit.endsAt}`,
-        mend: isPast ? `midctl revoke ${refs}` : `midctl token sunset --after ${limit.endsAt}`,
+        open: count > 0,
+        says: `${count} legacy token${count === 1 ? "" : "s"} would end later than ${limit.endsAt}${adopted.length === 0 ? "" : `, of which ${adopted.join(" ")} ${adopted.length === 1 ? "was" : "were"} adopted since`}`,
+        mend: commands.join(AND),
       };
     }
     case "adoption": {
@@ -120,6 +131,9 @@ async function standingOf(db: Tx, limit: ForgottenLimit): Promise<Standing> {
     }
   }
 }
+
+/** Between two commands. */
+const AND = " && ";
 
 const USED: Readonly<Record<string, string>> = {
   "approval.reject": "rejected",

@@ -78,15 +78,26 @@ export async function planReconciliation(
   const common = await countCommon(readNodesOf(tree), Math.min(tree.size, leaves.end), leaves);
   const forgotten = new Forgotten();
   if (common < leaves.end) await entries(common, (entry) => forgotten.take(entry));
-  const steps = forgotten.steps();
+  const standing = await standings(db, forgotten.steps());
+  const isUnborn = ({ isBorn, state }: ReconcileStep) => isBorn && state === "unknown";
   return {
     origin,
     common,
     lost: forgotten.count,
-    steps: await standings(db, steps),
+    steps: standing.filter((step) => !isUnborn(step)),
     limits: await readLimits(db, forgotten.limits()),
-    others: forgotten.others(),
+    others: countOthers(forgotten.others(), standing.filter(isUnborn)),
   };
+}
+
+/** With what had been decided of what was made in lost entries and is not there: nobody gets in by it. */
+function countOthers(
+  others: Reconciliation["others"],
+  unborn: readonly ReconcileStep[],
+): Reconciliation["others"] {
+  const counts = new Map(Object.entries(others));
+  for (const { action } of unborn) counts.set(action, (counts.get(action) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort());
 }
 
 /** Entries from the beginning that are the same, by their hashes. */
@@ -156,7 +167,7 @@ async function stateOf(
 /** Whether nobody gets in by it any more, whatever is done to it. */
 async function isOver(db: Tx, { status, reference }: Target): Promise<boolean> {
   // Superseded it works on, as long as its grace lasts.
-  if (status === "superseded" && reference.kind === "credential")
+  if (status === "superseded" && reference.kind !== "identity")
     return !(await isInGrace(db, reference.publicId));
   return OVER.has(status);
 }

@@ -1,5 +1,7 @@
 /** What narrows the reach of database roles and workspaces. */
 import type { Tx } from "../db/database.ts";
+import { IS_LIVE } from "./credential.ts";
+import { LISTED } from "./given.ts";
 
 /** The roles that a database role was given by midctl. */
 export async function readRolesOf(tx: Tx, name: string): Promise<readonly string[]> {
@@ -8,6 +10,21 @@ export async function readRolesOf(tx: Tx, name: string): Promise<readonly string
     [name],
   );
   return row?.roles ?? [];
+}
+
+/** Of legacy tokens, by their public ids, those that an identity has adopted and that work beyond a moment (RFC 3339). */
+export async function readAdoptedBeyond(
+  tx: Tx,
+  tokens: readonly string[],
+  endsAt: string,
+): Promise<readonly string[]> {
+  const rows = await tx.query<{ publicId: string }>(
+    `SELECT c."publicId" FROM machine_identity_credential c
+      WHERE c."publicId" = ANY (${LISTED}) AND c.adopted AND ${IS_LIVE}
+        AND coalesce(c."expiresAt" > $2::text::timestamptz AT TIME ZONE 'UTC', true) ORDER BY c.id`,
+    [JSON.stringify(tokens), endsAt],
+  );
+  return rows.map(({ publicId }) => publicId);
 }
 
 /** The legacy tokens in force of a host's workspace, by its public id: at most a hundred of their own. */

@@ -59,10 +59,11 @@ describe("what lost entries had decided", () => {
     expect(steps).toEqual([expect.objectContaining({ does: "revoke", entry: 2, action: "identity.revoke" })]);
   });
 
-  it("is nothing of an identity that was created in there", () => {
+  it("is so of an identity that was created in there, too, and says that it was", () => {
     const { steps, others } = read(["identity.create", {}], ["identity.revoke", {}]);
 
-    expect({ steps, others }).toEqual({ steps: [], others: { "identity.create": 1, "identity.revoke": 1 } });
+    expect(steps).toEqual([expect.objectContaining({ does: "revoke", isBorn: true })]);
+    expect(others).toEqual({ "identity.create": 1 });
   });
 });
 

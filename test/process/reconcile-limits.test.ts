@@ -1,7 +1,7 @@
-import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runSql } from "../support/databases.ts";
+import { legacyToken } from "../support/legacy-token.ts";
 import { backUp } from "./backup.ts";
 import { type Answer, type Desk, openDesk } from "./desk.ts";
 
@@ -23,7 +23,7 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
     await desk.identity("drowsy", "--idle-ttl", "1h");
     await desk.identity("drowsy-child", "--parent", "drowsy");
     for (const name of ["revoked", "alone", "adopted", "halted", "child", "ending", "moved", "sunset"])
-      await legacyToken(name);
+      ({ token: tokens[name], ref: refs[name] } = await legacyToken(desk.directUrl, name));
     const graced = await desk.activeCredential("graced");
     const next = await desk.ask("credential rotate graced --grace 24h");
     await desk.ask("credential activate", { stdin: `${next.token}\n` });
@@ -153,19 +153,5 @@ describe("midctl audit reconcile --export, of what is neither an identity's nor 
   async function works(name: string): Promise<boolean> {
     const { code } = await desk.run("verify", { env: restored, stdin: `${tokens[name]}\n` });
     return code === 0;
-  }
-
-  /** A token as a host made it before there were identities. */
-  async function legacyToken(name: string): Promise<void> {
-    const secret = `kan_${randomBytes(12).toString("hex")}`;
-    const publicId = randomBytes(6).toString("hex");
-    const hash = createHash("sha256").update(secret).digest("hex");
-    await runSql(
-      desk.directUrl,
-      `INSERT INTO agent_token ("publicId", name, "tokenPrefix", "tokenHash") VALUES ($1, $2, 'kan', $3)`,
-      [publicId, name, hash],
-    );
-    tokens[name] = secret;
-    refs[name] = `at_${publicId}`;
   }
 });

@@ -1,8 +1,9 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { ExportReader, isHead } from "../../domain/log-export.ts";
-import { acceptHead, compareHead } from "../../operations/accept-head.ts";
+import { acceptHead, compareHead, type HeadComparison } from "../../operations/accept-head.ts";
 import { planReconciliation, type Refused, reconcile } from "../../operations/reconcile.ts";
+import type { HeadFile } from "../../operations/verifier/head-file.ts";
 import type { VerbContext } from "../context.ts";
 import { showView } from "../deliver.ts";
 import { openHeadFile } from "../head.ts";
@@ -88,6 +89,11 @@ const replayedSchema = z.object({
   ),
   /** How many forgotten entries there are of each action that is not brought back, and had narrowed nothing. */
   notReplayed: z.record(z.string(), z.number()),
+  /**
+   * Entries by index that verifiers with the head file saw and neither the export nor the database has: what they had decided is not
+   * known; null for none, and without a head file.
+   */
+  unseen: z.nullable(z.object({ from: z.number(), to: z.number() })),
   /** Whether what was needed was done again. */
   applied: z.boolean(),
 });
@@ -98,7 +104,7 @@ export const auditReconcile = defineVerb({
   summary:
     "Do again what a restored database forgot, or accept what it has lost, by an export or the head that verifiers keep",
   description:
-    "With --export an export of the log from before: whatever its entries had revoked, paused, ended sooner or let be idle for less, and the database forgot, is shown, and done again once that is confirmed. What else narrowed somebody's reach (rights of database roles, approvals that were rejected, cancelled or used, protection, deleted workspaces, adoptions, a sunset) is listed with the command that does it again, and is exit 8 while any is open. What widened anybody's reach is not brought back. With --head-file it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
+    "With --export an export of the log from before: whatever its entries had revoked, paused, ended sooner or let be idle for less, and the database forgot, is shown, and done again once that is confirmed. What else narrowed somebody's reach (rights of database roles, approvals that were rejected, cancelled or used, protection, deleted workspaces, adoptions, a sunset) is listed with the command that does it again, and is exit 8 while any is open. What widened anybody's reach is not brought back. With --head-file beside it, entries that verifiers saw and the export does not have are told, and are exit 8 too. With --head-file alone it shows which entries verifiers saw that are not there any more (exit 9). With --accept the database's head is put in the place of the one kept, and verifiers with this file accept tokens again, within a second: those too that were revoked or paused in the lost entries. Revoke them again first; verifiers refuse every token meanwhile. The head before is added to PATH.before.",
   examples: [
     {
       command: "midctl audit reconcile --export /mnt/elsewhere/log.jsonl --dry-run",
@@ -129,7 +135,7 @@ export const auditReconcile = defineVerb({
   changes: true,
   async run({ headFile, accept, export: path }, context) {
     if (path !== undefined) {
-      if (!accept) return replay(path, context);
+      if (!accept) return replay(path, openHeadFile(headFile, context), context);
       throw new MidctlError("usage", "--export comes before --accept; nothing was changed", {
         hint: "run it with --export first, and again with --accept once nothing more is needed",
       });
@@ -171,12 +177,14 @@ export const auditReconcile = defineVerb({
 
 async function replay(
   path: string,
+  file: HeadFile | null,
   context: VerbContext,
 ): Promise<{ readonly document: ReplayedDocument; readonly exit?: 0 | 8 }> {
   const undone = "nothing was changed";
   const exported = await readExported(path, undone);
   const db = await context.database();
   const plan = await planReconciliation(db, exported, (from, take) => eachEntry(path, from, undone, take));
+  const unseen = file === null ? null : beyond(await compareHead(db, file), exported.leaves.end);
   const needed = plan.steps.filter(({ state }) => state === "needed").length;
   const documentOf = (refused: readonly Refused[]): ReplayedDocument => ({
     origin: plan.origin,
@@ -184,16 +192,17 @@ async function replay(
     common: plan.common,
     forgotten: plan.lost,
     steps: plan.steps.map((step) => {
-      const { kind: _kind, publicId: _publicId, identity: _identity, ...shown } = step;
+      const { kind: _kind, publicId: _publicId, identity: _identity, isBorn: _isBorn, ...shown } = step;
       const error = refused.find((each) => each.step === step)?.error ?? null;
       return { ...shown, problem: error?.message ?? null, hint: error?.hint ?? null };
     }),
     limits: plan.limits,
     notReplayed: plan.others,
+    unseen,
     applied: false,
   });
   if (context.dryRun) return { document: documentOf([]) };
-  const isOpen = plan.limits.some(({ state }) => state === "open");
+  const isOpen = unseen !== null || plan.limits.some(({ state }) => state === "open");
   if (needed === 0) return { document: documentOf([]), exit: isOpen ? 8 : 0 };
   if (context.canAsk() && !context.yes) await showView(viewReplayed(documentOf([])), context);
   await context.confirm({
@@ -205,6 +214,11 @@ async function replay(
     if (needed > 20) context.progress({ done, failed: 0, of: needed });
   });
   return { document: { ...documentOf(refused), applied: true }, exit: isOpen || refused.length > 0 ? 8 : 0 };
+}
+
+/** What was seen and lost behind the end of an export. */
+function beyond({ lost, kept }: HeadComparison, end: number): ReplayedDocument["unseen"] {
+  return lost === null || kept.size <= end ? null : { from: end, to: kept.size - 1 };
 }
 
 /** The exact text of each entry from an index on. */

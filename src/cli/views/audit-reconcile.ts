@@ -40,7 +40,11 @@ export function viewAuditReconcile({
 function describeLost({ from, to }: NonNullable<AuditReconcileDocument["lost"]>): string {
   if (from === null) return `some of the entries up to log_${to}`;
   // A log that was restored and has grown since lost more than it is short of.
-  return `${from === to ? `log_${to}` : `log_${from} to log_${to}`} at least; \`--export\` tells since when`;
+  return `${entriesOf({ from, to })} at least; \`--export\` tells since when`;
+}
+
+function entriesOf({ from, to }: { readonly from: number; readonly to: number }): string {
+  return from === to ? `log_${to}` : `log_${from} to log_${to}`;
 }
 
 function sayStep(
@@ -63,7 +67,7 @@ const REFUSED = { text: "refused", tone: "bad" } as const;
 
 /** What an export knows and the database forgot, and whether it was done again. */
 export function viewReplayed(document: ReplayedDocument): View {
-  const { common, forgotten, steps, limits, notReplayed, applied } = document;
+  const { common, forgotten, steps, limits, notReplayed, unseen, applied } = document;
   const others = Object.entries(notReplayed).map(([action, count]) => `${count} ${action}`);
   const needed = steps.filter(({ state }) => state === "needed").length;
   return [
@@ -112,6 +116,20 @@ export function viewReplayed(document: ReplayedDocument): View {
             ...(mend === null ? [] : [{ kind: "line", cells: [`  ${mend}`] } as const]),
           ],
     ),
+    ...(unseen === null
+      ? []
+      : [
+          {
+            kind: "line",
+            cells: [
+              `Open: verifiers saw ${entriesOf(unseen)} too, which neither the export nor the database has. What was revoked or paused there may work again.`,
+            ],
+          } as const,
+          {
+            kind: "line",
+            cells: ["  Give a later export, or find out otherwise what was done then."],
+          } as const,
+        ]),
     ...(others.length === 0
       ? []
       : [{ kind: "line", cells: [`Not brought back: ${others.join(", ")}.`] } as const]),
