@@ -83,6 +83,7 @@ export const TABLES = [
 export const FUNCTIONS = [
   "midctl_activate(text, text)",
   "midctl_end_legacy(text)",
+  "midctl_is_workspace(text)",
   "midctl_match(text[], text[])",
   "midctl_match_legacy(text[])",
   "midctl_note_anchored(text, bigint, bigint, bytea)",
@@ -129,7 +130,7 @@ const READING = [
   ),
 ];
 /** What was found in the log is noted by whoever reads it. */
-const VERIFYING = call("midctl_note_verified");
+const VERIFYING = call("midctl_is_workspace", "midctl_note_verified");
 /** Whether a token is known, to whoever has it: no hash comes out, and what else does is read by all of us. */
 const KNOWING = call("midctl_match", "midctl_match_legacy");
 const DECIDING = [...KNOWING, ...call("midctl_activate", "midctl_note_uses", "midctl_seal_events")];

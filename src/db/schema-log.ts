@@ -78,8 +78,8 @@ export const logEvidence = pgTable(
     by: text().notNull(),
     /** How many entries the comparison with something from elsewhere reached. */
     compared: bigint({ mode: "bigint" }).notNull().default(sql`0`),
-    /** The root of a head that was kept elsewhere and did not agree. */
-    disputed: bytea(),
+    /** The roots of heads that were kept elsewhere and did not agree. */
+    disputed: bytea().array().notNull().default(sql`'{}'`),
   },
   (t) => [
     primaryKey({ columns: [t.what, t.against] }),
@@ -89,7 +89,7 @@ export const logEvidence = pgTable(
     ),
     check(
       "midctl_log_evidence_size_check",
-      sql`"from" >= 0 AND "size" >= "from" AND "found" >= 0 AND "compared" >= 0 AND octet_length("root") = 32 AND octet_length("disputed") = 32`,
+      sql`"from" >= 0 AND "size" >= "from" AND "found" >= 0 AND "compared" >= 0 AND octet_length("root") = 32 AND cardinality("disputed") <= 1000`,
     ),
   ],
 );

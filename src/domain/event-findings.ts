@@ -29,6 +29,12 @@ export class EventFindings {
     this.#tell("event_removed", null, `${what} went before it was deleted: its entry counts fewer`);
   }
 
+  /** @param count of those that went */
+  otherThanPruned(workspace: string, count: number): void {
+    const what = `${count === 1 ? "the event" : `the ${count} events`} that went with the workspace ${workspace}`;
+    this.#tell("event_altered", null, `seals of ${what} were altered since, or given to others`);
+  }
+
   /** @param entry index of the batch's */
   unsealed(entry: number, count: number): void {
     const what =

@@ -1,11 +1,13 @@
+import { createHash, type Hash } from "node:crypto";
 import type { Tx } from "../db/database.ts";
 import { EventFindings } from "../domain/event-findings.ts";
-import { hashEvent } from "../domain/event-leaf.ts";
+import { hashEvent, sealLine } from "../domain/event-leaf.ts";
 import { type Finding, MOST_FINDINGS } from "../domain/log-findings.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
 import {
   type BatchEntry,
   countUnsealed,
+  type Pruned,
   readBatches,
   readPruned,
   readSealed,
@@ -68,7 +70,7 @@ export async function verifyEvents(
     next = (entries.at(-1)?.index ?? until) + 1;
     if (entries.length < BATCHES) break;
   }
-  gone.settle();
+  gone.settle(from === 0);
   if (from === 0) {
     findings.unqueued(await readUnqueued(db, MOST_FINDINGS));
     if (!isDoubted(null)) findings.untold(await readUntold(db, MOST_FINDINGS));
@@ -133,30 +135,40 @@ class Gone {
   pruned = 0;
   readonly #db: Tx;
   readonly #findings: EventFindings;
-  /** By workspace: how many went with it by the log, and how many are gone. */
-  readonly #counts = new Map<string, { readonly counted: number | null; gone: number }>();
+  /** By workspace: what went with it by the log, and what is gone. */
+  readonly #workspaces = new Map<
+    string,
+    { readonly said: Pruned | null; gone: number; readonly seals: Hash }
+  >();
 
   constructor(db: Tx, findings: EventFindings) {
     this.#db = db;
     this.#findings = findings;
   }
 
-  async note({ id, workspace }: SealRow): Promise<void> {
-    if (workspace === null) return this.#findings.removed(id);
-    let count = this.#counts.get(workspace);
-    if (count === undefined) {
-      count = { counted: await readPruned(this.#db, workspace), gone: 0 };
-      this.#counts.set(workspace, count);
+  async note(row: SealRow): Promise<void> {
+    if (row.workspace === null) return this.#findings.removed(row.id);
+    let left = this.#workspaces.get(row.workspace);
+    if (left === undefined) {
+      left = { said: await readPruned(this.#db, row.workspace), gone: 0, seals: createHash("sha256") };
+      this.#workspaces.set(row.workspace, left);
     }
-    count.gone++;
-    if (count.counted === null) this.#findings.removed(id);
+    left.gone++;
+    left.seals.update(sealLine(row));
+    if (left.said === null) this.#findings.removed(row.id);
   }
 
-  settle(): void {
-    for (const [workspace, { counted, gone }] of this.#counts) {
-      if (counted === null) continue;
-      this.pruned += Math.min(counted, gone);
-      if (gone > counted) this.#findings.removedBefore(workspace, gone - counted);
+  /** @param isWhole whether every batch was read */
+  settle(isWhole: boolean): void {
+    for (const [workspace, { said, gone, seals }] of this.#workspaces) {
+      if (said === null) continue;
+      this.pruned += Math.min(said.count, gone);
+      if (gone > said.count) this.#findings.removedBefore(workspace, gone - said.count);
+      else if (isWhole && said.seals !== null && seals.digest("hex") !== said.seals) {
+        // Where fewer are left, whatever was found already may tell why.
+        if (gone === said.count || this.#findings.result().found === 0)
+          this.#findings.otherThanPruned(workspace, said.count);
+      }
     }
   }
 }

@@ -44,7 +44,7 @@ export interface Verified {
   readonly checkpoints: number;
   /** The largest of them that agrees; null where none does. */
   readonly anchored: number | null;
-  /** The root of the first of them that does not; null where all do. */
+  /** The root of the largest of them that does not, which vouches for all that smaller ones saw; null where all do. */
   readonly disputed: Buffer | null;
   /** The roots of those that do. */
   readonly agreed: readonly Buffer[];
@@ -111,8 +111,7 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     // Those that saw more than there is are found not to agree.
     checkpoints: heads.compared + checkpoints.length - within.length - (exported === null ? 0 : 1),
     anchored: heads.anchored,
-    disputed:
-      heads.disputed ?? (checkpoints.length > within.length ? (checkpoints.at(-1)?.root ?? null) : null),
+    disputed: checkpoints.length > within.length ? (checkpoints.at(-1)?.root ?? null) : heads.disputed,
     agreed: heads.agreed,
     findings: [...told, ...(events?.findings ?? [])].slice(0, MOST_FINDINGS),
     found: found + (events?.found ?? 0),
@@ -165,7 +164,7 @@ class Heads {
       if (stored && lying) {
         this.anchored = size;
         this.agreed.push(root);
-      } else this.disputed ??= root;
+      } else this.disputed = root;
     }
   }
 }

@@ -28,7 +28,7 @@ export interface Evidence {
 export type NewEvidence = Pick<Evidence, "from" | "size"> & { readonly root: Uint8Array } & (
     | ({
         readonly what: "verified";
-        /** The root of the first head from elsewhere that did not agree; null where all did. */
+        /** The root of the largest head from elsewhere that did not agree; null where all did. */
         readonly disputed: Uint8Array | null;
         /** The roots of those that did. */
         readonly agreed: readonly Uint8Array[];

@@ -131,8 +131,9 @@ export async function readSealed(
               'entityType', e."entityType", 'entityId', e."entityId", 'metadata', e.metadata,
               'own', (e."agentTokenId" IS NULL OR t."publicId" IS NOT DISTINCT FROM p.token)
                  AND CASE WHEN p.identity IS NOT NULL THEN i."publicId" IS NOT DISTINCT FROM p.identity
-                          -- What a token did before its adoption may have been attributed since.
-                          ELSE e."machineIdentityId" IS NULL OR t.id IS NULL OR t."machineIdentityId" IS NOT DISTINCT FROM e."machineIdentityId" END
+                          -- What a token did before its adoption may have been attributed since, to whom the log says.
+                          ELSE e."machineIdentityId" IS NULL OR EXISTS (
+                            SELECT FROM midctl_log l WHERE l.credential = p.token AND l.action = 'credential.adopt' AND l.identity = i."publicId") END
                  AND w."publicId" IS NOT DISTINCT FROM p.workspace) END AS event
        FROM page p
        LEFT JOIN found e ON e."publicId" = p."publicId"
@@ -144,14 +145,26 @@ export async function readSealed(
   );
 }
 
-/** How many events went with the workspace of this public id, by the log; null where it did not go. */
-export async function readPruned(tx: Tx, workspace: string): Promise<number | null> {
-  const [row] = await tx.query<{ events: number | null }>(
-    `SELECT sum((l.entry::jsonb #>> '{details,events}')::float8) AS events FROM midctl_log l
-      WHERE l.action = 'workspace.delete' AND l.entry::jsonb #>> '{details,workspace}' = $1::text`,
+/** What a log's entry says of the sealed events that went with a workspace. */
+export interface Pruned {
+  /** How many they were; of an old entry those too that were not sealed. */
+  readonly count: number;
+  /** Hex, the hash over a line for each (`sealLine`); null in an old entry. */
+  readonly seals: string | null;
+}
+
+/** By the first entry that says it, of a workspace by its public id; null where none does, or the workspace is there. */
+export async function readPruned(tx: Tx, workspace: string): Promise<Pruned | null> {
+  const [row] = await tx.query<{ details: Readonly<Record<string, unknown>> | null; there: boolean }>(
+    `SELECT l.entry::jsonb -> 'details' AS details, midctl_is_workspace($1::text) AS there FROM midctl_log l
+      WHERE l.action = 'workspace.delete' AND l.entry::jsonb #>> '{details,workspace}' = $1::text
+      ORDER BY l."index" LIMIT 1`,
     [workspace],
   );
-  return row?.events ?? null;
+  if (row === undefined || row.there) return null;
+  const { sealed, seals, events } = row.details ?? {};
+  const isTold = typeof seals === "string";
+  return { count: wholeOf(isTold ? sealed : events) ?? 0, seals: isTold ? seals : null };
 }
 
 /** Those of many that are told by name, and how many there are. */

@@ -96,6 +96,7 @@ const MATRIX: Readonly<Record<string, Partial<Record<Role, string>>>> = {
   midctl_match_legacy: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_anchored: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_verified: { operator: "EXECUTE", auditor: "EXECUTE" },
+  midctl_is_workspace: { operator: "EXECUTE", auditor: "EXECUTE" },
   midctl_note_uses: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_seal_events: { operator: "EXECUTE", verifier: "EXECUTE" },
   midctl_workspace_id: { operator: "EXECUTE", verifier: "EXECUTE", auditor: "EXECUTE" },

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { OwnTx } from "../../src/db/database.ts";
@@ -206,6 +207,8 @@ describe.each(databases())("in a host's database on $name", (factory) => {
         identities: 2,
         tokens: 5,
         events: 3,
+        sealed: 0,
+        seals: createHash("sha256").digest("hex"),
       });
       const actions = `SELECT json_agg(DISTINCT action) FROM midctl_log WHERE "index" >= (SELECT "index" FROM midctl_log WHERE action = 'workspace.delete')`;
       expect(await readValue(tx, actions)).toEqual([

@@ -90,6 +90,69 @@ describe.each(databases())("verifying agent events on $name", (factory) => {
     });
   });
 
+  test("finds one that was taken out and said to have gone with a workspace that is gone", async () => {
+    await write("waiting00001");
+    await database.db.query(`DELETE FROM workspace WHERE slug = 'one'`);
+    await withoutGuards(
+      database.db,
+      async (owner) => {
+        await owner.query(`DELETE FROM agent_audit_event WHERE "publicId" = 'legacyevent3'`);
+        await owner.query(
+          `UPDATE midctl_event_seal SET workspace = 'workspace001' WHERE "publicId" = 'legacyevent3'`,
+        );
+      },
+      ["agent_audit_event", "midctl_event_seal"],
+    );
+
+    expect(await verify()).toMatchObject({
+      findings: [{ kind: "event_removed", says: expect.stringContaining("workspace001") }],
+    });
+  });
+
+  test("finds that the seal of one that went with a workspace names another token", async () => {
+    await database.db.query(`DELETE FROM workspace WHERE slug = 'one'`);
+    await withoutGuards(
+      database.db,
+      (owner) =>
+        owner.query(`UPDATE midctl_event_seal SET token = 'scapegoat001' WHERE "publicId" = 'legacyevent1'`),
+      ["midctl_event_seal"],
+    );
+
+    expect(await verify()).toMatchObject({
+      findings: [{ kind: "event_altered", event: null, says: expect.stringContaining("workspace001") }],
+      found: 1,
+    });
+  });
+
+  test("believes no deletion of a workspace that is there", async () => {
+    await database.db.query("ALTER TABLE midctl_log_queue DISABLE TRIGGER midctl_10_guard");
+    await database.db.query(
+      `INSERT INTO midctl_log_queue (first, at, action, details) VALUES (true, midctl_now(), 'workspace.delete', '{"workspace": "workspace001", "events": 9}')`,
+    );
+    await database.db.query(`DELETE FROM agent_audit_event WHERE "publicId" = 'legacyevent1'`);
+
+    expect(await verify()).toMatchObject({
+      findings: [{ kind: "event_removed", event: "ev_legacyevent1" }],
+      events: { pruned: 0 },
+    });
+  });
+
+  test("finds one that was pinned on an identity that never adopted its token", async () => {
+    await database.db.transaction((tx) => tx.script(identity("innocent", { workspaceId: "1" })));
+    await withoutGuards(
+      database.db,
+      (owner) =>
+        owner.query(
+          `UPDATE agent_audit_event SET "agentTokenId" = NULL, "machineIdentityId" = (SELECT id FROM machine_identity WHERE slug = 'innocent') WHERE "publicId" = 'legacyevent1'`,
+        ),
+      ["agent_audit_event"],
+    );
+
+    expect(await verify()).toMatchObject({
+      findings: [{ kind: "event_altered", event: "ev_legacyevent1" }],
+    });
+  });
+
   test("finds one that was written while the triggers were off", async () => {
     await withoutGuards(database.db, () => write("forged000001"), ["agent_audit_event"]);
 

@@ -56,14 +56,19 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
     );
   });
 
-  test("tells which heads agree, and the first that does not", async () => {
+  test("tells which heads agree, and the largest that does not", async () => {
     const [first, last] = scene.checkpoints;
-    const forged = scene.checkpoints.map((each, at) =>
-      at === 1 ? { ...each, root: Buffer.alloc(32, 9) } : each,
-    );
+    const forging = (...places: readonly number[]) =>
+      scene.checkpoints.map((each, at) =>
+        places.includes(at) ? { ...each, root: Buffer.alloc(32, 8 + at) } : each,
+      );
 
     expect(await verify()).toMatchObject({ disputed: null, agreed: [first?.root, last?.root] });
-    expect(await verify(0, forged)).toMatchObject({ disputed: Buffer.alloc(32, 9), agreed: [first?.root] });
+    expect(await verify(0, forging(1))).toMatchObject({
+      disputed: Buffer.alloc(32, 9),
+      agreed: [first?.root],
+    });
+    expect(await verify(0, forging(0, 1))).toMatchObject({ disputed: Buffer.alloc(32, 9), agreed: [] });
   });
 
   test("says of which other log a checkpoint is", async () => {

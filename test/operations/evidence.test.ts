@@ -129,11 +129,12 @@ describe.each(databases())("when the log was last verified and anchored, on $nam
     expect((await readStatus(db)).log?.found).toHaveLength(1);
   });
 
-  test("what was found stands until the head that did not agree does, whatever others do", async () => {
+  test("what was found stands until each head that did not agree does, whatever others do", async () => {
     const [kept, other] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
     await note({ against: "checkpoint", found: 1, compared: 1, disputed: kept });
     await note({ against: "checkpoint", found: 1, compared: 1, disputed: other });
     await note({ against: "signed_checkpoint", compared: 1, agreed: [other] });
+    await note({ against: "signed_checkpoint", compared: 1, agreed: [kept] });
     const standing = (await readStatus(db)).log?.found;
 
     await note({ against: "checkpoint", compared: 1, agreed: [other, kept] });
