@@ -95,8 +95,8 @@ export class Findings {
     this.#extend(this.#altered, index, index);
   }
 
-  missing(index: number): void {
-    this.#extend(this.#missing, index, index);
+  missing(from: number, to = from): void {
+    this.#extend(this.#missing, from, to);
   }
 
   /** The entry of `place` lies at `index`. */

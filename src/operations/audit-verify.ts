@@ -7,9 +7,9 @@ import { peaksOf, type ReadNodes } from "../domain/merkle.ts";
 import { isEdgeOf, readNodesOf } from "../domain/tile.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
 import { readFrame } from "../repository/log-frame.ts";
-import { readBeyond, readOutside, readTree } from "../repository/tree.ts";
+import { readBeyond, readOutside, readStoredEnd, readTree } from "../repository/tree.ts";
 import { type VerifiedEvents, verifyEvents } from "./audit-verify-events.ts";
-import { LogReader, pageAt } from "./log-reader.ts";
+import { LogReader, PAGE, pageAt } from "./log-reader.ts";
 
 export interface VerifyOptions {
   /** Heads that were seen before, of any log, in any order. */
@@ -87,11 +87,17 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
     within.filter(({ size }) => size >= from),
   );
   heads.compare(from);
-  for (let page = pageAt(from, tree.size); page !== null; ) {
-    const next = pageAt(page[1], tree.size);
+  // A head may say any number: what lies pages behind all that is stored is not looked for one by one.
+  const end = Math.min(tree.size, (await readStoredEnd(db)) + PAGE);
+  for (let page = pageAt(from, end); page !== null; ) {
+    const next = pageAt(page[1], end);
     await reader.page(page, next, heads);
-    options.onProgress(page[1] - from, tree.size - from);
+    options.onProgress(page[1] - from, end - from);
     page = next;
+  }
+  if (end < tree.size) {
+    findings.missing(end, tree.size - 1);
+    heads.miss();
   }
   const beyond = await readBeyond(db);
   if (beyond.entries > 0) await reader.placeOutside(await readOutside(db, MOST_OUTSIDE));
@@ -99,7 +105,7 @@ export async function verifyLog(db: Tx, options: VerifyOptions): Promise<Verifie
   const { findings: told, found } = findings.result();
   const events = await verifyEvents(db, {
     from,
-    until: tree.size,
+    until: end,
     isDoubted: (index) =>
       found > told.length || told.some(index === null ? ({ kind }) => kind !== "foreign" : isAbout(index)),
   });
@@ -148,6 +154,13 @@ class Heads {
     this.#reader = reader;
     this.#findings = findings;
     this.#left = [...checkpoints];
+  }
+
+  /** Those that saw more than is left. */
+  miss(): void {
+    this.compared += this.#left.length;
+    this.disputed = this.#left.at(-1)?.root ?? this.disputed;
+    this.#left.length = 0;
   }
 
   get next(): number {

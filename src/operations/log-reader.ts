@@ -10,7 +10,7 @@ import { type LeafRow, readLeaves, readLightLeaves, readRuns } from "../reposito
 
 /** Entries at once: a complete subtree, whose height is a multiple of that of a tile. */
 const PAGE_HEIGHT = 12;
-const PAGE = 2 ** PAGE_HEIGHT;
+export const PAGE = 2 ** PAGE_HEIGHT;
 
 /** In bytes, of the entries that are read at once: those that midctl makes are some hundred each. */
 const MOST_BYTES = 32 * 1024 * 1024;

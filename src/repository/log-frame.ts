@@ -27,9 +27,17 @@ export async function readFrame(tx: Tx): Promise<LogFrame> {
             (SELECT l.entry FROM midctl_log l WHERE l.action IN ('environment.create', 'environment.init', 'environment.protect')
               ORDER BY l."index" DESC LIMIT 1) AS last,
             (SELECT count(*)::int FROM midctl_log l WHERE l."index" IS NULL) AS nameless,
+            (SELECT coalesce(jsonb_agg(s.name ORDER BY s.place), '[]') FROM unnest(current_schemas(false)) WITH ORDINALITY s(name, place)
+               JOIN pg_namespace n ON n.nspname = s.name JOIN pg_class c ON c.relnamespace = n.oid
+              WHERE c.relname = 'midctl_log' AND c.oid <> 'midctl_log'::regclass) AS others,
+            (SELECT s.name <> 'pg_catalog' FROM unnest(current_schemas(true)) WITH ORDINALITY s(name, place)
+              WHERE NOT starts_with(s.name, 'pg_temp') ORDER BY s.place LIMIT 1) AS "isOvershadowed",
+            (SELECT count(*)::int FROM midctl_log_head) AS heads,
+            (SELECT count(*)::int FROM midctl_environment) AS environments,
             (SELECT jsonb_build_object('databaseId', e."databaseId", 'name', e.name, 'live', e.live, 'protected', e.protected)
-               FROM midctl_environment e) AS environment`,
+               FROM midctl_environment e LIMIT 1) AS environment`,
     [JSON.stringify(Object.entries(COLUMNS))],
   );
-  return row ?? { loose: [], veiled: [], first: null, last: null, nameless: 0, environment: null };
+  if (row === undefined) throw new Error("a statement that gives one row gave none");
+  return row;
 }

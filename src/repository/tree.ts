@@ -14,7 +14,11 @@ export interface LogTree extends StoredTree {
  * @throws MidctlError `conflict` where there is no head, or no name for whose it is: somebody took it away, or hides it from this role
  */
 export async function readTree(tx: Tx): Promise<LogTree> {
-  const [head] = await tx.query<{ databaseId: string; size: string; edge: readonly (string | null)[] }>(
+  const [head, other] = await tx.query<{
+    databaseId: string;
+    size: string;
+    edge: readonly (string | null)[];
+  }>(
     `SELECT e."databaseId"::text AS "databaseId", h.size::text AS size,
             (SELECT coalesce(jsonb_agg(encode(r.hashes, 'hex') ORDER BY r.level), '[]')
                FROM unnest(h.edge) WITH ORDINALITY r(hashes, level)) AS edge
@@ -27,9 +31,16 @@ export async function readTree(tx: Tx): Promise<LogTree> {
       { hint: "`midctl doctor` as the owner of the schema tells which." },
     );
   }
+  if (other !== undefined) {
+    throw new MidctlError(
+      "conflict",
+      "The log has several heads, or the database several names: rows were put in by hand; nothing was read.",
+      { hint: "`midctl doctor` as the owner of the schema tells which." },
+    );
+  }
   return {
     databaseId: head.databaseId,
-    size: Number(head.size),
+    size: Math.min(Number(head.size), Number.MAX_SAFE_INTEGER),
     edge: head.edge.map((hex) => Buffer.from(hex ?? "", "hex")),
     readTiles: (tiles) => readTiles(tx, tiles),
   };
@@ -60,6 +71,15 @@ export async function readRuns(tx: Tx, runs: readonly TileRun[]): Promise<readon
     ],
   );
   return rows.map(({ hashes }) => (hashes === null ? null : Buffer.from(hashes, "hex")));
+}
+
+/** How far entries, or hashes of any, are stored: behind the last one, and at most three further, which only the edge has. */
+export async function readStoredEnd(tx: Tx): Promise<number> {
+  const [row] = await tx.query<{ end: number }>(
+    `SELECT greatest((SELECT coalesce(max("index"), -1) + 1 FROM midctl_log),
+                     (SELECT coalesce(max(position), -1) + 1 FROM midctl_log_tile WHERE level = 0) * 4)::float8 AS "end"`,
+  );
+  return (row?.end ?? 0) + 3;
 }
 
 /** The head of the log as one statement saw it, raw: what it amounts to is reckoned only where it is another than before. */

@@ -107,6 +107,53 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
     });
   });
 
+  test("does not look one by one for what a head says that there is, and nothing of it is stored", async () => {
+    const found = await verifyAfter("UPDATE midctl_log_head SET size = 9223372036854775807");
+
+    expect(found).toMatchObject({
+      findings: expect.arrayContaining([
+        expect.objectContaining({ kind: "truncated", to: Number.MAX_SAFE_INTEGER - 1 }),
+      ]),
+    });
+  });
+
+  test("says which other log the search path has behind the one that is read", async () => {
+    const found = await verifyAfter(
+      "CREATE SCHEMA shadow",
+      "CREATE TABLE shadow.midctl_log (entry text)",
+      "SELECT set_config('search_path', current_setting('search_path') || ', shadow', true)",
+    );
+
+    expect(found).toMatchObject({
+      found: 1,
+      findings: [{ kind: "altered", from: null, says: expect.stringContaining("in shadow") }],
+    });
+  });
+
+  test("says that names of PostgreSQL's own are looked for elsewhere first", async () => {
+    const found = await verifyAfter(
+      "SELECT set_config('search_path', current_setting('search_path') || ', pg_catalog', true)",
+    );
+
+    expect(found).toMatchObject({
+      found: 1,
+      findings: [{ kind: "altered", from: null, says: expect.stringContaining("before pg_catalog") }],
+    });
+  });
+
+  test.each(["midctl_log_head", "midctl_environment"])(
+    "reads nothing where %s has several rows",
+    async (table) => {
+      const verified = verifyAfter(
+        `ALTER TABLE ${table} DISABLE TRIGGER ALL`,
+        `DO $$ DECLARE r record; BEGIN FOR r IN SELECT conname FROM pg_constraint WHERE conrelid = '${table}'::regclass AND contype IN ('p', 'u', 'c') LOOP EXECUTE format('ALTER TABLE ${table} DROP CONSTRAINT %I CASCADE', r.conname); END LOOP; END $$`,
+        `INSERT INTO ${table} SELECT * FROM ${table}`,
+      );
+
+      await expect(verified).rejects.toThrow(/several/);
+    },
+  );
+
   test("is read in parts where entries are large, and no part is overlooked", async () => {
     const found = await verifyAfter(
       "ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_entry_size_check",
