@@ -198,10 +198,13 @@ export class Findings {
       if (run.to === this.size - 1) yield told("truncated", run, "missing at the end of the log");
       else yield told("removed", run, "removed");
     }
-    for (const run of altered) yield told("altered", run, "altered");
-    const { first, last } = this.#beyond;
-    if (beyond > 0 && first !== null && last !== null)
-      yield told("inserted", { from: first, to: last }, "put in outside of what the head says");
+    // So it looks, too, where a log that was restored has gone on.
+    const last = Math.min(this.size, this.#exported) - 1;
+    for (const run of altered)
+      yield told("altered", run, run.to === last ? "altered, or written after a restore" : "altered");
+    const { first, last: end } = this.#beyond;
+    if (beyond > 0 && first !== null && end !== null)
+      yield told("inserted", { from: first, to: end }, "put in outside of what the head says");
     for (const run of unfit)
       yield told(
         "tree",
@@ -235,8 +238,12 @@ export class Findings {
     const left = goesOn || this.#beyond.tiles > 0;
     if (left) yield told("truncated", run, "cut off; traces of what followed are left");
     else if (isSound)
-      yield told("restored", run, "unknown here: the database was restored from before, or cut off");
-    else yield told("truncated", run, "cut off");
+      yield told(
+        "restored",
+        run,
+        "unknown here: the database was restored from before, or cut off. If it has gone on since, more of them are",
+      );
+    else yield told("truncated", run, "cut off, or unknown since a restore");
   }
 
   #extend(runs: Run[], from: number, to: number): void {

@@ -27,7 +27,7 @@ export function evidenceFindings(
   const { size, verified, anchored, found } = witnessedOf(facts);
   const findings: Omit<Finding, "check">[] = found.map(({ at, against, found: count }) => ({
     severity: "error",
-    message: `${onceAt(at)} the log was compared with ${AGAINST[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing.`,
+    message: `${onceAt(at)} the log was compared with ${AGAINST[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing. After a restore that was meant the owner of the schema takes it away: DELETE FROM midctl_log_evidence WHERE what = 'found'.`,
     // Names them.
     mend: `midctl audit verify${OPTIONS[against]}`,
   }));
