@@ -185,7 +185,7 @@ export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
   midctl_token_truncate: "1a820463020777c79390e0677496ac2f0b88a8af13fd7a3c8ddfb6003088f123",
   midctl_vote_birth: "8898b998d0e44cda2238449e43fa51f24b952646ebeb6d96c6d06d6ff6e01d2d",
   midctl_vote_born: "5536854dd059490378498e43fb43108aec0dda7358f95a779bd0823307d635ec",
-  midctl_workspace_counted: "4539e1a0d10254ae8e827d6c4e96d04d071b65bd15eef473948913e2e63da474",
+  midctl_workspace_counted: "9be8bf40c46140383c31d629ae99cc7fe848f46b0aec396e0a4f9c70a18e5e46",
   midctl_workspace_deleted: "e0874d8c52d1e6087bc88f6cdb93836988f20cce2c5e3d7d6ba77ea92e940eee",
   midctl_workspace_gone: "e13ca44f3e20f492a109aca2be8b04376d76d1f52971b579a93a0daf1c57103d",
   midctl_workspace_id: "98b93d6de731e153d8f3fc8f7e8de6e375a5d3a2e8a3ae17d6415fc5b801a940",

@@ -22,13 +22,3 @@ export function hashEvent(event: SealedEvent): Buffer {
   const said = { v: 1, id, at, action, entityType, entityId, metadata, token, identity, workspace };
   return hashLeaf(canonicalText(said));
 }
-
-/** What the entry of a workspace's deletion has hashed of each sealed event that went with it (migrations/…_pruned.sql). */
-export function sealLine({
-  leaf,
-  id,
-  token,
-  identity,
-}: Pick<SealedEvent, "id" | "token" | "identity"> & { readonly leaf: Uint8Array }): string {
-  return `${Buffer.from(leaf).toString("hex")} ${id} ${token ?? "-"} ${identity ?? "-"}\n`;
-}

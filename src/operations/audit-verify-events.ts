@@ -1,8 +1,8 @@
-import { createHash, type Hash } from "node:crypto";
 import type { Tx } from "../db/database.ts";
 import { EventFindings } from "../domain/event-findings.ts";
-import { hashEvent, sealLine } from "../domain/event-leaf.ts";
+import { hashEvent } from "../domain/event-leaf.ts";
 import { type Finding, MOST_FINDINGS } from "../domain/log-findings.ts";
+import { PrunedSeals } from "../domain/pruned-seals.ts";
 import { TreeBuilder } from "../domain/tree-builder.ts";
 import {
   type BatchEntry,
@@ -138,7 +138,7 @@ class Gone {
   /** By workspace: what went with it by the log, and what is gone. */
   readonly #workspaces = new Map<
     string,
-    { readonly said: Pruned | null; gone: number; readonly seals: Hash }
+    { readonly said: Pruned | null; gone: number; readonly seals: PrunedSeals }
   >();
 
   constructor(db: Tx, findings: EventFindings) {
@@ -150,11 +150,11 @@ class Gone {
     if (row.workspace === null) return this.#findings.removed(row.id);
     let left = this.#workspaces.get(row.workspace);
     if (left === undefined) {
-      left = { said: await readPruned(this.#db, row.workspace), gone: 0, seals: createHash("sha256") };
+      left = { said: await readPruned(this.#db, row.workspace), gone: 0, seals: new PrunedSeals() };
       this.#workspaces.set(row.workspace, left);
     }
     left.gone++;
-    left.seals.update(sealLine(row));
+    left.seals.add(row);
     if (left.said === null) this.#findings.removed(row.id);
   }
 
@@ -164,7 +164,7 @@ class Gone {
       if (said === null) continue;
       this.pruned += Math.min(said.count, gone);
       if (gone > said.count) this.#findings.removedBefore(workspace, gone - said.count);
-      else if (isWhole && said.seals !== null && seals.digest("hex") !== said.seals) {
+      else if (isWhole && said.seals !== null && seals.digest() !== said.seals) {
         // Where fewer are left, whatever was found already may tell why.
         if (gone === said.count || this.#findings.result().found === 0)
           this.#findings.otherThanPruned(workspace, said.count);

@@ -149,7 +149,7 @@ export async function readSealed(
 export interface Pruned {
   /** How many they were; of an old entry those too that were not sealed. */
   readonly count: number;
-  /** Hex, the hash over a line for each (`sealLine`); null in an old entry. */
+  /** Hex, their hash, as `PrunedSeals` makes it; null in an old entry. */
   readonly seals: string | null;
 }
 

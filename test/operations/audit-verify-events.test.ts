@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { viewAuditVerify } from "../../src/cli/views/audit-verify.ts";
 import { migrate } from "../../src/db/migrate.ts";
+import { type PrunedSeal, PrunedSeals } from "../../src/domain/pruned-seals.ts";
 import { listAudit } from "../../src/operations/audit-list.ts";
 import { verifyLog } from "../../src/operations/audit-verify.ts";
 import { sealEvents } from "../../src/operations/events-seal.ts";
@@ -88,6 +89,26 @@ describe.each(databases())("verifying agent events on $name", (factory) => {
     expect(await verify()).toMatchObject({
       findings: [{ kind: "event_altered", event: "ev_legacyevent2" }],
     });
+  });
+
+  test("hashes what went with a workspace as whoever verifies does, over blocks of batches", async () => {
+    await withoutGuards(
+      database.db,
+      (owner) =>
+        owner.query(`UPDATE midctl_event_seal SET batch = 4096 * 3 + 1 WHERE "publicId" = 'legacyevent2'`),
+      ["midctl_event_seal"],
+    );
+    const seals = await database.db.query<PrunedSeal>(
+      `SELECT batch::float8 AS batch, "publicId" AS id, token, identity, leaf FROM midctl_event_seal
+        WHERE workspace = 'workspace001' ORDER BY batch, position`,
+    );
+    const hash = new PrunedSeals();
+    for (const seal of seals) hash.add(seal);
+
+    await database.db.query(`DELETE FROM workspace WHERE slug = 'one'`);
+
+    const { events } = await listAudit(database.db, { limit: 1, action: "workspace.delete" });
+    expect(events[0]?.details).toMatchObject({ sealed: 2, seals: hash.digest() });
   });
 
   test("finds one that was taken out and said to have gone with a workspace that is gone", async () => {
