@@ -49,6 +49,8 @@ export class LogReader {
   readonly #read: ReadNodes;
   readonly #findings: Findings;
   readonly #exported: ExportedLeaves | null;
+  /** The first entry that is read. */
+  readonly #begin: number;
   #ahead: Promise<ReadPage> | null = null;
 
   constructor(
@@ -62,6 +64,7 @@ export class LogReader {
     this.#read = read;
     this.#findings = findings;
     this.stored = stored;
+    this.#begin = stored.size;
     this.#exported = exported;
   }
 
@@ -160,7 +163,9 @@ export class LogReader {
   /** Entries that are not those that the tree has there: whether each is that of another place. */
   async #place(wrong: readonly Wrong[]): Promise<void> {
     for (const [{ row }, place] of await this.#placesOf(wrong)) {
-      if (place !== null && place !== row.index) this.#findings.moved(row.index, place);
+      // Of a place that is not read nobody can say what lies there now.
+      const isMoved = place !== null && place !== row.index && place >= this.#begin;
+      if (isMoved) this.#findings.moved(row.index, place);
       else this.#findings.altered(row.index);
     }
   }

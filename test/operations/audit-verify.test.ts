@@ -31,6 +31,26 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
   const verify = (verified = 0, checkpoints = scene.checkpoints) =>
     verifyLog(database.db, { checkpoints, verified, onProgress: () => {} });
 
+  /** What is said after these statements of an owner's, triggers off, of which nothing stays. */
+  const verifyAfter = async (
+    first: string | { readonly verified: number },
+    ...others: string[]
+  ): Promise<unknown> => {
+    const { verified } = typeof first === "string" ? { verified: 0 } : first;
+    const statements = typeof first === "string" ? [first, ...others] : others;
+    const undone = new Error("undone");
+    let found: unknown = null;
+    await database.db
+      .transaction(async (tx) => {
+        await unlock(tx);
+        for (const statement of statements) await tx.query(statement);
+        found = await verifyLog(tx, { checkpoints: scene.checkpoints, verified, onProgress: () => {} });
+        throw undone;
+      })
+      .catch((error: unknown) => expect(error).toBe(undone));
+    return found;
+  };
+
   test("finds nothing in a log that nobody touched, and is anchored by the last checkpoint", async () => {
     expect(await verify()).toMatchObject({
       size,
@@ -48,6 +68,17 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
       anchored: scene.seen,
       findings: [],
     });
+  });
+
+  test("calls an entry altered that changed places with one that is not read", async () => {
+    const found = await verifyAfter(
+      { verified: Number.POSITIVE_INFINITY },
+      "ALTER TABLE midctl_log DROP CONSTRAINT midctl_log_pkey CASCADE",
+      `UPDATE midctl_log SET "index" = 10 + ${scene.seen + 1} - "index" WHERE "index" IN (10, ${scene.seen + 1})`,
+    );
+
+    const place = { from: scene.seen + 1, to: scene.seen + 1 };
+    expect(found).toMatchObject({ found: 1, findings: [{ kind: "altered", ...place }] });
   });
 
   test("comes to the same root from wherever it begins", async () => {
@@ -80,21 +111,6 @@ describe.each(logs)("verifying a log of $size on $name", ({ size, heads, rounds,
       findings: [{ kind: "foreign", says: expect.stringContaining("midctl/another") }],
     });
   });
-
-  /** What is said after these statements of an owner's, triggers off, of which nothing stays. */
-  const verifyAfter = async (...statements: string[]): Promise<unknown> => {
-    const undone = new Error("undone");
-    let found: unknown = null;
-    await database.db
-      .transaction(async (tx) => {
-        await unlock(tx);
-        for (const statement of statements) await tx.query(statement);
-        found = await verifyLog(tx, { checkpoints: scene.checkpoints, verified: 0, onProgress: () => {} });
-        throw undone;
-      })
-      .catch((error: unknown) => expect(error).toBe(undone));
-    return found;
-  };
 
   test("finds an entry that lies at the index of the one before it, where the key is gone", async () => {
     const found = await verifyAfter(
