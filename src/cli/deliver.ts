@@ -130,7 +130,7 @@ async function explainUndelivered(outcome: Outcome<Document>, cause: unknown): P
 
 async function writePages(verb: Verb, outcome: PagedOutcome<Document>, context: VerbContext): Promise<void> {
   const usual = await renderingFor(context, "stdout");
-  const rendering = outcome.lasting === true ? { ...usual, format: lastingFormat(context) } : usual;
+  const rendering = verb.endless ? { ...usual, format: endlessFormat(context) } : usual;
   if (rendering.format === "json") return writeJsonPages(verb, outcome, rendering, context);
   for await (const page of outcome.pages) {
     const { result, notices } = await renderDocument(verb, page, rendering);
@@ -140,7 +140,7 @@ async function writePages(verb: Verb, outcome: PagedOutcome<Document>, context: 
 }
 
 /** What has no end is no document: an element a line for programs. */
-function lastingFormat({ settings: { output }, terminal }: VerbContext): OutputFormat {
+function endlessFormat({ settings: { output }, terminal }: VerbContext): OutputFormat {
   const unasked = output.source === "default" && !terminal.stdoutIsTerminal;
   return unasked || output.value === "json" ? "ndjson" : output.value;
 }

@@ -10,6 +10,13 @@ import type { OptionSpec, Verb } from "./verb.ts";
 
 const madeFrom = "Generated from the commands' definitions by `node build.mjs --docs`; edit those.";
 
+const documents = `## JSON
+
+With \`--json\` each command prints one document, of the JSON Schema (draft 2020-12) that is named with it. With \`--output ndjson\` a
+document that has a list is an element of that list a line, without \`schemaVersion\`; any other is the same in one line. What has no
+end, \`audit follow\`, is an element a line with \`--json\` too, and its schema describes one. \`--fields\` leaves of a document what
+it names, and no schema describes that. Fields may be added within a schema version: no schema refuses one that it does not know.`;
+
 /** Every generated file, by its path under docs/. */
 export async function renderReference(): Promise<ReadonlyMap<string, string>> {
   const verbs = await Promise.all(registry.map((entry) => entry.load()));
@@ -21,29 +28,49 @@ export async function renderReference(): Promise<ReadonlyMap<string, string>> {
   return files;
 }
 
-/** The JSON Schema of a verb's whole document. */
+type Schema = z.core.JSONSchema.BaseSchema;
+
+/** The JSON Schema of a verb's whole document; of what has no end, of one line. */
 export function documentSchema(verb: Verb): Readonly<Record<string, unknown>> {
-  const { $schema, ...own } = z.toJSONSchema(verb.output, { io: "output", unrepresentable: "any" });
-  const head = {
+  const { $schema, ...own } = z.toJSONSchema(verb.output, {
+    io: "output",
+    unrepresentable: "any",
+    // Fields may be added within a schema version, so a reader must not refuse them.
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+    },
+  });
+  return {
     $schema,
     $id: `midctl/schema/${verb.path.join("-")}.json`,
     title: `midctl ${verb.path.join(" ")}`,
-    description: verb.summary,
+    description: verb.endless ? `${verb.summary}: of each line` : verb.summary,
+    ...(verb.endless ? elementOf(verb, own) : versioned(own)),
   };
-  if (own.type !== "object") {
+}
+
+/** With the version that the frame puts in front; into each of several shapes, for it is a field of that very object. */
+function versioned(schema: Schema): Schema {
+  if (schema.type === "object") {
     return {
-      ...head,
-      allOf: [{ properties: { schemaVersion: { const: schemaVersion } }, required: ["schemaVersion"] }, own],
+      ...schema,
+      properties: { schemaVersion: { const: schemaVersion }, ...schema.properties },
+      required: ["schemaVersion", ...(schema.required ?? [])],
     };
   }
-  // Fields may be added within a schema version, so a reader must not refuse them.
-  const { additionalProperties: _, ...open } = own;
-  return {
-    ...head,
-    ...open,
-    properties: { schemaVersion: { const: schemaVersion }, ...own.properties },
-    required: ["schemaVersion", ...(own.required ?? [])],
-  };
+  if (schema.anyOf !== undefined) return { ...schema, anyOf: schema.anyOf.map(shapeOf).map(versioned) };
+  if (schema.oneOf !== undefined) return { ...schema, oneOf: schema.oneOf.map(shapeOf).map(versioned) };
+  throw new Error("a document is an object, or one of several");
+}
+
+function elementOf(verb: Verb, { properties }: Schema): Schema {
+  const { items } = shapeOf(properties?.[verb.list[0] ?? ""]);
+  return shapeOf(Array.isArray(items) ? undefined : items);
+}
+
+function shapeOf(schema: Schema | boolean | undefined): Schema {
+  if (typeof schema === "object") return schema;
+  throw new Error("this part of a document has no shape");
 }
 
 function renderCommands(verbs: readonly Verb[]): string {
@@ -54,6 +81,7 @@ function renderCommands(verbs: readonly Verb[]): string {
   return `${[
     `<!-- ${madeFrom} -->\n# Commands`,
     contents.join("\n"),
+    documents,
     `## Global options\n\nBefore or after the command.\n\n${optionTable(globalOptions)}`,
     ...verbs.map(renderCommand),
   ].join("\n\n")}\n`;
@@ -74,7 +102,8 @@ function renderCommand(verb: Verb): string {
     const examples = verb.examples.map(({ command, does }) => `# ${does}\n${command}`);
     parts.push(`\`\`\`sh\n${examples.join("\n")}\n\`\`\``);
   }
-  parts.push(`JSON: [schema/${verb.path.join("-")}.json](schema/${verb.path.join("-")}.json)`);
+  const schema = `[schema/${verb.path.join("-")}.json](schema/${verb.path.join("-")}.json)`;
+  parts.push(verb.endless ? `JSON, each line: ${schema}` : `JSON: ${schema}`);
   return parts.join("\n\n");
 }
 

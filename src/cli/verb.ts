@@ -87,8 +87,6 @@ export interface Outcome<Document> {
 /** Many documents, one after the other: `list --all`, `audit follow`. Their lists are one list to the reader. */
 export interface PagedOutcome<Document> {
   readonly pages: AsyncIterable<Document>;
-  /** It has no end: written as it comes, in JSON an element a line, and so off a terminal where no format is asked for. */
-  readonly lasting?: true;
   /** Asked after the last page. */
   readonly exit?: () => 0 | 8 | 9;
 }
@@ -123,6 +121,8 @@ export interface VerbDefinition<
   readonly changes?: boolean;
   /** Read at leisure: what is longer than the screen goes through the user's pager. */
   readonly paged?: boolean;
+  /** Its pages have no end: written as they come, in JSON an element a line, and so off a terminal where no format is asked for. */
+  readonly endless?: boolean;
   run(input: InputOf<Arguments, Options>, context: VerbContext): Promise<AnyOutcome<Output<Schema>>>;
   view(document: Output<Schema>): View;
 }
@@ -146,6 +146,7 @@ export interface Verb {
   readonly list: readonly string[];
   readonly changes: boolean;
   readonly paged: boolean;
+  readonly endless: boolean;
   run(input: Readonly<Record<string, unknown>>, context: VerbContext): Promise<AnyOutcome<Document>>;
   view(document: Document): View;
 }
@@ -157,5 +158,6 @@ export function defineVerb<
 >(definition: VerbDefinition<Arguments, Options, Schema>): Verb {
   // The parser builds exactly InputOf<…> from args and options, and `output` is what tests hold documents against:
   // this is the one place where a verb's own types are traded for the frame's.
-  return { args: [], options: {}, list: [], changes: false, paged: false, ...definition } as unknown as Verb;
+  const usual = { args: [], options: {}, list: [], changes: false, paged: false, endless: false };
+  return { ...usual, ...definition } as unknown as Verb;
 }

@@ -21,9 +21,17 @@ describe("the reference in docs/", () => {
     ).toEqual(schemas.sort());
   });
 
-  test("demands the schema version in every document", () => {
+  test("demands the schema version in every document, and in no line of what has no end", () => {
     for (const [name, text] of files) {
-      if (name.startsWith("schema/")) expect(text, name).toContain('"schemaVersion": {\n');
+      if (!name.startsWith("schema/")) continue;
+      const holds = text.includes('"schemaVersion": {\n');
+      expect(holds, name).toBe(name !== "schema/audit-follow.json");
+    }
+  });
+
+  test("refuses no field that a later midctl may add", () => {
+    for (const [name, text] of files) {
+      if (name.startsWith("schema/")) expect(text, name).not.toContain('"additionalProperties": false');
     }
   });
 });

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openPostgres } from "../../src/db/postgres.ts";
 import { scrubEnvironment } from "../support/cli.ts";
+import { faultsByPublished } from "../support/published.ts";
 import { type Answer, type Desk, openDesk } from "./desk.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
@@ -91,6 +92,15 @@ describe("`audit follow`", () => {
     ]);
     expect(await following.stop()).toBe(130);
     expect(following.events()).toHaveLength(2);
+  });
+
+  it("prints lines of its published schema", async () => {
+    const following = await follow();
+    await desk.identity(newSlug());
+    const [line] = await following.printed(1);
+    await following.stop();
+
+    expect(faultsByPublished("audit follow", line)).toEqual([]);
   });
 
   it("narrows down like the list, and knows who was born into a tree since", async () => {

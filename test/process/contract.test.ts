@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import * as z from "zod/mini";
 import { registry } from "../../src/cli/registry.ts";
 import { postgresDatabases, type TestDatabase } from "../support/databases.ts";
+import { faultsByPublished } from "../support/published.ts";
 import { type Answer, type Desk, openDesk } from "./desk.ts";
 import { openProtectedDesk, type ProtectedDesk } from "./protected-desk.ts";
 
@@ -194,6 +195,7 @@ describe.each(ending.map(({ path, load }) => ({ path, load })))("`$path`", ({ pa
     expect(schemaVersion).toBe(1);
     // A field that the schema does not know would be gone after parsing.
     expect(z.parse((await load()).output as z.ZodMiniType, document)).toEqual(document);
+    expect(faultsByPublished(path, { schemaVersion, ...document })).toEqual([]);
     for (const [key, value] of walk(document)) {
       if (/(?:At|Until|Deadline)$|^at$/.test(key))
         expect(value === null || INSTANT.test(String(value))).toBe(true);
@@ -215,6 +217,36 @@ describe.each(ending.map(({ path, load }) => ({ path, load })))("`$path`", ({ pa
         code: "usage",
       },
     );
+  });
+});
+
+describe("the published schema", () => {
+  it.each([
+    ["list", "list credentials"],
+    ["list", "list tokens"],
+    ["list", "list --all"],
+    ["runbook status", "runbook status {campaign}"],
+    ["credential rotate", "credential rotate fleet --token-file-dir ./secrets --yes --dry-run"],
+    ["identity adopt", "identity adopt --all --plan ./adoption.ndjson"],
+    ["audit prove", "audit prove --event log_0 --out ./proof"],
+    ["audit verify", "audit verify --proof ./proof"],
+    ["verify", "verify"],
+  ])("of `%s` knows the shape of `%s`", async (path, words) => {
+    const { stdout, stderr } = await desk.run(
+      [...words.replace("{campaign}", campaign).split(" "), "--json"],
+      {
+        stdin: "not a token",
+      },
+    );
+
+    expect(stdout, stderr).toMatch(/^\{"schemaVersion":1,/);
+    expect(faultsByPublished(path, JSON.parse(stdout))).toEqual([]);
+  });
+
+  it("refuses a document without its version, in whichever shape", async () => {
+    const { schemaVersion: _, ...listed } = await desk.ask("list credentials");
+
+    expect(faultsByPublished("list", listed)).not.toEqual([]);
   });
 });
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { type Desk, holdIdentity, openDesk } from "../process/desk.ts";
 import { urlOf } from "../support/databases.ts";
 import { listen, openProxy } from "../support/proxy.ts";
+import { faultsByPublished } from "../support/published.ts";
 import { ask, startProgram, startServe } from "./program.ts";
 
 let desk: Desk;
@@ -31,6 +32,7 @@ describe("midctl serve says where it listens", () => {
 
     const document = JSON.parse(await running.said(/\{.*\}/));
 
+    expect(faultsByPublished("serve", document)).toEqual([]);
     expect(document).toMatchObject({ schemaVersion: 1, listening: `http://127.0.0.1:${document.port}` });
     expect((await ask(`${document.listening}/healthz`, token)).status).toBe(200);
   });

@@ -15,7 +15,8 @@ On a terminal \`audit\` and \`audit trace\` go through a pager where they are
 longer than the screen: $MIDCTL_PAGER, else $PAGER, else less; none where that
 is empty, and under --no-input.
 
-Each command's document is described by a JSON Schema in docs/schema.
+Each command's document is described by a JSON Schema in docs/schema; of
+\`audit follow\`, which has no end and prints one event a line, each line is.
 
 Control and invisible characters in stored text are shown as \\u{1B}.
 NO_COLOR, --no-color and TERM=dumb switch colours off; a pipe has none.

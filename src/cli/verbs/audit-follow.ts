@@ -38,6 +38,7 @@ export const auditFollow = defineVerb({
   },
   output: auditFollowOutput,
   list: ["events"],
+  endless: true,
   async run({ from, ...words }, context) {
     const filter = auditFilterOf({ ...words, until: undefined }, context.now());
     if (from !== undefined && filter.since !== undefined) {
@@ -55,7 +56,7 @@ export const auditFollow = defineVerb({
         onBack: () => context.notice("Connected again; nothing is left out."),
       },
     );
-    return { pages: asPages(batches), lasting: true };
+    return { pages: asPages(batches) };
   },
   view: viewAuditFollow,
 });
