@@ -4,6 +4,7 @@ import type { Database } from "../db/database.ts";
 import { addressOf, type EngineAddress, locateStore, socketPath } from "../db/engine/location.ts";
 import { migrate, readSchemaState, type SchemaState } from "../db/migrate.ts";
 import type { PoolOptions } from "../db/postgres.ts";
+import { WAIT_OR_MIGRATE } from "../db/sql-states.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { readEnvironment, readHiddenTables } from "../repository/environment.ts";
 import type { Opening } from "./context.ts";
@@ -149,7 +150,7 @@ function explainSchema(state: Exclude<SchemaState["state"], "current">): MidctlE
   switch (state) {
     case "absent":
       return new MidctlError("schema_version", "the database has no midctl schema; nothing was done", {
-        hint: "make it: midctl db migrate",
+        hint: WAIT_OR_MIGRATE,
       });
     case "behind":
       return new MidctlError(

@@ -18,10 +18,14 @@ export interface Meaning {
 }
 
 const TRY_AGAIN = "Try again; if it persists, `midctl doctor` looks at the database.";
+/** A database that is only half restored looks so too, and what migrated it would stand in the restore's way. */
+export const WAIT_OR_MIGRATE =
+  "If it is being restored, wait until that is done; else run `midctl db migrate`.";
+
 const MIGRATE: Meaning = {
   code: "schema_version",
   message: "This database has no midctl schema, or an older one.",
-  hint: "Run `midctl db migrate`.",
+  hint: WAIT_OR_MIGRATE,
 };
 
 export const DENIED = {

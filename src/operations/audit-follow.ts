@@ -1,13 +1,16 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Tx } from "../db/database.ts";
-import { MidctlError } from "../domain/errors.ts";
+import { WAIT_OR_MIGRATE } from "../db/sql-states.ts";
+import { type ErrorCode, MidctlError } from "../domain/errors.ts";
 import type { EventFilter } from "../repository/event-filter.ts";
 import {
   findBeginning,
+  type Heads,
   type NumberedEvent,
   readEntries,
   readEntryTime,
   readHeads,
+  readIsRestored,
   readNumbered,
   readNumbers,
   readWriters,
@@ -24,7 +27,7 @@ export interface FollowQuery extends Omit<EventFilter, "until"> {
 }
 
 export interface FollowOptions {
-  /** Told once when the database cannot be reached, and again when it can. */
+  /** Told once each when the database cannot be reached and when it is being restored, and again when it can be read. */
   readonly onLost?: (error: MidctlError) => void;
   readonly onBack?: () => void;
   /** Told when it is known where to begin: whatever is committed from here on is given. */
@@ -46,8 +49,10 @@ const UNFINISHED = 10_000n;
 /**
  * What was and is done, oldest first and without end: batches of events as they are committed, from now on, from a moment or from
  * an entry on. Of the log each entry once, in its order. Of the agents each event once, in the order in which they come to be seen.
- * Between the two by time, as far as both have been read. A database that cannot be reached is waited for, once it was reached.
- * @throws MidctlError `not_found` for the identity, `usage` for an index beyond the log's end, `conflict` where the log is not the
+ * Between the two by time, as far as both have been read. A database that cannot be reached, or is being restored, is waited for, once it
+ * was read.
+ * @throws MidctlError `not_found` for the identity, `usage` for an index beyond the log's end, `schema_version` for a database that is not
+ *   whole when it begins, `conflict` where the log is not the
  *   one any more that was followed
  */
 export async function* followAudit(
@@ -57,24 +62,49 @@ export async function* followAudit(
 ): AsyncGenerator<readonly AuditEvent[]> {
   const follower = await Follower.begin(db, query);
   options.onBegun?.();
-  let lost = false;
+  /** For what it cannot be read, since it was last. */
+  let lost: ErrorCode | null = null;
   let pause = FIRST_RETRY;
   for (;;) {
     try {
+      // What is half restored looks like another log, and is judged when it is whole.
+      if (lost !== null && !(await readIsRestored(db))) throw notWhole();
       const { events, more } = await follower.read();
-      if (lost) options.onBack?.();
-      lost = false;
+      if (lost !== null) options.onBack?.();
+      lost = null;
       pause = FIRST_RETRY;
       if (events.length > 0) yield events;
       if (!more) await wait(LOOK);
     } catch (error) {
-      if (!(error instanceof MidctlError) || error.code !== "unavailable") throw error;
-      if (!lost) options.onLost?.(error);
-      lost = true;
+      if (!(error instanceof MidctlError) || !(await mayPass(db, error, lost !== null))) throw error;
+      if (error.code !== lost) options.onLost?.(error);
+      lost = error.code;
       await wait(pause);
       pause = Math.min(pause * 2, LAST_RETRY);
     }
   }
+}
+
+/** Whether what was read before can be read again by itself: rights come back last where a database is restored. */
+async function mayPass(db: Tx, { code }: MidctlError, lost: boolean): Promise<boolean> {
+  if (code === "unavailable" || code === "schema_version") return true;
+  return code === "denied" && (lost || !(await readIsRestored(db).catch(() => false)));
+}
+
+async function requireHeads(db: Tx, next: number): Promise<Heads> {
+  const heads = await readHeads(db, next);
+  if (heads === null) throw notWhole();
+  return heads;
+}
+
+function notWhole(): MidctlError {
+  return new MidctlError(
+    "schema_version",
+    "This database has no midctl schema, or not all that belongs into it.",
+    {
+      hint: WAIT_OR_MIGRATE,
+    },
+  );
 }
 
 /** How far it has come. Nothing of it moves before it has been read, so that a reading that fails is made again. */
@@ -102,7 +132,7 @@ class Follower {
     if (filter.identity !== undefined && (await findIdentity(db, filter.identity)) === null) {
       throw await notFound(db, { kind: "identity", slug: filter.identity });
     }
-    const { size, top } = await readHeads(db, 0);
+    const { size, top } = await requireHeads(db, 0);
     if (from !== undefined && from > size) {
       throw new MidctlError(
         "usage",
@@ -125,7 +155,7 @@ class Follower {
 
   /** What has come since, and whether there is more to be read at once. */
   async read(): Promise<{ readonly events: AuditEvent[]; readonly more: boolean }> {
-    const { size, leaf, top } = await readHeads(this.#db, this.#next);
+    const { size, leaf, top } = await requireHeads(this.#db, this.#next);
     this.#requireSameLog(size, leaf);
     const end = Math.min(size, this.#next + BATCH);
     if (this.#entries.length === 0 && end > this.#next) {

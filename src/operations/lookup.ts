@@ -1,4 +1,5 @@
 import type { Tx } from "../db/database.ts";
+import { WAIT_OR_MIGRATE } from "../db/sql-states.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { formatReference, type Reference } from "../domain/reference.ts";
 import { suggest } from "../domain/slug.ts";
@@ -16,9 +17,7 @@ export async function requireEnvironment(tx: Tx): Promise<Environment> {
     throw new MidctlError(
       "schema_version",
       "This database has midctl's tables but no environment; nothing was done.",
-      {
-        hint: "Run midctl db migrate.",
-      },
+      { hint: WAIT_OR_MIGRATE },
     );
   }
   return environment;

@@ -21,14 +21,27 @@ export interface Heads {
   readonly top: string;
 }
 
-export async function readHeads(tx: Tx, next: number): Promise<Heads> {
+/** null where the log has no head, as between a restore's tables and its rows. */
+export async function readHeads(tx: Tx, next: number): Promise<Heads | null> {
   const [row] = await tx.query<Heads>(
     `SELECT h.size::float8 AS size, (SELECT encode("leafHash", 'hex') FROM midctl_log WHERE "index" = $1::float8::bigint - 1) AS leaf,
             coalesce((SELECT max(id) FROM agent_audit_event), 0)::text AS top
        FROM midctl_log_head h`,
     [next],
   );
-  return row ?? { size: 0, leaf: null, top: "0" };
+  return row ?? null;
+}
+
+/**
+ * Whether what is read here is there with all its rows. A restore, in one process or many, puts a table's triggers behind its rows; so
+ * one without any is not done. Readable by everybody, also before a restore's last step, the rights.
+ */
+export async function readIsRestored(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ whole: boolean }>(
+    `SELECT bool_and(EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(n.name) AND NOT t.tgisinternal)) AS whole
+       FROM unnest(ARRAY['midctl_log', 'midctl_log_head', 'machine_identity', 'machine_identity_credential', 'agent_token', 'agent_audit_event']) n(name)`,
+  );
+  return row?.whole === true;
 }
 
 /** Where entries, and events, begin that are not older than a moment: the first index, and the number before the first; or null. */

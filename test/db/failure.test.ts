@@ -142,7 +142,10 @@ describe.each(carriers())("an error by $name", ({ open }) => {
   ])("over %s says that the schema is missing or older", async (_, text) => {
     const error = await fail(text, [SECRET]);
 
-    expect(error).toMatchObject({ code: "schema_version", hint: "Run `midctl db migrate`." });
+    expect(error).toMatchObject({
+      code: "schema_version",
+      hint: "If it is being restored, wait until that is done; else run `midctl db migrate`.",
+    });
     expect(expose(error)).not.toContain(SECRET);
   });
 

@@ -1,12 +1,8 @@
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openPostgres } from "../../src/db/postgres.ts";
-import { scrubEnvironment } from "../support/cli.ts";
 import { faultsByPublished } from "../support/published.ts";
 import { type Answer, type Desk, openDesk } from "./desk.ts";
-
-const PROGRAM = fileURLToPath(new URL("../../bin/midctl.cjs", import.meta.url));
+import { openFollowing } from "./following.ts";
 
 let desk: Desk;
 let count = 0;
@@ -19,64 +15,10 @@ beforeAll(async () => {
 });
 afterAll(() => desk.dispose());
 
+const follow = (words = "") => openFollowing(desk, words);
 const newSlug = () => `bot-${++count}`;
 const EVENT = (id: string) =>
   `INSERT INTO agent_audit_event ("publicId", "agentTokenId", action, "createdAt") SELECT '${id}', id, 'card.move', midctl_now() FROM agent_token WHERE "publicId" = 'legacy000001'`;
-
-/** Follows until the test is over; resolves once whatever is committed from now on will be printed. */
-async function follow(words = "") {
-  const child = spawn(
-    process.execPath,
-    [PROGRAM, "audit", "follow", "--debug", ...words.split(" ").filter((word) => word !== "")],
-    {
-      cwd: desk.directory,
-      env: scrubEnvironment(desk.env),
-    },
-  );
-  let [stdout, stderr] = ["", ""];
-  const watchers = new Set<() => void>();
-  child.stdout.on("data", (chunk: Buffer) => {
-    stdout += chunk.toString("utf8");
-    for (const look of watchers) look();
-  });
-  child.stderr.on("data", (chunk: Buffer) => {
-    stderr += chunk.toString("utf8");
-    for (const look of watchers) look();
-  });
-  const until = (holds: () => boolean): Promise<void> =>
-    new Promise((resolve) => {
-      const look = () => {
-        if (!holds()) return;
-        watchers.delete(look);
-        resolve();
-      };
-      watchers.add(look);
-      look();
-    });
-  const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
-  const events = (): Answer[] =>
-    stdout
-      .split("\n")
-      .slice(0, -1)
-      .map((line) => JSON.parse(line));
-  await until(() => stderr.includes("ms: follow"));
-  return {
-    child,
-    ended,
-    events,
-    stderr: () => stderr,
-    said: (text: string) => until(() => stderr.includes(text)),
-    /** Resolves once so many events were printed. */
-    printed: async (events_: number) => {
-      await until(() => events().length >= events_);
-      return events();
-    },
-    async stop() {
-      child.kill("SIGINT");
-      return ended;
-    },
-  };
-}
 
 const briefly = ({ action, machineIdentity }: Answer) => `${action} ${machineIdentity?.slug ?? ""}`.trim();
 
@@ -174,12 +116,9 @@ describe("`audit follow`", () => {
     const other = await openDesk();
     const slug = "bot";
     await other.identity(slug);
-    const elsewhere = desk;
-    desk = other;
-    const following = await follow();
+    const following = await openFollowing(other);
     await other.ask(`pause ${slug}`);
     await following.printed(1);
-    desk = elsewhere;
 
     await other.sql(
       `DO $do$ BEGIN ALTER TABLE midctl_log DISABLE TRIGGER USER; ALTER TABLE midctl_log_head DISABLE TRIGGER USER;

@@ -19,7 +19,7 @@ export const auditFollow = defineVerb({
   path: ["audit", "follow"],
   summary: "Print what is done as it is committed, until it is interrupted",
   description:
-    "Off a terminal, and with --json, one event a line. Each entry of the log comes once, in the log's order; each event of an agent once, as its transaction commits. A database that is restarted or cannot be reached is waited for, and nothing that was committed meanwhile is left out. Where the log was restored from before, it ends with exit 5.",
+    "Off a terminal, and with --json, one event a line. Each entry of the log comes once, in the log's order; each event of an agent once, as its transaction commits. A database that is restarted, restored or cannot be reached is waited for, and nothing that was committed meanwhile is left out. Where the log was restored from before, it ends with exit 5 once that is done.",
   examples: [
     { command: "midctl audit follow", does: "from now on" },
     {
@@ -52,7 +52,12 @@ export const auditFollow = defineVerb({
       { ...filter, ...(from === undefined ? {} : { from }) },
       {
         onBegun: () => context.debug("follow"),
-        onLost: () => context.notice("The connection to the database is lost; it is tried until it is back."),
+        onLost: ({ code, message }) =>
+          context.notice(
+            code === "unavailable"
+              ? "The connection to the database is lost; it is tried until it is back."
+              : `${message} It is tried until it is restored.`,
+          ),
         onBack: () => context.notice("Connected again; nothing is left out."),
       },
     );
