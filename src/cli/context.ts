@@ -9,6 +9,7 @@ import { type ProgressStep, progressAsBar, progressAsJson } from "./progress-lin
 import { redact } from "./redact.ts";
 import type { Environment, Settings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
+import { wrapMessage } from "./wrap.ts";
 
 /** The world outside of one run of the program; tests give their own. */
 export interface World {
@@ -102,7 +103,7 @@ export function createContext(
   // Node loads its clock of that precision at the first call.
   const started = flags.debug ? performance.now() : 0;
   const notice = (text: string): void => {
-    if (!flags.quiet) terminal.writeMessage(`${visible(redact(text))}\n`);
+    if (!flags.quiet) terminal.writeMessage(wrapMessage(`${visible(redact(text))}\n`, terminal));
   };
   const debug = (text: string): void => {
     if (!flags.debug) return;

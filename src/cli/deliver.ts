@@ -16,6 +16,7 @@ import { colorLevel, createPaint } from "./paint.ts";
 import { OutputFailure } from "./terminal.ts";
 import type { AnyOutcome, Document, Outcome, PagedOutcome, Verb } from "./verb.ts";
 import type { View } from "./view.ts";
+import { wrapMessage } from "./wrap.ts";
 
 /** Writes the outcome and returns the exit code. Throws `undeliverable` when a secret did not get out. */
 export async function deliver(
@@ -56,7 +57,11 @@ async function writeDocument(verb: Verb, document: Document, context: VerbContex
   const { result, notices } = await renderDocument(verb, document, rendering);
   if (result !== "" && !(await showPaged(verb, result, context))) await context.terminal.writeResult(result);
   const messages = verb.changes && context.dryRun && isForPeople(rendering.format) ? rehearsed : notices;
-  if (messages !== "" && !context.flags.quiet) context.terminal.writeMessage(messages);
+  if (messages !== "" && !context.flags.quiet) say(messages, context);
+}
+
+function say(notices: string, { terminal }: VerbContext): void {
+  terminal.writeMessage(wrapMessage(notices, terminal));
 }
 
 /** Whether a pager has shown it. Where there is none, or it fails, nothing is lost: the result is written as it is. */
@@ -71,7 +76,7 @@ async function showPaged(verb: Verb, result: string, context: VerbContext): Prom
 export async function showView(view: View, context: VerbContext): Promise<void> {
   const rendering = await renderingFor(context, "stderr");
   const { result, notices } = await renderView(view, rendering);
-  context.terminal.writeMessage(`${result}${notices}\n`);
+  context.terminal.writeMessage(`${result}${wrapMessage(notices, context.terminal)}\n`);
 }
 
 /** In the place of a view's own notices, which speak of what was done and what to do next. */
@@ -101,7 +106,7 @@ async function deliverSecret(
   if (asJson || context.flags.quiet) return;
   const rendering = await renderingFor(context, "stderr");
   const { result, notices } = await renderDocument(verb, outcome.document, rendering);
-  context.terminal.writeMessage(result + SHOWN + notices);
+  context.terminal.writeMessage(result + wrapMessage(SHOWN + notices, context.terminal));
 }
 
 /** The document with its secret; --fields does not reach it, for a secret that is shown nowhere is lost. */
@@ -135,7 +140,7 @@ async function writePages(verb: Verb, outcome: PagedOutcome<Document>, context: 
   for await (const page of outcome.pages) {
     const { result, notices } = await renderDocument(verb, page, rendering);
     if (result !== "") await context.terminal.writeResult(result);
-    if (notices !== "" && !context.flags.quiet) context.terminal.writeMessage(notices);
+    if (notices !== "" && !context.flags.quiet) say(notices, context);
   }
 }
 

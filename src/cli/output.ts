@@ -7,6 +7,7 @@ import { formatRelative } from "./relative-time.ts";
 import type { TableCell } from "./table.ts";
 import type { Document, Verb } from "./verb.ts";
 import type { Block, Cell, Column, View } from "./view.ts";
+import { wrapText } from "./wrap.ts";
 
 export const schemaVersion = 1;
 
@@ -107,9 +108,13 @@ async function renderBlock(block: Exclude<Shown, { kind: "notice" }>, rendering:
       return block.text.endsWith("\n") ? block.text : `${block.text}\n`;
     case "line":
       if (!asTable && block.plain !== undefined) return toTabbedLine(cells(block.plain));
-      return `${cells(block.cells)
-        .map((cell) => cell.paint(cell.text))
-        .join("")}\n`;
+      return `${fitLine(
+        cells(block.cells)
+          .map((cell) => cell.paint(cell.text))
+          .join(""),
+        block.words === true,
+        rendering,
+      )}\n`;
     case "table": {
       const shown = shownColumns(block, asTable);
       const rows = block.rows.map((row) => cells(shown.map((index) => row[index] ?? null)));
@@ -126,13 +131,25 @@ async function renderBlock(block: Exclude<Shown, { kind: "notice" }>, rendering:
       if (!asTable) return rows.map(([name, value]) => `${name}\t${value.text}\n`).join("");
       const width = Math.max(...rows.map(([name]) => name.length));
       const lines = rows.map(
-        ([name, value]) => `${rendering.paint(name.padEnd(width), "faint")}  ${value.paint(value.text)}\n`,
+        ([name, value]) =>
+          `${fitLine(
+            `${rendering.paint(name.padEnd(width), "faint")}  ${value.paint(value.text)}`,
+            true,
+            rendering,
+            " ".repeat(width + 2),
+          )}\n`,
       );
       return (
         (block.title === undefined ? "" : `${rendering.paint(block.title, "strong")}\n`) + lines.join("")
       );
     }
   }
+}
+
+/** A sentence for a terminal goes on in the next line between words; anything else, such as an entry's exact text, is let be. */
+function fitLine(text: string, isSentence: boolean, rendering: Rendering, indent?: string): string {
+  const fits = !isSentence || !rendering.onTerminal || rendering.format !== "table";
+  return fits ? text : wrapText(text, rendering.columns, indent);
 }
 
 function shownColumns(
@@ -168,7 +185,9 @@ function showCell(cell: Cell, rendering: Rendering): TableCell {
     return plainly(typeof cell === "boolean" ? (cell ? "yes" : "no") : String(cell));
   if ("time" in cell)
     return plainly(
-      (rendering.onTerminal ? formatRelative(cell.time, rendering.now) : cell.time) + (cell.after ?? ""),
+      (cell.before ?? "") +
+        (rendering.onTerminal ? formatRelative(cell.time, rendering.now) : cell.time) +
+        (cell.after ?? ""),
     );
   return { text: visible(cell.text), paint: (text) => rendering.paint(text, cell.tone) };
 }

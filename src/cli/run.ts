@@ -9,6 +9,7 @@ import { type Route, routeArgv } from "./route.ts";
 import { resolveSettings, wantsJsonErrors } from "./settings.ts";
 import { OutputFailure } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
+import { wrapMessage } from "./wrap.ts";
 
 /** Called once the verb is known, before it runs. */
 export type OnVerb = (verb: Verb) => void;
@@ -36,7 +37,9 @@ export function reportError(error: unknown, argv: readonly string[], world: Worl
   const { terminal, env } = world;
   const told = outOfOutput(error);
   if (argv.includes("--debug")) terminal.writeMessage(errorAsTrace(error));
-  terminal.writeMessage(wantsJsonErrors(argv, env) ? errorAsJson(told) : errorAsText(told));
+  terminal.writeMessage(
+    wantsJsonErrors(argv, env) ? errorAsJson(told) : wrapMessage(errorAsText(told), terminal),
+  );
   return exitCodeOf(told);
 }
 

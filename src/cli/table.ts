@@ -1,6 +1,7 @@
 /** Tables that fit a terminal. Loaded only there: cli-table3 costs some 20 ms cold. */
 import Table from "cli-table3";
 import type { Column } from "./view.ts";
+import { displayWidth } from "./wrap.ts";
 
 const gap = 2;
 const narrowest = 6;
@@ -170,15 +171,4 @@ function shorten(text: string, width: number): string {
     shortened += character;
   }
   return `${shortened}…`;
-}
-
-const wide =
-  /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;
-const combining = /\p{M}/u;
-
-/** Columns that a terminal gives to a text. */
-export function displayWidth(text: string): number {
-  let width = 0;
-  for (const character of text) width += combining.test(character) ? 0 : wide.test(character) ? 2 : 1;
-  return width;
 }

@@ -5,6 +5,8 @@ export type Cell = string | number | boolean | null | TimeCell | ToneCell;
 
 export interface TimeCell {
   readonly time: string;
+  /** What stands before it. */
+  readonly before?: string;
   /** What follows it. */
   readonly after?: string;
 }
@@ -47,6 +49,8 @@ export type Block =
   | {
       readonly kind: "line";
       readonly cells: readonly Cell[];
+      /** A sentence: on a terminal it goes on in the next line between words. */
+      readonly words?: boolean;
       /** What tab-separated text has in its place; unless told the line as it is. */
       readonly plain?: readonly Cell[];
     }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { displayWidth, layOutTable, type TableCell } from "../../src/cli/table.ts";
+import { layOutTable, type TableCell } from "../../src/cli/table.ts";
+import { displayWidth } from "../../src/cli/wrap.ts";
 
 const plain = (text: string): TableCell => ({ text, paint: (painted) => painted });
 const lay = (columns: Parameters<typeof layOutTable>[0], rows: string[][], width: number) =>

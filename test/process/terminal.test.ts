@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { displayWidth } from "../../src/cli/table.ts";
+import { displayWidth } from "../../src/cli/wrap.ts";
 import { type Desk, openDesk } from "./desk.ts";
 import { CTRL_C, CTRL_D, ENTER, openSession } from "./pty.ts";
 

@@ -14,6 +14,7 @@ import { followTrustRoot } from "../trust.ts";
 import { defineVerb } from "../verb.ts";
 import { midctlVersion } from "../version.ts";
 import { viewServe } from "../views/serve.ts";
+import { wrapMessage } from "../wrap.ts";
 
 export const serveOutput = z.object({
   listening: z.string(),
@@ -87,7 +88,7 @@ export const serve = defineVerb({
     }
     const report = (error: unknown): void => {
       if (context.flags.debug) context.terminal.writeMessage(errorAsTrace(error));
-      context.terminal.writeMessage(errorAsText(error));
+      context.terminal.writeMessage(wrapMessage(errorAsText(error), context.terminal));
     };
     const checkpoints =
       place === null

@@ -1,6 +1,6 @@
 import { formatDuration } from "../../domain/duration.ts";
 import type { AuditReconcileDocument, ReplayedDocument } from "../verbs/audit-reconcile.ts";
-import { time, type View } from "../view.ts";
+import { type Cell, time, type View } from "../view.ts";
 
 export const REVIVED =
   "Tokens that the lost entries revoked or paused are accepted again, unless they are revoked again.";
@@ -47,13 +47,17 @@ function entriesOf({ from, to }: { readonly from: number; readonly to: number })
   return from === to ? `log_${to}` : `log_${from} to log_${to}`;
 }
 
-function sayStep(
-  does: ReplayedDocument["steps"][number]["does"],
-  expiresAt: string | null,
-  idleTtl: number | null,
-): string {
+type Step = ReplayedDocument["steps"][number];
+
+function sayStep({ does, expiresAt, idleTtl }: Step): string {
   if (does === "expire") return `expire at ${expiresAt}`;
   return does === "idle" ? `idle for ${formatDuration(idleTtl ?? 0)}` : does;
+}
+
+/** In a table for people, which has relative times. */
+function showStep(step: Step): Cell {
+  if (step.does !== "expire" || step.expiresAt === null) return sayStep(step);
+  return { time: step.expiresAt, before: "expire " };
 }
 
 const STATES = {
@@ -73,6 +77,7 @@ export function viewReplayed(document: ReplayedDocument): View {
   return [
     {
       kind: "line",
+      words: true,
       cells: [
         forgotten === 0
           ? `The database has all ${common} entries of the export.`
@@ -85,18 +90,28 @@ export function viewReplayed(document: ReplayedDocument): View {
           {
             kind: "table",
             columns: [
-              { title: "WHAT", fixed: true },
+              { title: "WHAT", only: "plain" },
+              { title: "WHAT", fixed: true, only: "table" },
               { title: "REF", fixed: true },
               { title: "HERE", fixed: true },
-              { title: "BY", fixed: true },
-              { title: "WHEN" },
+              { title: "BY", only: "plain" },
+              { title: "BY", fixed: true, only: "table" },
+              { title: "WHEN", fixed: true },
+              { title: "ACTION", fixed: true, optional: true, only: "table" },
             ],
-            rows: steps.map(({ does, ref, state, entry, action, at, expiresAt, idleTtl, problem }) => [
-              sayStep(does, expiresAt, idleTtl),
-              ref,
-              problem !== null ? REFUSED : applied && state === "needed" ? AGAIN : STATES[state],
-              `log_${entry} ${action}`,
-              time(at),
+            rows: steps.map((step) => [
+              sayStep(step),
+              showStep(step),
+              step.ref,
+              step.problem !== null
+                ? REFUSED
+                : applied && step.state === "needed"
+                  ? AGAIN
+                  : STATES[step.state],
+              `log_${step.entry} ${step.action}`,
+              `log_${step.entry}`,
+              time(step.at),
+              step.action,
             ]),
           } as const,
         ]),
@@ -104,16 +119,16 @@ export function viewReplayed(document: ReplayedDocument): View {
       problem === null
         ? []
         : [
-            { kind: "line", cells: [`Not done again: ${does} ${ref}. ${problem}`] } as const,
-            ...(hint === null ? [] : [{ kind: "line", cells: [`  ${hint}`] } as const]),
+            { kind: "line", words: true, cells: [`Not done again: ${does} ${ref}. ${problem}`] } as const,
+            ...(hint === null ? [] : [{ kind: "line", words: true, cells: [`  ${hint}`] } as const]),
           ],
     ),
     ...limits.flatMap(({ entry, action, says, mend, state }) =>
       state === "done"
         ? []
         : [
-            { kind: "line", cells: [`Open: ${says} (log_${entry} ${action}).`] } as const,
-            ...(mend === null ? [] : [{ kind: "line", cells: [`  ${mend}`] } as const]),
+            { kind: "line", words: true, cells: [`Open: ${says} (log_${entry} ${action}).`] } as const,
+            ...(mend === null ? [] : [{ kind: "line", words: true, cells: [`  ${mend}`] } as const]),
           ],
     ),
     ...(unseen === null
@@ -121,18 +136,20 @@ export function viewReplayed(document: ReplayedDocument): View {
       : [
           {
             kind: "line",
+            words: true,
             cells: [
               `Open: verifiers saw ${entriesOf(unseen)} too, which neither the export nor the database has. What was revoked or paused there may work again.`,
             ],
           } as const,
           {
             kind: "line",
+            words: true,
             cells: ["  Give a later export, or find out otherwise what was done then."],
           } as const,
         ]),
     ...(others.length === 0
       ? []
-      : [{ kind: "line", cells: [`Not brought back: ${others.join(", ")}.`] } as const]),
+      : [{ kind: "line", words: true, cells: [`Not brought back: ${others.join(", ")}.`] } as const]),
     ...(applied || needed === 0
       ? []
       : [{ kind: "notice", text: `${needed} to be done again; nothing was changed yet.` } as const]),

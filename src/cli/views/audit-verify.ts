@@ -8,7 +8,7 @@ export function viewAuditVerify(document: LogVerdict): View {
   const more = found - findings.length;
   return [
     ...(ok
-      ? [{ kind: "line", cells: [`${read} read, and nothing wrong.`] } as const]
+      ? [{ kind: "line", words: true, cells: [`${read} read, and nothing wrong.`] } as const]
       : [
           {
             kind: "table",
