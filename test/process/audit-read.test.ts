@@ -39,10 +39,19 @@ describe("`audit`", () => {
     const plain = await desk.run("audit --identity bot");
     const table = await desk.run("audit --identity bot --output table");
 
-    expect(plain.stdout).toMatch(/^\S+\talice\tidentity\.create\tbot\t\tfor the night\t\n$/);
+    expect(plain.stdout).toMatch(/^\S+\talice\tidentity\.create\tbot\t\tfor the night\t\tlog_\d+\n$/);
     expect(table.stdout).toMatch(
-      /^WHEN +WHO +WHAT +WHY\n\S+ +alice +made bot, owner platform +for the night\n$/,
+      /^WHEN +ID +WHO +WHAT +WHY\n\S+ +log_\d+ +alice +made bot, owner platform +for the night\n$/,
     );
+  });
+});
+
+describe("the id of an event", () => {
+  it("is what `audit prove --event` and `audit follow --from` take", async () => {
+    const { stdout } = await desk.run("audit --identity bot");
+    const id = stdout.trimEnd().split("\t").at(-1);
+
+    expect(await desk.ask(`audit prove --event ${id}`)).toMatchObject({ kind: "inclusion" });
   });
 });
 

@@ -60,7 +60,7 @@ function rowsOf({ steps, uses, id }: Life, slug: string | null): (readonly Cell[
     const place = rows.findIndex((row) => row.at > at);
     rows.splice(place < 0 ? rows.length : place, 0, {
       at,
-      cells: [time(at), who, what, "agent.event", slug, id, null, null],
+      cells: [time(at), null, who, what, "agent.event", slug, id, null, null, null],
     });
   };
   did(

@@ -5,6 +5,7 @@ import { tellEvent } from "./event-story.ts";
 /** A person reads what happened; a program that takes tab-separated text apart finds what it happened to. */
 export const EVENT_COLUMNS: readonly Column[] = [
   { title: "WHEN", fixed: true },
+  { title: "ID", fixed: true, only: "table" },
   { title: "WHO" },
   { title: "WHAT", words: true, only: "table" },
   { title: "ACTION", only: "plain" },
@@ -12,9 +13,10 @@ export const EVENT_COLUMNS: readonly Column[] = [
   { title: "CREDENTIAL", only: "plain" },
   { title: "WHY", words: true, ifAny: true },
   { title: "APPROVAL", fixed: true, ifAny: true, optional: true },
+  { title: "ID", only: "plain" },
 ];
 
-/** Events as a table that tells a story: when, who, what to whom, why, and by whose leave. */
+/** Events as a table that tells a story: when, by which id it is asked for, who, what to whom, why, and by whose leave. */
 export function eventTable(events: readonly EventDocument[], empty: string): Block {
   return { kind: "table", columns: EVENT_COLUMNS, rows: events.map(eventRow), empty };
 }
@@ -23,6 +25,7 @@ export function eventTable(events: readonly EventDocument[], empty: string): Blo
 export function eventRow(event: EventDocument): readonly Cell[] {
   return [
     time(event.at),
+    event.id,
     event.actor.name,
     tellEvent(event),
     event.action,
@@ -30,17 +33,18 @@ export function eventRow(event: EventDocument): readonly Cell[] {
     event.credential,
     event.reason,
     event.approval,
+    event.id,
   ];
 }
 
 /** One event as a line of its own, for what has no end: the time by the clock, in UTC. */
 export function eventLine(event: EventDocument): Block {
-  const { at, actor, reason, approval } = event;
+  const { at, id, actor, reason, approval } = event;
   const row = eventRow(event);
   return {
     kind: "line",
     cells: [
-      { text: `${at.slice(0, 10)} ${at.slice(11, 19)}Z  `, tone: "faint" },
+      { text: `${at.slice(0, 10)} ${at.slice(11, 19)}Z  ${id}  `, tone: "faint" },
       { text: actor.name ?? "somebody", tone: "strong" },
       ` ${tellEvent(event)}`,
       ...(reason === null ? [] : [`: ${reason}`]),
