@@ -14,6 +14,7 @@ import {
   readTokenUses,
   type TokenUses,
 } from "../repository/trace.ts";
+import { wantedFor } from "./decide.ts";
 import { findHolder, notFound } from "./lookup.ts";
 
 /** One credential or legacy token, from what was asked for it to its last use. */
@@ -54,10 +55,16 @@ export async function traceReference(db: Tx, text: string): Promise<Trace> {
   return trace(db, parseReference(text));
 }
 
-/** The life of whatever a token belongs to. Looking is not a use. Throws `not_found`. */
+/** The life of whatever a token belongs to. Looking is not a use. Throws `not_found`; `denied` for what is no whole token. */
 export async function traceToken(db: Tx, token: string): Promise<Trace> {
   const holder = await findHolder(db, token);
   if (holder === null) {
+    if (wantedFor(token) === null) {
+      throw new MidctlError("denied", "The token is not good: malformed. Nothing was read.", {
+        hint: "Give the whole token, as it was printed.",
+        details: { code: "malformed" },
+      });
+    }
     throw new MidctlError("not_found", "This token is not known to this database; nothing is known of it.", {
       hint: "Give the whole token, and check that midctl status names the right database.",
     });

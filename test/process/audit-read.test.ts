@@ -95,6 +95,32 @@ describe("`audit trace`", () => {
     expect((await desk.ask(["credential", "show", id])).credential.status).toBe("pending");
   });
 
+  it("says in a pipe whose life it is and who owns it, and keeps several lives apart", async () => {
+    await desk.identity("twice");
+    const ids = [
+      (await desk.issue("twice", "--name", "a")).id,
+      (await desk.issue("twice", "--name", "b")).id,
+    ];
+
+    const { stdout } = await desk.run("audit trace twice");
+
+    const lives = stdout.split("\n\n");
+    expect(lives).toHaveLength(2);
+    for (const [at, id] of ids.entries()) {
+      expect(lives[at]).toMatch(new RegExp(`^credential\t${id}\nidentity\ttwice\nowner\tplatform\nname\t`));
+    }
+  });
+
+  it("calls a token that is cut short malformed, as `verify` does", async () => {
+    const { token } = await desk.issue("child", "--name", "cut");
+
+    const refused = await desk.run("audit trace --token-stdin", { stdin: token.slice(0, -1) });
+
+    expect(refused).toMatchObject({ code: 4, stdout: "" });
+    expect(refused.stderr).toContain("malformed");
+    expect(refused.stderr).not.toContain("not known");
+  });
+
   it("wants either a reference or a token", async () => {
     expect(await desk.refuse("audit trace")).toMatchObject({
       exit: 2,

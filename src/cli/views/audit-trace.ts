@@ -5,11 +5,9 @@ import { EVENT_COLUMNS, eventRow } from "./event-table.ts";
 export function viewAuditTrace({ identity, lives, cut }: AuditTraceDocument): View {
   const blocks: Block[] = [];
   for (const life of lives) {
-    blocks.push({
-      kind: "fields",
-      title: `${life.id} of ${identity?.slug ?? "nobody: a legacy token"}`,
-      fields: fieldsOf(life),
-    });
+    // In tab-separated text nothing else tells where one life ends.
+    if (life !== lives[0]) blocks.push({ kind: "line", cells: [""] });
+    blocks.push({ kind: "fields", fields: fieldsOf(life, identity) });
     blocks.push({
       kind: "table",
       columns: EVENT_COLUMNS,
@@ -35,9 +33,13 @@ export function viewAuditTrace({ identity, lives, cut }: AuditTraceDocument): Vi
 
 type Life = AuditTraceDocument["lives"][number];
 
-function fieldsOf(life: Life): (readonly [string, Cell])[] {
+/** Whose life it is comes first. */
+function fieldsOf(life: Life, identity: AuditTraceDocument["identity"]): (readonly [string, Cell])[] {
   const { uses } = life;
   const all: (readonly [string, Cell])[] = [
+    [identity === null ? "legacy token" : "credential", { text: life.id, tone: "strong" }],
+    ["identity", identity?.slug ?? null],
+    ["owner", identity?.owner ?? null],
     ["name", life.name],
     ["status", status(life.effectiveStatus)],
     ["replaces", life.replaces],
