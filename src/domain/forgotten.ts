@@ -19,6 +19,9 @@ export interface ForgottenStep {
   readonly entry: number;
   readonly action: string;
   readonly at: string;
+  /** Who did it, and why, as far as it says. */
+  readonly actor: string | null;
+  readonly reason: string | null;
   /** The public id of the identity it is about, or whose credential. */
   readonly identity: string | null;
   /** Whether lost entries made it: it is there only if somebody made it again, as who gives the same token file does. */
@@ -166,9 +169,10 @@ export class Forgotten {
 }
 
 function stepOf(
-  { index: entry, action, at, identity }: LostEntry,
+  { index: entry, action, at, actor, reason, identity }: LostEntry,
   kind: ForgottenStep["kind"],
   publicId: string,
 ): Omit<Decision, "does"> {
-  return { kind, publicId, expiresAt: null, idleTtl: null, entry, action, at, identity };
+  const by = { actor: actor?.name ?? null, reason };
+  return { kind, publicId, expiresAt: null, idleTtl: null, entry, action, at, ...by, identity };
 }

@@ -11,6 +11,7 @@ const PROVIDER_PATTERN = /^[a-z0-9]{1,63}$/;
 /** Control characters and lone surrogates: the latter cannot be stored, and would quietly become U+FFFD. */
 const CONTROL = /[\p{Cc}\p{Cs}]/u;
 const CONTROL_BUT_BREAKS = /(?![\n\t])[\p{Cc}\p{Cs}]/u;
+const ALL_CONTROL_BUT_BREAKS = new RegExp(CONTROL_BUT_BREAKS, "gu");
 
 /** 1 to 255 characters, no control characters; format characters may stand in it and are shown escaped. */
 export function parseDisplayName(text: string): string {
@@ -40,6 +41,16 @@ export function parseActor(text: string): string {
 /** Why a change was made: 1 to 1000 characters; line breaks and tabs are the only control characters. */
 export function parseReason(text: string): string {
   return parseText("A reason", text, MAX_REASON, CONTROL_BUT_BREAKS);
+}
+
+/** As much of a text as may be a reason, without control characters. */
+export function fitReason(text: string): string {
+  const characters = [...text.replace(ALL_CONTROL_BUT_BREAKS, " ").trim()];
+  if (characters.length <= MAX_REASON) return characters.join("");
+  return `${characters
+    .slice(0, MAX_REASON - 1)
+    .join("")
+    .trimEnd()}…`;
 }
 
 /** A label's value: up to 255 characters, may be empty, no control characters. */

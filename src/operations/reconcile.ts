@@ -3,6 +3,7 @@ import { originOf } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { byUrgency, Forgotten, type ForgottenStep } from "../domain/forgotten.ts";
 import type { ExportedLeaves } from "../domain/log-export.ts";
+import { reasonAgain } from "../domain/lost-entry.ts";
 import { formatCredential, formatToken } from "../domain/reference.ts";
 import { readNodesOf } from "../domain/tile.ts";
 import { readServer } from "../repository/overview.ts";
@@ -196,8 +197,7 @@ export async function reconcile(
   await refuseProtected(db, needed);
   const refused: Refused[] = [];
   for (const [at, step] of needed.entries()) {
-    const reason =
-      request.reason ?? `log_${step.entry}, ${step.action} of ${step.at}, which a restore had lost`;
+    const reason = request.reason ?? reasonAgain(step);
     try {
       await again(db, { ...request, reason }, step);
     } catch (error) {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Forgotten } from "../../src/domain/forgotten.ts";
+import { reasonAgain } from "../../src/domain/lost-entry.ts";
+import { parseReason } from "../../src/domain/names.ts";
 
 describe("what lost entries had decided", () => {
   it("is the last word on how an identity stands, and when it ends beside it, in whatever order they came", () => {
@@ -194,6 +196,22 @@ describe("a legacy token that was adopted", () => {
   });
 });
 
+describe("the reason why something is done again", () => {
+  const of = { entry: 7, action: "identity.revoke", at: "2026-11-27T00:00:00.000Z" };
+
+  it("has who did it first, and why", () => {
+    expect(reasonAgain({ ...of, actor: "alice", reason: "INC-1" })).toBe(
+      "log_7, identity.revoke of 2026-11-27T00:00:00.000Z by alice, which a restore had lost: INC-1",
+    );
+  });
+
+  it.each(["long ".repeat(200).trim(), "bell \u0007 rings"])("is one that may be stored", (reason) => {
+    const again = reasonAgain({ ...of, actor: "a".repeat(255), reason });
+
+    expect(parseReason(again)).toBe(again);
+  });
+});
+
 type SaidEntry = readonly [action: string, details: object, about?: object];
 
 function read(...said: readonly SaidEntry[]) {
@@ -205,6 +223,8 @@ function read(...said: readonly SaidEntry[]) {
       token: null,
       slug: null,
       approval: null,
+      actor: { kind: "operator", name: "alice" },
+      reason: null,
       ...more,
     };
     forgotten.take(JSON.stringify({ index, action, at: "2026-11-27T00:00:00.000Z", ...about, details }));

@@ -1,8 +1,10 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runSql } from "../support/databases.ts";
 import { backUp } from "./backup.ts";
 import { type Desk, openDesk } from "./desk.ts";
+import { ENTER, openSession } from "./pty.ts";
 
 /** A database that was restored from before, and an export of the log as it had become. */
 describe("midctl audit reconcile --export", () => {
@@ -13,6 +15,8 @@ describe("midctl audit reconcile --export", () => {
   let short: typeof restored;
   let hindered: typeof restored;
   let begun: number;
+  let head: string;
+  let kept: string;
   const tokens: Record<string, { token: string; id: string }> = {};
 
   beforeAll(async () => {
@@ -27,7 +31,7 @@ describe("midctl audit reconcile --export", () => {
     short = await backUp(desk, "short");
     hindered = await backUp(desk, "hindered");
     begun = (await desk.ask("audit checkpoint")).size;
-    await desk.ask("revoke leaver --yes");
+    await desk.ask("revoke leaver --yes --reason INC-1");
     await desk.ask("pause halted");
     await desk.ask("pause resumed");
     await desk.ask("resume resumed");
@@ -39,6 +43,10 @@ describe("midctl audit reconcile --export", () => {
     await desk.identity("born");
     await desk.ask("pause born");
     await desk.ask(["audit", "export", "--out", file]);
+    const { origin, size, root } = await desk.ask("audit checkpoint");
+    head = join(desk.directory, "head");
+    kept = `${origin}\n${size}\n${root}\n`;
+    writeFileSync(head, kept);
   });
   afterAll(() => desk.dispose());
 
@@ -84,7 +92,9 @@ describe("midctl audit reconcile --export", () => {
     const { events } = await desk.ask("audit list --identity leaver --action identity.revoke", {
       env: restored,
     });
-    expect(events[0].reason).toMatch(/^log_\d+, identity\.revoke of .*Z, which a restore had lost$/);
+    expect(events[0].reason).toMatch(
+      /^log_\d+, identity\.revoke of .*Z by alice, which a restore had lost: INC-1$/,
+    );
     expect(again.applied).toBe(false);
     expect(await desk.ask("identity show restless", { env: restored })).toMatchObject({
       identity: { idleTtl: 7_200 },
@@ -93,6 +103,36 @@ describe("midctl audit reconcile --export", () => {
     expect(await Promise.all(["leaver", "halted", "rotated", "resumed", "untouched"].map(works))).toEqual([
       ...[false, false, false, true, true],
     ]);
+  });
+
+  it("says what is next where nothing more is to be done, and verifiers still refuse", async () => {
+    const words = ["audit", "reconcile", "--export", file, "--yes"];
+
+    const alone = await desk.run(words, { env: restored });
+    const beside = await desk.run([...words, "--head-file", head], { env: restored });
+
+    expect([alone.code, beside.code]).toEqual([0, 0]);
+    expect(alone.stderr).toContain("midctl audit reconcile --head-file PATH --accept");
+    expect(beside.stderr).toContain(`midctl audit reconcile --head-file ${head} --accept`);
+    expect((await desk.run(words)).stderr).toBe("");
+  });
+
+  it("warns once of what comes back to life, whether it asks or is told --yes", async () => {
+    const warning = /are accepted again, unless they/g;
+    const said = (screen: string) => screen.replace(/\s+/g, " ").match(warning)?.length;
+    const size = (await desk.ask("audit checkpoint", { env: restored })).size;
+    const session = openSession(desk, `$midctl audit reconcile --head-file ${head} --accept`, restored);
+    await session.shows(`type ${size}`);
+    session.type(`${size}${ENTER}`);
+    const asked = await session.ended;
+    writeFileSync(head, kept);
+
+    const told = await desk.run(["audit", "reconcile", "--head-file", head, "--accept", "--yes"], {
+      env: restored,
+    });
+
+    expect([asked.code, told.code]).toEqual([0, 0]);
+    expect([said(asked.screen), said(told.stderr)]).toEqual([1, 1]);
   });
 
   it("finds what two logs have in common where the restored one has gone on", async () => {

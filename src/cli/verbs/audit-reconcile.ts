@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { MidctlError } from "../../domain/errors.ts";
 import { ExportReader, isHead } from "../../domain/log-export.ts";
+import { shellWord } from "../../domain/shell-word.ts";
 import { acceptHead, compareHead, type HeadComparison } from "../../operations/accept-head.ts";
 import { planReconciliation, type Refused, reconcile } from "../../operations/reconcile.ts";
 import type { HeadFile } from "../../operations/verifier/head-file.ts";
@@ -10,6 +11,7 @@ import { openHeadFile } from "../head.ts";
 import { readExported, readExportFile } from "../log-export-file.ts";
 import { requestFrom } from "../request.ts";
 import { defineVerb } from "../verb.ts";
+import type { View } from "../view.ts";
 import { REVIVED, viewAuditReconcile, viewReplayed } from "../views/audit-reconcile.ts";
 
 const headSchema = z.object({
@@ -150,7 +152,7 @@ export const auditReconcile = defineVerb({
     const { kept, found, growth, lost } = comparison;
     const accepts = accept && lost !== null;
     if (accepts) {
-      if (context.canAsk() && !context.yes) context.notice(REVIVED);
+      if (asks(context)) context.notice(REVIVED);
       const others = lost.from === null ? "others than" : "in the place of";
       await context.confirm({
         action: `accept a log of ${found.size} entries, ${others} the ${kept.size} that were seen`,
@@ -159,32 +161,37 @@ export const auditReconcile = defineVerb({
       if (!context.dryRun) await acceptHead(file, comparison);
     }
     const accepted = accepts && !context.dryRun;
-    return {
-      document: {
-        origin: kept.origin,
-        headFile: file.path,
-        kept: { size: kept.size, root: kept.root.toString("base64") },
-        found: { size: found.size, root: found.root.toString("base64") },
-        growth,
-        lost,
-        accepted,
-      },
-      exit: lost === null || accepts ? 0 : 9,
+    const document: AuditReconcileDocument = {
+      origin: kept.origin,
+      headFile: file.path,
+      kept: { size: kept.size, root: kept.root.toString("base64") },
+      found: { size: found.size, root: found.root.toString("base64") },
+      growth,
+      lost,
+      accepted,
     };
+    const shown = viewAuditReconcile(document, { warned: asks(context) });
+    return { document, shown, exit: lost === null || accepts ? 0 : 9 };
   },
   view: (document) => ("steps" in document ? viewReplayed(document) : viewAuditReconcile(document)),
 });
+
+/** Whether somebody is asked, and so was warned before. */
+function asks(context: VerbContext): boolean {
+  return context.canAsk() && !context.yes && !context.dryRun;
+}
 
 async function replay(
   path: string,
   file: HeadFile | null,
   context: VerbContext,
-): Promise<{ readonly document: ReplayedDocument; readonly exit?: 0 | 8 }> {
+): Promise<{ readonly document: ReplayedDocument; readonly shown?: View; readonly exit?: 0 | 8 }> {
   const undone = "nothing was changed";
   const exported = await readExported(path, undone);
   const db = await context.database();
   const plan = await planReconciliation(db, exported, (from, take) => eachEntry(path, from, undone, take));
-  const unseen = file === null ? null : beyond(await compareHead(db, file), exported.leaves.end);
+  const comparison = file === null ? null : await compareHead(db, file);
+  const unseen = comparison === null ? null : beyond(comparison, exported.leaves.end);
   const needed = plan.steps.filter(({ state }) => state === "needed").length;
   const documentOf = (refused: readonly Refused[]): ReplayedDocument => ({
     origin: plan.origin,
@@ -192,8 +199,9 @@ async function replay(
     common: plan.common,
     forgotten: plan.lost,
     steps: plan.steps.map((step) => {
-      const { kind: _kind, publicId: _publicId, identity: _identity, isBorn: _isBorn, ...shown } = step;
+      const { ref, does, expiresAt, idleTtl, entry, action, at, state } = step;
       const error = refused.find((each) => each.step === step)?.error ?? null;
+      const shown = { ref, does, expiresAt, idleTtl, entry, action, at, state };
       return { ...shown, problem: error?.message ?? null, hint: error?.hint ?? null };
     }),
     limits: plan.limits,
@@ -203,8 +211,14 @@ async function replay(
   });
   if (context.dryRun) return { document: documentOf([]) };
   const isOpen = unseen !== null || plan.limits.some(({ state }) => state === "open");
-  if (needed === 0) return { document: documentOf([]), exit: isOpen ? 8 : 0 };
-  if (context.canAsk() && !context.yes) await showView(viewReplayed(documentOf([])), context);
+  const end = (document: ReplayedDocument, failed: boolean) => {
+    if (isOpen || failed) return { document, exit: 8 } as const;
+    // Where the log goes on from the head that is kept, verifiers decide already.
+    const waits = comparison === null ? plan.lost > 0 : comparison.lost !== null;
+    return { document, shown: viewReplayed(document, waits ? acceptBy(file) : null), exit: 0 } as const;
+  };
+  if (needed === 0) return end(documentOf([]), false);
+  if (asks(context)) await showView(viewReplayed(documentOf([])), context);
   await context.confirm({
     action: needed === 1 ? "do this again" : `do these ${needed} again`,
     name: String(needed),
@@ -213,7 +227,14 @@ async function replay(
     context.standBy(`${done} of ${needed} were done again and stand; the same command does the rest`);
     if (needed > 20) context.progress({ done, failed: 0, of: needed });
   });
-  return { document: { ...documentOf(refused), applied: true }, exit: isOpen || refused.length > 0 ? 8 : 0 };
+  return end({ ...documentOf(refused), applied: true }, refused.length > 0);
+}
+
+/** What lets verifiers decide again, once nothing more is to be done. */
+function acceptBy(file: HeadFile | null): string {
+  const path = file === null ? "PATH" : shellWord(file.path);
+  const who = file === null ? "Verifiers that keep a head of the log" : "Verifiers with this head file";
+  return `${who} refuse every token until the log is accepted as it is: \`midctl audit reconcile --head-file ${path} --accept\`.`;
 }
 
 /** What was seen and lost behind the end of an export. */

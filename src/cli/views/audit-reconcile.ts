@@ -11,17 +11,13 @@ const GROWTH = {
   forked: { text: "has other entries than were seen: restored from before, and gone on", tone: "bad" },
 } as const;
 
-export function viewAuditReconcile({
-  origin,
-  headFile,
-  kept,
-  found,
-  growth,
-  lost,
-  accepted,
-}: AuditReconcileDocument): View {
+/** @param warned whether it was said before what comes back to life */
+export function viewAuditReconcile(
+  { origin, headFile, kept, found, growth, lost, accepted }: AuditReconcileDocument,
+  { warned } = { warned: false },
+): View {
   return [
-    ...(accepted ? [{ kind: "notice", text: REVIVED } as const] : []),
+    ...(accepted && !warned ? [{ kind: "notice", text: REVIVED } as const] : []),
     {
       kind: "fields",
       fields: [
@@ -69,8 +65,11 @@ const STATES = {
 const AGAIN = { text: "done again", tone: "good" } as const;
 const REFUSED = { text: "refused", tone: "bad" } as const;
 
-/** What an export knows and the database forgot, and whether it was done again. */
-export function viewReplayed(document: ReplayedDocument): View {
+/**
+ * What an export knows and the database forgot, and whether it was done again.
+ * @param next what is to be done after it; null for nothing
+ */
+export function viewReplayed(document: ReplayedDocument, next: string | null = null): View {
   const { common, forgotten, steps, limits, notReplayed, unseen, applied } = document;
   const others = Object.entries(notReplayed).map(([action, count]) => `${count} ${action}`);
   const needed = steps.filter(({ state }) => state === "needed").length;
@@ -153,5 +152,6 @@ export function viewReplayed(document: ReplayedDocument): View {
     ...(applied || needed === 0
       ? []
       : [{ kind: "notice", text: `${needed} to be done again; nothing was changed yet.` } as const]),
+    ...(next === null ? [] : [{ kind: "notice", text: next } as const]),
   ];
 }
