@@ -18,7 +18,7 @@ import type { AnyOutcome, Document, Outcome, PagedOutcome, Verb } from "./verb.t
 import type { View } from "./view.ts";
 import { wrapMessage } from "./wrap.ts";
 
-/** Writes the outcome and returns the exit code. Throws `undeliverable` when a secret did not get out. */
+/** Writes the outcome and returns the exit code. Throws `undeliverable` when a secret did not get out, and what failed beside it. */
 export async function deliver(
   verb: Verb,
   outcome: AnyOutcome<Document>,
@@ -40,6 +40,7 @@ export async function deliver(
     const told = shown === undefined ? verb : { ...verb, view: () => shown };
     await ignoreClosedPipe(() => writeDocument(told, document, context));
   }
+  if (outcome.failed !== undefined) throw outcome.failed;
   return outcome.exit ?? 0;
 }
 

@@ -3,6 +3,7 @@
  * Schema; `run` turns typed input into a document and knows nothing of streams, flags or exit codes.
  */
 import type { $ZodType, output as Output } from "zod/v4/core";
+import type { MidctlError } from "../domain/errors.ts";
 import type { CompletionKind } from "./completers.ts";
 import type { VerbContext } from "./context.ts";
 import type { View } from "./view.ts";
@@ -70,6 +71,8 @@ export type InputOf<
 export interface Outcome<Document> {
   readonly document: Document;
   readonly exit?: 0 | 4 | 5 | 6 | 8 | 9;
+  /** What failed behind what the document tells, and leaves that done: told like any error after it, and its exit is the command's. */
+  readonly failed?: MidctlError;
   /** In the place of what `view` makes of the document, where that does not tell what was done. Not beside a secret. */
   readonly shown?: View;
   /**

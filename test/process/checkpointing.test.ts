@@ -29,6 +29,40 @@ describe.runIf(hasSshKeygen)("checkpoints by themselves", () => {
     expect(parseLastCheckpoint(readFileSync(file, "utf8"))?.size).toBe(first.checkpoint.size);
   });
 
+  it("that cannot be made leave what was swept done and shown, with exit 5 and why", async () => {
+    const file = join(desk.directory, "foreign");
+    const other = await openDesk();
+    await other.identity("elsewhere");
+    await other.ask(["audit", "checkpoint", "--key", key, "--out", file]);
+    await other.dispose();
+    await desk.identity("late");
+    const { id } = await desk.issue("late");
+    await desk.tamper(
+      "machine_identity_credential",
+      `"activationDeadline" = midctl_now() - interval '1 hour'`,
+      id,
+    );
+
+    const swept = await desk.run(["sweep", "--checkpoint-out", file, "--checkpoint-signer", key, "--json"]);
+
+    expect(swept.code).toBe(5);
+    expect(JSON.parse(swept.stdout)).toMatchObject({
+      abandoned: 1,
+      checkpoint: { file, size: null, appended: false },
+    });
+    expect(JSON.parse(swept.stderr)).toMatchObject({ error: { code: "conflict" } });
+  });
+
+  it("that cannot be made are no reason to keep from people what was swept", async () => {
+    const file = join(desk.directory, "nowhere", "x");
+
+    const swept = await desk.run(["sweep", "--checkpoint-out", file, "--checkpoint-signer", key]);
+
+    expect(swept.code).toBe(2);
+    expect(swept.stdout).toMatch(/^credentials abandoned\t\d+$/m);
+    expect(swept.stderr).toMatch(/^error: .*could not be used/);
+  });
+
   it("are made by serve as the log grows, and counted for whoever watches", async () => {
     const file = join(desk.directory, "served");
     const { url, kill, ended } = await startServe(desk.env, ...schedule(file));

@@ -9,7 +9,8 @@ Results go to stdout, everything else to stderr.
   --quiet           no messages on stderr but errors
 
 With JSON an error is one line on stderr,
-{"error":{"code","message","hint","details"}}, and stdout is empty.
+{"error":{"code","message","hint","details"}}, and stdout is empty. Only
+\`sweep\` whose checkpoint failed prints what it swept as well.
 
 On a terminal \`audit\` and \`audit trace\` go through a pager where they are
 longer than the screen: $MIDCTL_PAGER, else $PAGER, else less; none where that

@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import { parseDuration } from "../../domain/duration.ts";
+import { MidctlError } from "../../domain/errors.ts";
 import { SOONEST_REVOCATION, sweep as sweepAll } from "../../operations/sweep.ts";
 import { CHECKPOINT_OPTIONS, makeCheckpoint, openCheckpointPlace } from "../checkpointing.ts";
 import { readWith } from "../parse.ts";
@@ -16,8 +17,8 @@ export const sweepOutput = z.object({
   sealed: z.number(),
   expired: z.object({ identities: z.number(), credentials: z.number(), approvals: z.number() }),
   expiredWithin: z.number(),
-  /** The checkpoint that was made after it; null where none was asked for. */
-  checkpoint: z.nullable(z.object({ file: z.string(), size: z.number(), appended: z.boolean() })),
+  /** The checkpoint that was made after it; null where none was asked for. Its size is null where none could be made. */
+  checkpoint: z.nullable(z.object({ file: z.string(), size: z.nullable(z.number()), appended: z.boolean() })),
 });
 export type SweepDocument = z.infer<typeof sweepOutput>;
 
@@ -25,7 +26,7 @@ export const sweep = defineVerb({
   path: ["sweep"],
   summary: "Store what the clock has decided, for a timer or cron",
   description:
-    "Abandons pending credentials whose deadline has passed and pauses identities idle past their idle life: they are refused already, and this writes it down, with a log entry for each. Seals the agent events that wait, in batches of up to 10,000 with an entry for each, as a running serve does by itself. Counts what expired within a day, of which nothing is stored. Works in short transactions and passes over what others hold, so that any number of hosts may sweep at once; interrupted, what was done stands. Exit 0, also when nothing was due. In a protected environment revocation needs an approval: those that are due are left paused, counted as heldBack, and a message says so.",
+    "Abandons pending credentials whose deadline has passed and pauses identities idle past their idle life: they are refused already, and this writes it down, with a log entry for each. Seals the agent events that wait, in batches of up to 10,000 with an entry for each, as a running serve does by itself. Counts what expired within a day, of which nothing is stored. Works in short transactions and passes over what others hold, so that any number of hosts may sweep at once; interrupted, what was done stands. Exit 0, also when nothing was due. Where no checkpoint can be made, what was swept stands and is shown, and the exit is that of the failure: 5 where the log does not go on from the file. In a protected environment revocation needs an approval: those that are due are left paused, counted as heldBack, and a message says so.",
   examples: [
     { command: "midctl sweep --dry-run", does: "how much is due" },
     {
@@ -52,10 +53,18 @@ export const sweep = defineVerb({
       revokeIdleAfter: revokeIdleAfter ?? null,
       onStored: () => context.standBy("what was swept so far stands; the next sweep goes on"),
     });
-    const made = place === null ? null : await makeCheckpoint(db, place, context);
-    const checkpoint =
-      place === null || made === null ? null : { file: place.file, size: made.size, appended: made.appended };
-    return { document: { ...swept, checkpoint } };
+    if (place === null) return { document: { ...swept, checkpoint: null } };
+    const { file } = place;
+    try {
+      const { size, appended } = await makeCheckpoint(db, place, context);
+      return { document: { ...swept, checkpoint: { file, size, appended } } };
+    } catch (error) {
+      if (!(error instanceof MidctlError)) throw error;
+      return {
+        document: { ...swept, checkpoint: { file, size: null, appended: false } },
+        failed: error,
+      };
+    }
   },
   view: viewSweep,
 });

@@ -26,7 +26,7 @@ export function viewSweep(document: SweepDocument): View {
       text: `${heldBack} ${heldBack === 1 ? "identity was" : "identities were"} due for revocation and left paused: the environment is protected, and that needs an approval. midctl list --status paused names them; midctl revoke REF requests it.`,
     });
   }
-  if (checkpoint !== null) {
+  if (checkpoint !== null && checkpoint.size !== null) {
     blocks.push({
       kind: "notice",
       text: checkpoint.appended
