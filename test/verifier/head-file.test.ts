@@ -1,10 +1,12 @@
 import { spawn } from "node:child_process";
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -50,6 +52,21 @@ describe("a head file", () => {
     expect(await file.read()).toBe(headOf(5, 1));
     expect(readFileSync(`${file.path}.before`, "utf8")).toBe(`${headOf(9)}\n`);
   });
+
+  test.runIf(process.getuid?.() === 0)(
+    "stays the verifier's own where root accepts a lower head",
+    async () => {
+      const file = headFile(newPath());
+      await file.write(headOf(9));
+      chownSync(file.path, 61_000, 61_001);
+
+      await file.replace(headOf(9), headOf(5, 1));
+
+      for (const path of [file.path, `${file.path}.before`]) {
+        expect(statSync(path), path).toMatchObject({ uid: 61_000, gid: 61_001 });
+      }
+    },
+  );
 
   test("is not put back over a head that was written meanwhile", async () => {
     const file = headFile(newPath());

@@ -68,7 +68,7 @@ export function headFile(path: string): HeadFile {
             { hint: "Look again at what it holds: another verifier may see the whole log." },
           );
         }
-        await append(`${path}.before`, `${before}\n`);
+        await append(`${path}.before`, path, `${before}\n`);
         await replaceFile(path, note);
       }),
   };
@@ -116,6 +116,7 @@ async function replaceFile(path: string, text: string): Promise<void> {
     const file = await open(temporary, "wx", 0o600);
     try {
       await file.writeFile(text);
+      await leaveTo(file, path);
       await file.sync();
     } finally {
       await file.close();
@@ -128,11 +129,20 @@ async function replaceFile(path: string, text: string): Promise<void> {
   }
 }
 
-async function append(path: string, text: string): Promise<void> {
+/** What root writes in a verifier's place stays the verifier's: to whom it belonged, or else whose directory it is in. */
+async function leaveTo(file: FileHandle, path: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = await stat(path).catch(() => stat(dirname(path)));
+  await file.chown(uid, gid);
+}
+
+/** @param beside whose file it is */
+async function append(path: string, beside: string, text: string): Promise<void> {
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
   try {
     const file = await open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
     try {
+      await leaveTo(file, beside);
       await file.writeFile(text);
       await file.sync();
     } finally {
