@@ -72,20 +72,43 @@ test("docs/approvals.md shows each command of approvals", () => {
 });
 
 const analyze = spawnSync("systemd-analyze", ["--version"]).error === undefined;
+const UNITS = `${ROOT}docs/systemd`;
 
 test.runIf(analyze)("the units in docs/systemd are good ones, as systemd says", () => {
-  const units = ["service", "timer"].map((kind) => `${ROOT}docs/systemd/midctl-sweep.${kind}`);
+  const units = readdirSync(UNITS).map((name) => `${UNITS}/${name}`);
 
   const { status, stderr } = spawnSync("systemd-analyze", ["verify", ...units], { encoding: "utf8" });
 
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
 });
 
-test("the unit's command is one, with these options", async () => {
-  const unit = readFileSync(`${ROOT}docs/systemd/midctl-sweep.service`, "utf8");
-  const [, command = ""] = /^ExecStart=.* exec \S*\/(midctl [^']*)'$/m.exec(unit) ?? [];
+describe.each(readdirSync(UNITS).filter((name) => name.endsWith(".service")))("%s", (name) => {
+  const unit = readFileSync(`${UNITS}/${name}`, "utf8");
+  const [, script = "", command = ""] =
+    /^ExecStart=\/bin\/sh -c '(.* exec \S*\/(midctl [^']*))'$/m.exec(unit) ?? [];
 
-  await expect(accept(wordsOf(command))).resolves.toBeUndefined();
+  test("runs a command that is one, with these options", async () => {
+    await expect(accept(wordsOf(command))).resolves.toBeUndefined();
+  });
+
+  test("runs nothing where the password cannot be read", () => {
+    const told = script
+      .replaceAll("$$", "$")
+      .replaceAll("%d", "/nonexistent")
+      .replace(/exec \S*midctl/, "echo ran");
+
+    const { status, stdout } = spawnSync("/bin/sh", ["-c", told], { encoding: "utf8" });
+
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+  });
+
+  test("writes nowhere but where systemd lets it", () => {
+    const [, state = ""] = /^StateDirectory=(.+)$/m.exec(unit) ?? [];
+
+    for (const [, option = "", path = ""] of command.matchAll(/ --(\S+-(?:out|file)) (\S+)/g)) {
+      expect(path, option).toMatch(`%S/${state}/`);
+    }
+  });
 });
 
 function readdirOrFile(path: string): void {
