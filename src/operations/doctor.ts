@@ -1,5 +1,5 @@
 import type { Database } from "../db/database.ts";
-import { GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
+import { GUARD_CONSTRAINTS, GUARD_FUNCTIONS, GUARD_TRIGGERS } from "../db/guards.ts";
 import { readSchemaState } from "../db/migrate.ts";
 import { frameFaults, type LogFrame } from "../domain/log-frame.ts";
 import { formatToken } from "../domain/reference.ts";
@@ -282,6 +282,19 @@ export function guardFindings(standing: Awaited<ReturnType<typeof readGuards>>):
         severity: "error",
         message: `The guard function ${name} is not the one that was installed.`,
         mend,
+      });
+    }
+  }
+  for (const [table, name, validated] of GUARD_CONSTRAINTS) {
+    const there = standing.constraints.find((one) => one.table === table && one.name === name);
+    const what = `The constraint ${name} on ${table}`;
+    if (there === undefined) found.push({ severity: "error", message: `${what} is missing.`, mend });
+    else if (!there.enforced) found.push({ severity: "error", message: `${what} is not enforced.`, mend });
+    else if (validated && !there.validated) {
+      found.push({
+        severity: "error",
+        message: `${what} was put back for new rows alone: others may break it.`,
+        mend: `ALTER TABLE "${table}" VALIDATE CONSTRAINT "${name}"`,
       });
     }
   }

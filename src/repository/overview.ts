@@ -110,10 +110,17 @@ export interface StandingGuards {
   }[];
   /** Name to SHA-256 of its source, hex. */
   readonly functions: Readonly<Record<string, string>>;
+  /** Of every table beside ours: whether each holds for all rows, and for new ones. */
+  readonly constraints: readonly {
+    readonly table: string;
+    readonly name: string;
+    readonly validated: boolean;
+    readonly enforced: boolean;
+  }[];
 }
 
 export async function readGuards(tx: Tx): Promise<StandingGuards> {
-  const [triggers, functions] = await Promise.all([
+  const [triggers, functions, constraints] = await Promise.all([
     tx.query<{ table: string; trigger: string; always: boolean }>(
       `SELECT c.relname AS table, t.tgname AS trigger, t.tgenabled = 'A' AS always
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
@@ -125,10 +132,19 @@ export async function readGuards(tx: Tx): Promise<StandingGuards> {
       `SELECT proname AS name, encode(sha256(convert_to(prosrc, 'UTF8')), 'hex') AS fingerprint
          FROM pg_proc WHERE proname LIKE 'midctl\\_%'`,
     ),
+    // Before PostgreSQL 18 there is none that is not enforced, and no column that would say so.
+    tx.query<StandingGuards["constraints"][number]>(
+      `SELECT c.relname AS table, k.conname AS name, k.convalidated AS validated,
+              coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS enforced
+         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+        WHERE k.contype IN ('c', 'u', 'p', 'f')
+          AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('machine_identity'))`,
+    ),
   ]);
   return {
     triggers,
     functions: Object.fromEntries(functions.map((row) => [row.name, row.fingerprint])),
+    constraints,
   };
 }
 

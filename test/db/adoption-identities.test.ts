@@ -7,6 +7,7 @@ import { proposeAdoption } from "../../src/operations/adoption-propose.ts";
 import { createAuthenticator } from "../../src/operations/authenticate.ts";
 import type { Request } from "../../src/operations/change.ts";
 import { previewRollback, rollbackDatabase } from "../../src/operations/db-rollback.ts";
+import { diagnose } from "../../src/operations/doctor.ts";
 import { adoptToken } from "../../src/operations/identity-adopt.ts";
 import { listTokens } from "../../src/operations/list.ts";
 import { databases, postgresDatabases, type TestDatabase } from "../support/databases.ts";
@@ -76,6 +77,14 @@ describe.each(databases())("a host with machine identities on $name", ({ create,
           (rows as Record<string, unknown>[]).map(({ createdAt: _rounded, ...row }) => row),
         ),
       );
+    });
+
+    test("has every guard afterwards, constraints included, whatever the host calls its own", async () => {
+      await migrate(db);
+
+      const { findings } = await diagnose(db, Date.now);
+
+      expect(findings.filter(({ check }) => check === "guards")).toEqual([]);
     });
 
     test("ends with our columns, keys, indexes and triggers, as a database of our own has them", async () => {

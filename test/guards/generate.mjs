@@ -21,10 +21,19 @@ export async function renderGuards() {
   const functions = await pg.query(
     `SELECT proname AS name, prosrc AS source FROM pg_proc WHERE proname LIKE 'midctl\\_%' ORDER BY 1`,
   );
+  // The key of what may be a host's own bears the host's name for it.
+  const constraints = await pg.query(
+    `SELECT c.relname AS table, k.conname AS name, k.convalidated AS validated FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+      WHERE (c.relname LIKE 'midctl\\_%' AND k.contype IN ('c', 'u', 'p', 'f'))
+         OR (c.relname IN ('machine_identity', 'machine_identity_credential') AND k.contype IN ('c', 'u', 'f')) ORDER BY 1, 2`,
+  );
   await pg.close();
   const rows = triggers.rows.map(({ table, trigger }) => `  { table: "${table}", trigger: "${trigger}" },\n`);
   const hashes = functions.rows.map(
     ({ name, source }) => `  ${name}: "${createHash("sha256").update(source).digest("hex")}",\n`,
+  );
+  const rules = constraints.rows.map(
+    ({ table, name, validated }) => `  ["${table}", "${name}", ${validated}],\n`,
   );
   return `/** What guards a database: generated from migrations/ by \`npm run generate:guards\`. */
 
@@ -34,6 +43,10 @@ ${rows.join("")}];
 /** Function name to SHA-256 of its source, hex. */
 export const GUARD_FUNCTIONS: Readonly<Record<string, string>> = {
 ${hashes.join("")}};
+
+/** Of our own tables; whether each holds for the rows that there were when it was made, too. */
+export const GUARD_CONSTRAINTS: readonly (readonly [table: string, name: string, validated: boolean])[] = [
+${rules.join("")}];
 `;
 }
 
