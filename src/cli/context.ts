@@ -3,7 +3,7 @@ import type { Database, OwnTx } from "../db/database.ts";
 import type { PoolOptions } from "../db/postgres.ts";
 import { MidctlError } from "../domain/errors.ts";
 import { visible } from "../domain/visible.ts";
-import type { GlobalFlags } from "./globals.ts";
+import type { GlobalFlags, OutputFormat } from "./globals.ts";
 import type { Missing } from "./parse.ts";
 import { type ProgressStep, progressAsBar, progressAsJson } from "./progress-line.ts";
 import { redact } from "./redact.ts";
@@ -73,7 +73,7 @@ export interface VerbContext {
   confirm(confirmation: Confirmation): Promise<void>;
   /** A message on stderr, unless --quiet. */
   notice(text: string): void;
-  /** How far something long has come, on stderr unless --quiet: a line that is drawn anew on a terminal, JSON lines off one. */
+  /** How far something long has come, on stderr unless --quiet: a line that is drawn anew on a terminal; off one JSON lines for whoever wants JSON, and nothing for anybody else. */
   progress(step: ProgressStep): void;
   /** A trace on stderr under --debug, without secrets. */
   debug(text: string): void;
@@ -92,6 +92,9 @@ export interface Progress {
 export function createProgress(): Progress {
   return { databaseOpened: false, openTransactions: 0, transactionsDone: 0, standing: undefined };
 }
+
+/** Formats whose readers take progress apart; who reads text, such as cron's mail, is told of what went wrong alone. */
+const FOR_PROGRAMS: ReadonlySet<OutputFormat> = new Set(["json", "ndjson"]);
 
 export function createContext(
   world: World,
@@ -161,7 +164,7 @@ export function createContext(
     progress: (step) => {
       if (flags.quiet) return;
       if (terminal.stderrIsTerminal) terminal.writeProgress(progressAsBar(step, terminal.columns()));
-      else terminal.writeMessage(progressAsJson(step));
+      else if (FOR_PROGRAMS.has(settings.output.value)) terminal.writeMessage(progressAsJson(step));
     },
     debug,
     standBy: (message) => {

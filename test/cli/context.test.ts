@@ -71,6 +71,26 @@ describe("messages", () => {
   });
 });
 
+describe("progress off a terminal", () => {
+  const step = { done: 1, failed: 0, of: 2 };
+
+  test.each(["json", "ndjson"] as const)("is a line of JSON beside %s", (output) => {
+    const made = makeContext({ output });
+
+    made.context.progress(step);
+
+    expect(made.written.stderr).toBe('{"progress":{"done":1,"failed":0,"of":2}}\n');
+  });
+
+  test("is nothing beside text, which cron would mail", () => {
+    const made = makeContext();
+
+    made.context.progress(step);
+
+    expect(made.written.stderr).toBe("");
+  });
+});
+
 describe("an interruption", () => {
   const message = (context: ReturnType<typeof makeContext>, changes = true) =>
     interruptionOf("SIGINT", context.progress, changes).message;

@@ -232,11 +232,11 @@ describe("run", () => {
     expect(refusal).toMatchObject({ exit: 5, message: expect.stringContaining("begun by some-rotation") });
   });
 
-  it("writes progress as JSON lines off a terminal", async () => {
+  it("writes progress as JSON lines off a terminal where the result is JSON", async () => {
     await fleetOf(`owner-${made}`);
     const file = write(right("", `select: {owner: owner-${made}}`));
 
-    const { stderr } = await desk.run(["runbook", "run", file, "--yes"]);
+    const { stderr } = await desk.run(["runbook", "run", file, "--yes", "--json"]);
 
     const steps = stderr.split("\n").filter((line) => line.startsWith('{"progress"'));
     expect(steps.map((line) => JSON.parse(line).progress)).toMatchObject([{ done: 1, failed: 0, of: 1 }]);
