@@ -1,5 +1,6 @@
 /** The key that signs checkpoints: an Ed25519 key of OpenSSH's, in a file without a passphrase or in an agent. */
 import { createPublicKey, sign } from "node:crypto";
+import { statSync } from "node:fs";
 import {
   type Checkpoint,
   checkpointText,
@@ -8,6 +9,7 @@ import {
   writeNote,
 } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
+import { shellWord } from "../domain/shell-word.ts";
 import { parsePrivateKey } from "../domain/ssh-private-key.ts";
 import type { VerbContext } from "./context.ts";
 import { readRegularFile } from "./regular-file.ts";
@@ -52,12 +54,25 @@ function fromFile(path: string): CheckpointKey {
     const [what, hint] = FAULTS[read.fault];
     throw new MidctlError("usage", `the file ${path} ${what}; nothing was signed`, { hint });
   }
+  if (isOpenToOthers(path)) {
+    throw new MidctlError(
+      "usage",
+      `the private key ${path} may be read by others than its owner; nothing was signed`,
+      { hint: `make another key if anybody may have read it; else: chmod 600 ${shellWord(path)}` },
+    );
+  }
   const { key } = read;
   const { x = "" } = createPublicKey(key).export({ format: "jwk" });
   return {
     publicKey: Buffer.from(x, "base64url"),
     sign: async (text) => sign(null, Buffer.from(text), key),
   };
+}
+
+/** As ssh judges it: a file of somebody else's is that one's concern. */
+function isOpenToOthers(path: string): boolean {
+  const { mode, uid } = statSync(path);
+  return (mode & 0o077) !== 0 && uid === process.getuid?.();
 }
 
 async function fromAgent({ env }: VerbContext): Promise<CheckpointKey> {
