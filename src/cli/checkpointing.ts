@@ -6,7 +6,7 @@ import { readHead } from "../operations/audit-checkpoint.ts";
 import { appendCheckpoint, readLastCheckpoint } from "./checkpoint-file.ts";
 import { type CheckpointKey, openCheckpointKey, signHead } from "./checkpoint-key.ts";
 import type { VerbContext } from "./context.ts";
-import { noteInDatabase } from "./noting.ts";
+import { noteInDatabase, warnOfFound } from "./noting.ts";
 
 /** Of what runs by itself, in `sweep` and `serve`. */
 export const CHECKPOINT_OPTIONS = {
@@ -71,6 +71,7 @@ export async function makeCheckpoint(
 ): Promise<MadeCheckpoint> {
   const last = file === null ? null : readLastCheckpoint(file);
   const head = await readHead(db, last);
+  await warnOfFound(db, context);
   const { note, by } = await signHead(key, head);
   const isNew = last?.size !== head.size || judgeNote(last, by) !== "good";
   const appended = file !== null && isNew && !context.dryRun;
@@ -109,10 +110,10 @@ export async function keepCheckpoints(
 ): Promise<KeptCheckpoints> {
   let state: KeptCheckpoints["state"] = { size: null, ok: true };
   let told = "";
-  let noticed = "";
+  const noticed = new Set<string>();
   const once = (text: string): void => {
-    if (text !== noticed) notice(text);
-    noticed = text;
+    if (!noticed.has(text)) notice(text);
+    noticed.add(text);
   };
   const attempt = async (): Promise<void> => {
     const { size } = await makeCheckpoint(db, place, { dryRun: false, notice: once });

@@ -1,8 +1,21 @@
 /** Notes in the database, for `status` and `doctor`, that its log was verified or anchored. */
 import type { Tx } from "../db/database.ts";
-import { noteEvidence } from "../operations/evidence.ts";
-import type { NewEvidence } from "../repository/evidence.ts";
+import { verifyAgainst } from "../domain/evidence.ts";
+import { sayFound } from "../operations/doctor-evidence.ts";
+import { noteEvidence, witnessedOf } from "../operations/evidence.ts";
+import { type NewEvidence, readEvidence } from "../repository/evidence.ts";
 import type { VerbContext } from "./context.ts";
+
+/** What a verification found, and stands: a head that is signed all the same vouches for that, too. */
+export async function warnOfFound(db: Tx, context: Pick<VerbContext, "notice">): Promise<void> {
+  const facts = await readEvidence(db);
+  if (facts === null) return;
+  for (const found of witnessedOf(facts).found) {
+    context.notice(
+      `${sayFound(found)}; the head is signed all the same. \`${verifyAgainst(found.against)}\` names what.`,
+    );
+  }
+}
 
 /** What cannot be noted is said and nothing more: what was done stands. Nothing in a dry run. */
 export async function noteInDatabase(

@@ -9,3 +9,15 @@ export const AGAINST: Readonly<Record<EvidenceAgainst, string>> = {
   checkpoint: "checkpoints",
   signed_checkpoint: "signed checkpoints",
 };
+
+const OPTIONS = {
+  itself: "",
+  export: " --export FILE",
+  checkpoint: " --checkpoint FILE",
+  signed_checkpoint: " --checkpoint FILE --checkpoint-key KEY",
+} as const satisfies Record<EvidenceAgainst, string>;
+
+/** The command that compares the log with that again, and names what it finds. */
+export function verifyAgainst(against: EvidenceAgainst): string {
+  return `midctl audit verify${OPTIONS[against]}`;
+}

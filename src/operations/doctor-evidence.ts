@@ -1,5 +1,5 @@
 /** What `doctor` says of the notes about the log. */
-import { AGAINST, type EvidenceAgainst } from "../domain/evidence.ts";
+import { AGAINST, verifyAgainst } from "../domain/evidence.ts";
 import type { Evidence, EvidenceFacts } from "../repository/evidence.ts";
 import type { Finding } from "./doctor.ts";
 import { witnessedOf } from "./evidence.ts";
@@ -25,11 +25,11 @@ export function evidenceFindings(
   }: { readonly unlike: readonly Evidence[]; readonly isProtected: boolean; readonly clock: number },
 ): Omit<Finding, "check">[] {
   const { size, verified, anchored, found } = witnessedOf(facts);
-  const findings: Omit<Finding, "check">[] = found.map(({ at, against, found: count }) => ({
+  const findings: Omit<Finding, "check">[] = found.map((each) => ({
     severity: "error",
-    message: `${onceAt(at)} the log was compared with ${AGAINST[against]}, and ${count} thing${count === 1 ? " was" : "s were"} found to be wrong. That stands until a comparison as good, of the whole log, finds nothing. After a restore that was meant the owner of the schema takes it away: DELETE FROM midctl_log_evidence WHERE what = 'found'.`,
+    message: `${sayFound(each)}. That stands until a comparison as good, of the whole log, finds nothing. After a restore that was meant the owner of the schema takes it away: DELETE FROM midctl_log_evidence WHERE what = 'found'.`,
     // Names them.
-    mend: `midctl audit verify${OPTIONS[against]}`,
+    mend: verifyAgainst(each.against),
   }));
   const [other] = unlike;
   if (other !== undefined) {
@@ -65,13 +65,12 @@ export function evidenceFindings(
   return findings;
 }
 
+/** What a verification found, without a full stop. */
+export function sayFound({ at, against, found }: Evidence): string {
+  const things = `${found} thing${found === 1 ? " was" : "s were"}`;
+  return `${onceAt(at)} the log was compared with ${AGAINST[against]}, and ${things} found to be wrong`;
+}
+
 function onceAt(at: string | null): string {
   return at === null ? "At no moment that there is" : `On ${at}`;
 }
-
-const OPTIONS = {
-  itself: "",
-  export: " --export FILE",
-  checkpoint: " --checkpoint FILE",
-  signed_checkpoint: " --checkpoint FILE --checkpoint-key KEY",
-} as const satisfies Record<EvidenceAgainst, string>;

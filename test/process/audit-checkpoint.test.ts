@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { appendFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { judgeNote, parseLastCheckpoint, parseNote, parseVerifierKey } from "../../src/domain/checkpoint.ts";
@@ -180,6 +180,46 @@ describe.runIf(hasSshKeygen)("midctl audit checkpoint", () => {
     await desk.sql("ALTER TABLE midctl_log_head ENABLE ALWAYS TRIGGER midctl_10_guard");
     await desk.sql("ALTER TABLE midctl_log_tile ENABLE ALWAYS TRIGGER midctl_10_guard");
   }
+});
+
+describe.runIf(hasSshKeygen)("a key that signs", () => {
+  let desk: Desk;
+  let key: string;
+  beforeAll(async () => {
+    desk = await openDesk();
+    key = join(desk.directory, "key");
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+  });
+  afterAll(() => desk.dispose());
+
+  it("is refused where others may read it, as ssh refuses it", async () => {
+    chmodSync(key, 0o644);
+
+    const refusal = await desk.refuse(["audit", "checkpoint", "--key", key]);
+
+    chmodSync(key, 0o600);
+    expect(refusal).toMatchObject({ exit: 2, hint: expect.stringContaining(`chmod 600 ${key}`) });
+    expect(refusal.message).toContain("may be read by others");
+  });
+
+  it("signs over what a verification found, and says so", async () => {
+    const file = join(desk.directory, "checkpoints");
+    await desk.ask(["audit", "checkpoint", "--key", key, "--out", file]);
+    const sound = await desk.run(["audit", "checkpoint", "--key", key]);
+    const forged = (await desk.run(["audit", "checkpoint", "--key", key])).stdout.split("\n");
+    forged[2] = Buffer.alloc(32, 1).toString("base64");
+    writeFileSync(file, forged.join("\n"));
+    expect((await desk.run(["audit", "verify", "--checkpoint", file])).code).toBe(9);
+
+    const { code, stderr } = await desk.run(["audit", "checkpoint", "--key", key]);
+
+    expect(sound.stderr).not.toContain("found");
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^On \S+Z the log was compared with checkpoints, and 1 thing was found to be wrong; the head is signed all the same\./m,
+    );
+    expect(stderr).toContain("`midctl audit verify --checkpoint FILE`");
+  });
 });
 
 function judge(note: string, verifierKey: string) {

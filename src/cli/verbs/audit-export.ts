@@ -7,7 +7,7 @@ import { type CheckpointKey, openCheckpointKey, signHead } from "../checkpoint-k
 import type { VerbContext } from "../context.ts";
 import { ignoreClosedPipe } from "../deliver.ts";
 import { type ExportFile, openExportFile } from "../log-export-file.ts";
-import { noteInDatabase } from "../noting.ts";
+import { noteInDatabase, warnOfFound } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { type HeadAlone, viewAuditExport } from "../views/audit-export.ts";
@@ -69,6 +69,7 @@ export const auditExport = defineVerb({
       });
     }
     const db = await context.database();
+    if (signer !== null) await warnOfFound(db, context);
     if (out === "-") {
       const plan = await exportLog(db, from ?? 0);
       return {

@@ -8,6 +8,7 @@ import { readLastCheckpoint } from "../checkpoint-file.ts";
 import { type CheckpointKey, openCheckpointKey, signHead } from "../checkpoint-key.ts";
 import type { VerbContext } from "../context.ts";
 import { writeOnce } from "../new-file.ts";
+import { warnOfFound } from "../noting.ts";
 import { readWith } from "../parse.ts";
 import { defineVerb } from "../verb.ts";
 import { viewAuditProve } from "../views/audit-prove.ts";
@@ -97,6 +98,7 @@ export const auditProve = defineVerb({
     const signer = key === undefined ? null : await openCheckpointKey(context, key);
     const sign = signer === null ? null : signing(signer, context);
     const db = await context.database();
+    if (signer !== null) await warnOfFound(db, context);
     const proof =
       earlier === null
         ? await proveEntry(db, event ?? 0, head, sign)

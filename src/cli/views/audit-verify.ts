@@ -52,7 +52,7 @@ function sayAgainst(document: LogVerdict): string {
   const whose =
     against === "signed_checkpoint"
       ? "signed by the key that was given"
-      : "whose signatures were not asked for";
+      : `whose ${checkpoints === 1 ? "signature was" : "signatures were"} not asked for`;
   const vouched = anchored === null ? "none of which agrees" : `the last that agrees of size ${anchored}`;
   const before = from === 0 ? "" : " What is before it was not read.";
   return `Compared with ${checkpoints} ${checkpoints === 1 ? "checkpoint" : "checkpoints"} ${whose}, ${vouched}.${before}${beside}`;

@@ -1,4 +1,4 @@
-import { AGAINST } from "../../domain/evidence.ts";
+import { AGAINST, verifyAgainst } from "../../domain/evidence.ts";
 import type { Witnessed } from "../../operations/evidence.ts";
 import type { Evidence } from "../../repository/evidence.ts";
 import type { Cell } from "../view.ts";
@@ -28,7 +28,7 @@ function verified({ at, against, from, size, compared, found }: Evidence): Cell 
 function found({ at, against, found: count }: Evidence): Cell {
   return when(
     at,
-    `, against ${AGAINST[against]}, ${count} thing${count === 1 ? "" : "s"}: midctl audit verify names them`,
+    `, against ${AGAINST[against]}, ${count} thing${count === 1 ? "" : "s"}: \`${verifyAgainst(against)}\` names ${count === 1 ? "it" : "them"}`,
   );
 }
 
