@@ -2,19 +2,24 @@ import type { ProofVerdict } from "../verify-proof.ts";
 import type { Cell, View } from "../view.ts";
 
 export function viewProofVerdict(verdict: ProofVerdict): View {
-  const { kind, index, entry, origin, size, from } = verdict;
+  const { kind, index, entry, origin, size, from, checked } = verdict;
+  const said =
+    kind === "inclusion"
+      ? `log_${index} is in the log`
+      : kind === "export"
+        ? `the entries in the file${from === 0 ? "" : `, from ${from} on,`} are those of its last head`
+        : `the log goes on from its first ${from}`;
   return [
     {
       kind: "fields",
       fields: [
-        [
-          "Proven",
-          kind === "inclusion"
-            ? `log_${index} is in the log`
-            : kind === "export"
-              ? `the entries in the file${from === 0 ? "" : `, from ${from} on,`} are those of its last head`
-              : `the log goes on from its first ${from}`,
-        ],
+        // Anybody can make up a log for which the arithmetic is right.
+        checked === "arithmetic"
+          ? [
+              "Unproven",
+              { text: `consistent in itself, and vouched for by nobody: ${said}`, tone: "warn" } as const,
+            ]
+          : ["Proven", said],
         ["Log", origin],
         ["Head", `${size} ${size === 1 ? "entry" : "entries"}`],
         ["Checked", sayChecked(verdict)],
@@ -26,7 +31,10 @@ export function viewProofVerdict(verdict: ProofVerdict): View {
 
 function sayChecked({ checked, vouched, kind, size }: ProofVerdict): Cell {
   if (checked === "arithmetic") {
-    return { text: "the arithmetic alone: nobody vouches for this head", tone: "warn" };
+    return {
+      text: "the arithmetic alone; --checkpoint-key or --checkpoint tells who vouches for it",
+      tone: "warn",
+    };
   }
   const by =
     checked === "signature" ? "signed by the key that was given" : "among the checkpoints that were kept";
