@@ -10,6 +10,10 @@ const INSTANT = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.\d{1,9})?([Zz]
 const FORMS =
   "Write a date such as 2027-01-31 (00:00 UTC), an RFC 3339 time such as 2027-01-31T18:00:00Z, or a duration such as 30d.";
 
+/** In ms since 1970: the database has no year 0, and none of five digits is written as it reads them. */
+export const EARLIEST: number = Date.parse("0001-01-01T00:00:00Z");
+const LATEST = Date.parse("9999-12-31T23:59:59.999Z");
+
 /** A date (its beginning, in UTC), an RFC 3339 time, or a duration from now. Throws `usage`. */
 export function parseEnd(text: string): End {
   if (!/^\d{4}-/.test(text)) {
@@ -23,6 +27,11 @@ export function parseEnd(text: string): End {
   const midnight = Date.parse(`${day}T00:00:00Z`);
   if (!shaped || Number.isNaN(moment) || new Date(midnight).toISOString().slice(0, 10) !== day) {
     throw new MidctlError("usage", `${quote(text)} is no date and no time.`, { hint: FORMS });
+  }
+  if (moment < EARLIEST || moment > LATEST) {
+    throw new MidctlError("usage", `${quote(text)} is not within the years 1 to 9999 in UTC.`, {
+      hint: FORMS,
+    });
   }
   return { at: new Date(moment).toISOString() };
 }

@@ -1,4 +1,5 @@
 import { MidctlError } from "../domain/errors.ts";
+import { EARLIEST } from "../domain/instant.ts";
 
 /** Where the next page of a list begins: opaque to whoever carries it, and bound to the list and order that made it. */
 export function writeCursor(list: string, parts: readonly string[]): string {
@@ -11,7 +12,7 @@ const SECONDS = "2026-01-31 23:59:59".length;
 export function beginsWithMoment(text: string): boolean {
   const moment = text.slice(0, SECONDS).replace(" ", "T");
   const ms = Date.parse(`${moment}Z`);
-  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(moment);
+  return ms >= EARLIEST && new Date(ms).toISOString().startsWith(moment);
 }
 
 /**
@@ -33,6 +34,6 @@ export function readCursor(
     // Said below.
   }
   throw new MidctlError("usage", "The cursor is not one of this list.", {
-    hint: "Give the nextCursor of a page with the same --sort, or leave --cursor out to begin anew.",
+    hint: `Give the nextCursor of a page ${list === "audit" ? "of `midctl audit`" : "with the same --sort"}, or leave --cursor out to begin anew.`,
   });
 }

@@ -21,6 +21,10 @@ describe("an end", () => {
     "tomorrow",
     "",
     "0d",
+    "0000-01-01",
+    "0000-12-31T23:59:59Z",
+    "0001-01-01T00:00:00+02:00",
+    "9999-12-31T23:59:59-02:00",
   ])("%j is none", (text) => {
     expect(() => parseEnd(text)).toThrow(expect.objectContaining({ code: "usage" }));
   });

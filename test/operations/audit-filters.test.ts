@@ -238,18 +238,23 @@ describe.each(databases())("the audit, narrowed down on $name", (factory) => {
     }
   });
 
-  test.each(["2026-13-01T00:00:00.000Z", "2026-02-31T00:00:00.000Z", "2026-01-01T24:00:00.000Z"])(
-    "a cursor of %s, which is no moment, is bad usage",
-    async (at) => {
-      const forged = Buffer.from(JSON.stringify(["audit", at, "0", "1"])).toString("base64url");
-
-      await expect(listAudit(db, { limit: 5, cursor: forged })).rejects.toMatchObject({ code: "usage" });
-    },
-  );
-
-  test("a cursor that this list did not write is bad usage", async () => {
-    const forged = Buffer.from(JSON.stringify(["audit", "now", "2", "x"])).toString("base64url");
+  test.each([
+    "0000-01-01T00:00:00.000Z",
+    "2026-13-01T00:00:00.000Z",
+    "2026-02-31T00:00:00.000Z",
+    "2026-01-01T24:00:00.000Z",
+  ])("a cursor of %s, which is no moment, is bad usage", async (at) => {
+    const forged = Buffer.from(JSON.stringify(["audit", at, "0", "1"])).toString("base64url");
 
     await expect(listAudit(db, { limit: 5, cursor: forged })).rejects.toMatchObject({ code: "usage" });
+  });
+
+  test("a cursor that this list did not write is bad usage, and the hint names no option that it has not", async () => {
+    const forged = Buffer.from(JSON.stringify(["audit", "now", "2", "x"])).toString("base64url");
+
+    await expect(listAudit(db, { limit: 5, cursor: forged })).rejects.toMatchObject({
+      code: "usage",
+      hint: expect.not.stringContaining("--sort"),
+    });
   });
 });
