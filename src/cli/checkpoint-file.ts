@@ -44,7 +44,10 @@ export function readLastCheckpoint(path: string, use = APPENDING): SignedCheckpo
   const text = tail.toString("utf8");
   if (text.startsWith(BYTE_ORDER_MARK)) throw marked(path, use);
   const last = parseLastCheckpoint(text);
-  if (last !== null) return last;
+  if (last !== null) {
+    refuseImpossible(last, `The last checkpoint of ${quote(path)}`, use);
+    return last;
+  }
   if (text.includes(CARRIAGE_RETURN)) throw returned(path, use);
   throw new MidctlError("conflict", `${quote(path)} does not end with a checkpoint; ${use.undone}.`, {
     hint: `Look at its end, or give ${use.flag} another file.`,
@@ -106,20 +109,24 @@ export function* eachCheckpoint(path: string, use: FileUse): Generator<SignedChe
     if (number === 1 && note.startsWith(BYTE_ORDER_MARK)) throw marked(path, use);
     const checkpoint = parseCheckpoint(note);
     if (checkpoint === null && note.includes(CARRIAGE_RETURN)) throw returned(path, use);
-    if (checkpoint?.size === 0 && !checkpoint.root.equals(EMPTY_ROOT)) {
-      throw new MidctlError(
-        "usage",
-        `Note ${number} of ${quote(path)} is of no entries, and has another root than a log without any; ${use.undone}.`,
-        { hint: "No log has that head: find out who wrote it, and use another copy of the file." },
-      );
-    }
     if (checkpoint === null) {
       throw new MidctlError("usage", `Note ${number} of ${quote(path)} is no checkpoint; ${use.undone}.`, {
         hint: `Give ${use.flag} the file that \`midctl audit checkpoint --out\` wrote, as it wrote it.`,
       });
     }
+    refuseImpossible(checkpoint, `Note ${number} of ${quote(path)}`, use);
     yield checkpoint;
   }
+}
+
+/** Every log begins with the empty one, which has one root. */
+function refuseImpossible({ size, root }: SignedCheckpoint, what: string, { undone }: FileUse): void {
+  if (size > 0 || root.equals(EMPTY_ROOT)) return;
+  throw new MidctlError(
+    "usage",
+    `${what} is of no entries, and has another root than a log without any; ${undone}.`,
+    { hint: "No log has that head: find out who wrote it, and use another copy of the file." },
+  );
 }
 
 function* readNotes(path: string, use: FileUse): Generator<string> {

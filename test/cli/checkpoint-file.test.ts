@@ -45,6 +45,13 @@ describe("a file of checkpoints", () => {
         message: expect.stringMatching(/^Note 2 .* is of no entries/),
       }),
     );
+    writeFileSync(path, noteOf(0));
+    expect(() => readLastCheckpoint(path)).toThrow(
+      expect.objectContaining({
+        code: "usage",
+        message: expect.stringMatching(/^The last checkpoint of .* is of no entries/),
+      }),
+    );
   });
 
   it("counts the notes before something else, however long that is", () => {
