@@ -18,6 +18,11 @@ const ACCEPTED = /^midctl-accepted ([1-9]\d{0,8})$/;
  * may write where it is kept is believed. Null for anything else. Never throws.
  */
 export function parseKeptHead(text: string): KeptHead | null {
+  // As an editor leaves it that ends a file with an empty line.
+  return parseHead(text.replace(/\n+$/, "\n"));
+}
+
+function parseHead(text: string): KeptHead | null {
   const signed = parseLastCheckpoint(text);
   if (signed !== null) return { ...headOf(signed), accepted: timesOf(signed.extensions[0]) ?? 0 };
   const bare = parseCheckpointText(text);
