@@ -14,6 +14,7 @@ import {
   isHead,
   LONGEST_LINE,
   parseExportLine,
+  resemblesExport,
   treeOf,
 } from "../domain/log-export.ts";
 import { hashLeaf } from "../domain/merkle.ts";
@@ -133,7 +134,7 @@ function isAt(path: string, file: number): boolean {
   return there?.ino === here.ino && there.dev === here.dev;
 }
 
-/** Whether a file begins as an export does. False for what cannot be read. */
+/** Whether a file begins as an export does, or as one that was edited: what is wrong with that its reader says. False for what cannot be read. */
 export function isExportFile(path: string): boolean {
   let file: number | undefined;
   try {
@@ -141,8 +142,7 @@ export function isExportFile(path: string): boolean {
     const part = Buffer.alloc(FIRST_LINE);
     const length = fs.fstatSync(file).isFile() ? fs.readSync(file, part) : 0;
     const end = part.subarray(0, length).indexOf(LINE_FEED);
-    const line = end < 0 ? null : parseExportLine(part.toString("utf8", 0, end));
-    return line !== null && isHead(line);
+    return resemblesExport(part.toString("utf8", 0, end < 0 ? length : end));
   } catch {
     return false;
   } finally {

@@ -1,5 +1,6 @@
 /** `audit verify --proof`: a file of a proof, or of an export, is checked by itself, and no database is opened. */
 import { isUtf8 } from "node:buffer";
+import { statSync } from "node:fs";
 import * as z from "zod/mini";
 import type { SignedCheckpoint, VerifierKey } from "../domain/checkpoint.ts";
 import { MidctlError } from "../domain/errors.ts";
@@ -59,6 +60,13 @@ async function verifyExport({ proof: path, checkpoint, checkpointKey }: ProofInp
 }
 
 function verifyOne({ proof: path, checkpoint, checkpointKey }: ProofInput): ProofVerdict {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LONGEST_PROOF) {
+    throw new MidctlError(
+      "usage",
+      `${quote(path)} is larger than any proof, and does not begin as an export of the log does; ${UNDONE}.`,
+      { hint: "Give a file of `midctl audit prove` or `midctl audit export`, as it was written." },
+    );
+  }
   const bytes = readRegularBytes(path, LONGEST_PROOF, UNDONE);
   if (!isUtf8(bytes)) {
     throw new MidctlError("usage", `${quote(path)} is no proof of the log: it is not UTF-8; ${UNDONE}.`);

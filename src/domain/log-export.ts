@@ -90,6 +90,20 @@ export function parseExportLine(text: string): ExportLine | null {
   return "entry" in fields ? entryOf(fields) : headOf(fields);
 }
 
+/** Whether this first line of a file is of an export, though perhaps not as it was written: by an editor, or copied as text. */
+export function resemblesExport(line: string): boolean {
+  try {
+    const json = JSON.parse(line.replace(/^\uFEFF/, "")) as unknown;
+    if (typeof json !== "object" || json === null) return false;
+    const { version, index, entry } = json as Readonly<Record<string, unknown>>;
+    return (
+      version === EXPORT_VERSION || (version === undefined && isCount(index) && typeof entry === "string")
+    );
+  } catch {
+    return false;
+  }
+}
+
 function entryOf({ index, entry, ...others }: Readonly<Record<string, unknown>>): ExportedEntry | null {
   if (!isCount(index) || typeof entry !== "string" || Object.keys(others).length > 0) return null;
   return { index, entry };
@@ -186,7 +200,7 @@ export class ExportReader {
     if (line === null || (this.first === null && !isHead(line))) {
       throw new MidctlError(
         "usage",
-        `Line ${this.#number} of ${quote(this.#what)} is none of an export of the log; ${this.#undone}.`,
+        `Line ${this.#number} of ${quote(this.#what)} is none of an export of the log${text.endsWith("\r") ? " as it was written: it ends in CR LF" : ""}; ${this.#undone}.`,
         { hint: "Give a file that `midctl audit export` wrote, as it wrote it." },
       );
     }

@@ -245,7 +245,7 @@ describe.runIf(hasSshKeygen)("midctl audit prove and audit verify --proof", () =
       2,
       /its version is not midctl-log-proof@v1/,
     ],
-    ["10 MiB", () => " ".repeat(10 * 1024 * 1024), 2, /is too large/],
+    ["10 MiB", () => " ".repeat(10 * 1024 * 1024), 2, /is larger than any proof/],
     ["NULs", () => Buffer.alloc(4096), 2, /it is not JSON, at line 1, column 1/],
     ["an escape sequence", () => '{"\\u001b[31m":1}', 2, /no field "\\u\{1B\}\[31m"/],
   ])("say of a file with %s that it is no proof", async (_what, content, exit, says) => {
