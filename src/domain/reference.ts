@@ -89,12 +89,12 @@ function isPrefix(text: string): text is Prefix {
 
 function refuseSecret(text: string): void {
   if (/^\s*mcc_/i.test(text)) {
-    throw new MidctlError("usage", "A commitment is not a reference; nothing was changed.", {
+    throw new MidctlError("usage", "A commitment is not a reference; nothing was done.", {
       hint: "Commitments go to credential issue or rotate, as --commitment.",
     });
   }
   if (/^\s*mid_/i.test(text) || containsSecret(text)) {
-    throw new MidctlError("usage", "A token is no reference; nothing was changed.", {
+    throw new MidctlError("usage", "A token is no reference; nothing was done.", {
       hint: "Name the credential by its id, mc_…. Where others may have read the token, revoke it: midctl revoke --token-stdin < FILE",
     });
   }

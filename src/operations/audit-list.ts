@@ -32,7 +32,7 @@ export async function listAudit(
 ): Promise<AuditPage> {
   const { cursor, limit, ...filter } = query;
   if (filter.identity !== undefined && (await findIdentity(db, filter.identity)) === null) {
-    throw await notFound(db, { kind: "identity", slug: filter.identity });
+    throw await notFound(db, { kind: "identity", slug: filter.identity }, "nothing was read");
   }
   let at = cursor === undefined ? null : parsePosition(cursor);
   const events: AuditEvent[] = [];

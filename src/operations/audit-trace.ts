@@ -83,7 +83,7 @@ async function trace(db: Tx, reference: Reference): Promise<Trace> {
         findIdentity(db, reference.slug),
         readCredentials(db, reference.slug, LIVES_SHOWN + 1),
       ]);
-      if (identity === null) throw await notFound(db, reference);
+      if (identity === null) throw await notFound(db, reference, "nothing was read");
       const credentials = found.slice(0, LIVES_SHOWN).sort(byLineage);
       return { identity, lives: await liveAs(db, identity, credentials), cut: found.length > LIVES_SHOWN };
     }
@@ -94,7 +94,7 @@ async function trace(db: Tx, reference: Reference): Promise<Trace> {
         return { identity, lives: await liveAs(db, identity, [credential]), cut: false };
       }
       const legacy = await findLegacyToken(db, reference.publicId);
-      if (legacy === null) throw await notFound(db, reference);
+      if (legacy === null) throw await notFound(db, reference, "nothing was read");
       const token = { ...legacy, id: `at_${legacy.publicId}`, graceUntil: null, replaces: null };
       return { identity: null, lives: await liveAs(db, null, [token]), cut: false };
     }

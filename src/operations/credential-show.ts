@@ -27,7 +27,7 @@ export async function showCredential(db: Tx, text: string): Promise<CredentialWh
     });
   }
   const credential = await findCredential(db, reference.publicId);
-  if (credential === null) throw await notFound(db, reference);
+  if (credential === null) throw await notFound(db, reference, "nothing was shown");
   const [identity, page] = await Promise.all([
     findIdentity(db, credential.identity),
     readEvents(db, { credential: reference.publicId, limit: EVENTS_SHOWN }),

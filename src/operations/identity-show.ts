@@ -34,7 +34,7 @@ export interface IdentityWhole {
 /** One whole identity. Throws `not_found` with a suggestion. */
 export async function showIdentity(db: Tx, slug: string): Promise<IdentityWhole> {
   const identity = await findIdentity(db, slug);
-  if (identity === null) throw await notFound(db, { kind: "identity", slug });
+  if (identity === null) throw await notFound(db, { kind: "identity", slug }, "nothing was shown");
   const [credentials, ancestors, descendants, counts, page] = await Promise.all([
     readCredentials(db, slug, CREDENTIALS_SHOWN),
     readAncestors(db, slug, RELATIVES_SHOWN),

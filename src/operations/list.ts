@@ -61,7 +61,7 @@ export async function listTokens(
 
 async function requireIdentity(db: Tx, filter: ListFilter): Promise<void> {
   if (filter.identity !== null && (await findIdentity(db, filter.identity)) === null) {
-    throw await notFound(db, { kind: "identity", slug: filter.identity });
+    throw await notFound(db, { kind: "identity", slug: filter.identity }, "nothing was listed");
   }
 }
 

@@ -51,8 +51,12 @@ function mayNotLookUp(name: string): MidctlError {
   );
 }
 
-/** `not_found` for a reference that names nothing, with what was probably meant. */
-export async function notFound(tx: Tx, reference: Reference): Promise<MidctlError> {
+/** `not_found` for a reference that names nothing, with what was probably meant. @param undone what did not happen */
+export async function notFound(
+  tx: Tx,
+  reference: Reference,
+  undone = "nothing was changed",
+): Promise<MidctlError> {
   const near = await nearest(tx, reference);
   const what =
     reference.kind === "identity"
@@ -62,7 +66,7 @@ export async function notFound(tx: Tx, reference: Reference): Promise<MidctlErro
         : reference.kind;
   return new MidctlError(
     "not_found",
-    `There is no ${what} ${formatReference(reference)} in this database; nothing was changed.`,
+    `There is no ${what} ${formatReference(reference)} in this database; ${undone}.`,
     {
       hint: near === null ? "midctl list shows what there is." : `Did you mean ${near}?`,
       details: { reference: formatReference(reference), suggestion: near },

@@ -309,7 +309,7 @@ describe("an event that does not fit is named by its place", () => {
 
     await expect(recorded).rejects.toMatchObject({
       code: "usage",
-      message: "events[0]: A token is no reference; nothing was changed.",
+      message: "events[0]: A token is no reference; nothing was done.",
     });
   });
 

@@ -35,6 +35,25 @@ describe("`audit`", () => {
     expect(await desk.refuse(words)).toMatchObject({ exit: 2, hint: expect.stringContaining(hint) });
   });
 
+  it.each([
+    "audit --identity nobody",
+    "audit trace nobody",
+    "identity show nobody",
+    "audit trace mc_aaaaaaaaaaaa",
+  ])("does not say of `%s`, which reads alone, that nothing was changed", async (words) => {
+    const { exit, message } = await desk.refuse(words);
+
+    expect(exit).toBe(3);
+    expect(message).toMatch(/nothing was (read|shown)\.$/);
+  });
+
+  it.each(["audit --since", "audit --until", "audit follow --since", "token sunset --after"])(
+    "takes no year 0, which PostgreSQL has not: `%s`",
+    async (words) => {
+      expect((await desk.refuse([...words.split(" "), "0000-01-01T00:00:00Z", "--yes"])).exit).toBe(2);
+    },
+  );
+
   it("keeps the columns of tab-separated text, and tells a story in a table", async () => {
     const plain = await desk.run("audit --identity bot");
     const table = await desk.run("audit --identity bot --output table");
