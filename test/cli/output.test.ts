@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import * as z from "zod/mini";
 import { checkFields, fieldsOf } from "../../src/cli/fields.ts";
-import { type Rendering, renderDocument } from "../../src/cli/output.ts";
+import { type Rendering, renderDocument, renderView } from "../../src/cli/output.ts";
 import { colorLevel, createPaint } from "../../src/cli/paint.ts";
 import { formatRelative } from "../../src/cli/relative-time.ts";
 import { defineVerb } from "../../src/cli/verb.ts";
@@ -229,6 +229,32 @@ test.each([
   ["not a time", "not a time"],
 ])("%s is shown as %s", (at, shown) => {
   expect(formatRelative(at, piped.now)).toBe(shown);
+});
+
+describe("a line on a terminal", () => {
+  const sentence = "Whoever reads this reads words, and no halves of them.";
+
+  test.each([
+    [
+      "that is a sentence goes on between words",
+      true,
+      "Whoever reads this\nreads words, and no\nhalves of them.\n",
+    ],
+    ["that is an exact text is let be", false, `${sentence}\n`],
+  ])("%s", async (_, words, shown) => {
+    const view = [{ kind: "line", words, cells: [sentence] } as const];
+
+    expect((await renderView(view, { ...onTerminal, columns: 20 })).result).toBe(shown);
+    expect((await renderView(view, piped)).result).toBe(`${sentence}\n`);
+  });
+
+  test("of a field goes on beside its name", async () => {
+    const view = [{ kind: "fields", fields: [["says", sentence]] } as const];
+
+    const { result } = await renderView(view, { ...onTerminal, columns: 30, paint: (text) => text });
+
+    expect(result).toBe("says  Whoever reads this reads\n      words, and no halves of\n      them.\n");
+  });
 });
 
 describe("what is one thing to people and another to programs", () => {

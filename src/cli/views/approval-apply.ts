@@ -10,6 +10,7 @@ export function viewApprovalApply({ changed, approval, results }: ApprovalApplyD
   const blocks: Block[] = [
     {
       kind: "line",
+      words: true,
       cells: [
         changed
           ? `${approval.id}: ${done} of ${approval.lines} ${approval.lines === 1 ? "line" : "lines"} carried out${superseded.length === 0 ? "" : `, ${superseded.length} superseded`}; it is ${approval.status}.`
@@ -18,7 +19,7 @@ export function viewApprovalApply({ changed, approval, results }: ApprovalApplyD
     },
   ];
   for (const { line, problem } of superseded.slice(0, TOLD)) {
-    blocks.push({ kind: "line", cells: [`${line}. superseded: ${problem}`] });
+    blocks.push({ kind: "line", words: true, cells: [`${line}. superseded: ${problem}`] });
   }
   return blocks;
 }

@@ -69,15 +69,17 @@ export function viewApprovalShow(document: ApprovalShowDocument, all = "--all"):
     if (said === undefined) continue;
     blocks.push({
       kind: "line",
+      words: true,
       cells: [`${line}. ${describeLine(said)}`, outcome === null ? "" : ` (${outcome})`],
     });
-    for (const term of termsOf(said)) blocks.push({ kind: "line", cells: [`     ${term}`] });
+    for (const term of termsOf(said)) blocks.push({ kind: "line", words: true, cells: [`     ${term}`] });
     for (const change of effect?.changes ?? []) {
-      blocks.push({ kind: "line", cells: [`     ${describeChange(change)}`] });
+      blocks.push({ kind: "line", words: true, cells: [`     ${describeChange(change)}`] });
     }
     if (problem !== null) {
       blocks.push({
         kind: "line",
+        words: true,
         cells: [{ text: `     could not be carried out now: ${problem}`, tone: "bad" }],
       });
     }

@@ -15,5 +15,5 @@ export function viewVoted({ changed, principal, signed, campaign, approval }: Vo
       ? `; ${by}`
       : `, by ${principal}`
     : `: ${principal} had said so already`;
-  return [{ kind: "line", cells: [`${id} is ${status}${said}.${next}`] }];
+  return [{ kind: "line", words: true, cells: [`${id} is ${status}${said}.${next}`] }];
 }

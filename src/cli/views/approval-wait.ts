@@ -15,5 +15,5 @@ export function viewApprovalWait({ approval, short }: ApprovalWaitDocument): Vie
     counted && short !== null
       ? `${id} is ${status} in the database, but its signatures do not hold: ${WHY[short] ?? short}.`
       : `${id} is ${status}.`;
-  return [{ kind: "line", cells: [text] }];
+  return [{ kind: "line", words: true, cells: [text] }];
 }

@@ -7,7 +7,7 @@ export type HeadAlone = "began" | "signed" | "stands";
 export function viewAuditExport(document: AuditExportDocument, head: HeadAlone = "stands"): View {
   const { verifierKey } = document;
   return [
-    { kind: "line", cells: [sayWritten(document, head)] },
+    { kind: "line", words: true, cells: [sayWritten(document, head)] },
     ...(verifierKey === null ? [] : [{ kind: "notice", text: `Verifier key: ${verifierKey}` } as const]),
   ];
 }

@@ -5,6 +5,7 @@ export function viewDbProtect({ changed, environment }: DbProtectDocument): View
   return [
     {
       kind: "line",
+      words: true,
       cells: [
         `${environment.name} is protected${changed ? "" : " already"}: nothing changes in it without an approval.`,
       ],

@@ -43,6 +43,7 @@ export function eventLine(event: EventDocument): Block {
   const row = eventRow(event);
   return {
     kind: "line",
+    words: true,
     cells: [
       { text: `${at.slice(0, 10)} ${at.slice(11, 19)}Z  ${id}  `, tone: "faint" },
       { text: actor.name ?? "somebody", tone: "strong" },

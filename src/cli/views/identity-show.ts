@@ -44,8 +44,12 @@ function lineage({ identity, ancestors, descendants, counts }: IdentityShowDocum
   const unseen = counts.descendants - descendants.length;
   return [
     { kind: "table", columns: [{ title: "LINEAGE", fixed: true }, { title: "STATUS" }], rows },
-    ...(above > 0 ? [{ kind: "line", cells: [more(above, counts.ancestors, "above")] } as const] : []),
-    ...(unseen > 0 ? [{ kind: "line", cells: [more(unseen, counts.descendants, "below")] } as const] : []),
+    ...(above > 0
+      ? [{ kind: "line", words: true, cells: [more(above, counts.ancestors, "above")] } as const]
+      : []),
+    ...(unseen > 0
+      ? [{ kind: "line", words: true, cells: [more(unseen, counts.descendants, "below")] } as const]
+      : []),
   ];
 }
 
