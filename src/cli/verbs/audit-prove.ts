@@ -110,10 +110,11 @@ export const auditProve = defineVerb({
         hint: "Prove with --from and --to that the log holds it, and export the entry itself.",
       });
     }
-    if (out !== undefined) keep(out, text, context);
-    return { document };
+    if (out === undefined) return { document };
+    keep(out, text, context);
+    return { document, shown: viewAuditProve(document, out) };
   },
-  view: viewAuditProve,
+  view: (document) => viewAuditProve(document),
 });
 
 function parseEvent(text: string): number {

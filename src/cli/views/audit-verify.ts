@@ -21,10 +21,14 @@ export function viewAuditVerify(document: LogVerdict): View {
         ]),
     ...(more > 0 ? [{ kind: "notice", text: `And ${more} more.` } as const] : []),
     ...(ok ? [] : [{ kind: "notice", text: `${read} read.` } as const]),
+    ...(findings.some(({ kind }) => kind !== "foreign") ? [{ kind: "notice", text: NEXT } as const] : []),
     { kind: "notice", text: sayEvents(document) },
     { kind: "notice", text: sayAgainst(document) },
   ];
 }
+
+const NEXT =
+  "Copy the database as it is before anything is done about it. An export from before has what each entry said, and `--export FILE` compares with it.";
 
 function sayEvents({ events }: LogVerdict): string {
   if (events === null)
