@@ -1,5 +1,4 @@
 /** A file that the log is exported to, and that later exports go on with. */
-
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as breath } from "node:timers/promises";

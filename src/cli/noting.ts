@@ -2,15 +2,13 @@
 import type { Tx } from "../db/database.ts";
 import { verifyAgainst } from "../domain/evidence.ts";
 import { sayFound } from "../operations/doctor-evidence.ts";
-import { noteEvidence, witnessedOf } from "../operations/evidence.ts";
-import { type NewEvidence, readEvidence } from "../repository/evidence.ts";
+import { noteEvidence, readFound } from "../operations/evidence.ts";
+import type { NewEvidence } from "../repository/evidence.ts";
 import type { VerbContext } from "./context.ts";
 
 /** What a verification found, and stands: a head that is signed all the same vouches for that, too. */
 export async function warnOfFound(db: Tx, context: Pick<VerbContext, "notice">): Promise<void> {
-  const facts = await readEvidence(db);
-  if (facts === null) return;
-  for (const found of witnessedOf(facts).found) {
+  for (const found of await readFound(db)) {
     context.notice(
       `${sayFound(found)}; the head is signed all the same. \`${verifyAgainst(found.against)}\` names what.`,
     );

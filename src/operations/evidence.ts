@@ -74,6 +74,12 @@ export async function readVerified(db: Tx, { signed }: { readonly signed: boolea
   return Math.max(0, ...sound.map(({ compared }) => compared));
 }
 
+/** What was found to be wrong, and stands; nothing for whoever may not read it. */
+export async function readFound(db: Tx): Promise<readonly Evidence[]> {
+  const facts = await readEvidence(db);
+  return facts === null ? [] : witnessedOf(facts).found;
+}
+
 /** When the log was last verified, and its head last kept elsewhere. */
 export interface Witnessed {
   /** How many entries the log has now. */

@@ -6,6 +6,7 @@ import { colorLevel, createPaint } from "../../src/cli/paint.ts";
 import { formatRelative } from "../../src/cli/relative-time.ts";
 import { defineVerb } from "../../src/cli/verb.ts";
 import { status, time } from "../../src/cli/view.ts";
+import { piped } from "../support/rendering.ts";
 
 const item = z.object({
   slug: z.string(),
@@ -47,15 +48,6 @@ const document = {
     { slug: "b", status: "paused", labels: {}, parent: null, expiresAt: null },
   ],
   nextCursor: "c1",
-};
-
-const piped: Rendering = {
-  format: "plain",
-  fields: undefined,
-  onTerminal: false,
-  columns: 80,
-  now: Date.parse("2026-03-01T12:00:00Z"),
-  paint: (text) => text,
 };
 
 const onTerminal: Rendering = { ...piped, format: "table", onTerminal: true, paint: await createPaint(1) };

@@ -3,15 +3,8 @@ import { type Rendering, renderView } from "../../src/cli/output.ts";
 import type { ReplayedDocument } from "../../src/cli/verbs/audit-reconcile.ts";
 import { viewReplayed } from "../../src/cli/views/audit-reconcile.ts";
 import { displayWidth } from "../../src/cli/wrap.ts";
+import { piped } from "../support/rendering.ts";
 
-const piped: Rendering = {
-  format: "plain",
-  fields: undefined,
-  onTerminal: false,
-  columns: 80,
-  now: Date.parse("2026-03-01T12:00:00Z"),
-  paint: (text) => text,
-};
 const onTerminal: Rendering = { ...piped, format: "table", onTerminal: true };
 
 const step: ReplayedDocument["steps"][number] = {
